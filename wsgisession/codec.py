@@ -1,0 +1,144 @@
+"""Records <-> payloads. Knows nothing of ids, stores, expiries or HTTP.
+
+A payload is lines of compact ASCII JSON: the head ``[version, nonce, created, owner, persistent, [keys]]``, then one
+line per value in the order of the keys. JSON never contains a raw newline, so a payload splits and joins at C speed and
+a value is decoded only when it is read. ``[version, nonce]`` or ``[version, nonce, successor]`` alone is a tombstone.
+"""
+
+from __future__ import annotations
+
+import binascii
+import marshal
+import math
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from wsgisession.values import IMMUTABLE, Values, quote
+
+__all__ = ["IMMUTABLE", "JSONCodec", "Record", "fingerprint", "unchanged"]
+
+_VERSION = 1
+_NEVER = 10**18  # seconds: an integer past it may be none that a float can hold
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
+
+
+@dataclass(slots=True)
+class Record:
+    """What is stored under a key.
+
+    Args:
+        created: POSIX seconds.
+        owner: The application's own name for who is logged in; None: nobody.
+        persistent: True is "remember me".
+        data: Encoded values (lines of JSON) by key. They stay out of ``repr``.
+        extra: What a foreign format must keep.
+    """
+
+    created: float
+    owner: str | None
+    persistent: bool
+    data: dict[str, bytes] = field(repr=False)
+    extra: Any = None
+
+
+class JSONCodec(Values):
+    """Makes payloads of records and records of payloads, and lines of values and values of lines."""
+
+    tombstones = True
+    """False where the format has none: then the record is deleted instead."""
+
+    def pack(self, record: Record | None, successor: str | None = None) -> bytes:
+        """Return a payload no other call returns: its nonce is fresh from the operating system.
+
+        Args:
+            record: None makes a tombstone.
+            successor: The key a tombstone names.
+        """
+        nonce = binascii.b2a_base64(os.urandom(6), newline=False).translate(_URLSAFE).decode()
+        if record is None:
+            rest = "" if successor is None else "," + quote(successor)
+            return f'[{_VERSION},"{nonce}"{rest}]'.encode()
+        created, owner, data = record.created, record.owner, record.data
+        if not math.isfinite(created):
+            raise ValueError("Record.created must be finite")
+        keys = ",".join(map(quote, data))
+        if "\\ud" in keys:  # surrogates, which quote alone would join to one character
+            keys = ",".join(self.encode(key, "a key").decode() for key in data)
+        name = "null" if owner is None else self.encode(owner, "owner").decode()
+        persistent = "true" if record.persistent else "false"
+        head = f'[{_VERSION},"{nonce}",{created!r},{name},{persistent},[{keys}]]'
+        return b"\n".join([head.encode(), *data.values()])
+
+    def unpack(self, payload: bytes) -> Record | None:
+        """Return the record of a payload, no value decoded; None: it is a tombstone.
+
+        Raises:
+            ValueError: It cannot be read: corrupt, foreign, or of another version.
+        """
+        lines = payload.split(b"\n")
+        head = self._head(lines)
+        if len(head) != 6:
+            return None
+        _, _, created, owner, persistent, keys = head
+        if type(created) is int and abs(created) < _NEVER:
+            created = float(created)
+        if type(created) is not float or not math.isfinite(created):
+            raise ValueError("a stored record cannot be read (created)")
+        if owner is not None and type(owner) is not str or type(persistent) is not bool:
+            raise ValueError("a stored record cannot be read (owner or persistent)")
+        try:
+            "".join(keys)  # only strings join
+            data = dict(zip(keys, lines[1:], strict=True))
+        except (TypeError, ValueError):
+            raise ValueError("a stored record cannot be read (keys)") from None
+        if type(keys) is not list or len(data) != len(keys):
+            raise ValueError("a stored record cannot be read (keys)")
+        return Record(created, owner, persistent, data)
+
+    def successor(self, payload: bytes) -> str | None:
+        """Return the key a tombstone names; None: it names none, or the payload is no tombstone.
+
+        Raises:
+            ValueError: The payload cannot be read.
+        """
+        head = self._head(payload.split(b"\n"))
+        return head[2] if len(head) == 3 else None
+
+    def _head(self, lines: list[bytes]) -> list[Any]:
+        head = self.decode(lines[0])
+        if type(head) is not list or len(head) < 2 or type(head[0]) is not int or head[0] != _VERSION:
+            raise ValueError("a stored record cannot be read (version)")
+        if type(head[1]) is not str:
+            raise ValueError("a stored record cannot be read (nonce)")
+        tombstone = len(lines) == 1 and (len(head) == 2 or len(head) == 3 and type(head[2]) is str)
+        if len(head) != 6 and not tombstone:
+            raise ValueError("a stored record cannot be read (head)")
+        return head
+
+    def timeout(self, record: Any) -> float | None:
+        """Return the record's own idle timeout in seconds; None: the manager's."""
+        return None
+
+
+def fingerprint(value: Any, line: bytes) -> bytes | None:
+    """Return a mark of a mutable value as it came from ``line``; None: there is none cheaper than encoding it again.
+
+    Two equal marks mean that the encoding is the same too; two different ones mean nothing, for marshal (version 4,
+    twice as fast as 2) also writes which objects are shared. It refuses subclasses, tells ``1``, ``True`` and ``1.0``
+    apart; ``bytes`` and ``bytearray`` it does not, but a line without tags holds neither. Marks stay in the process.
+    """
+    if b"~" in line and b'{"~' in line:
+        return None
+    try:
+        return marshal.dumps(value, 4)
+    except ValueError:  # deeper than marshal goes
+        return None
+
+
+def unchanged(value: Any, line: bytes, mark: bytes) -> bool:
+    """True where a value's mark is still ``mark``, so that its line is still ``line``; False: encode it to find out."""
+    try:
+        return marshal.dumps(value, 4) == mark
+    except ValueError:  # by now it holds something else than plain JSON data
+        return False

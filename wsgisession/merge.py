@@ -1,0 +1,170 @@
+"""Three-way merge: what two requests made of one session, put together. Knows no records, stores or requests.
+
+| what happened since base | result |
+|---|---|
+| one side changed (deleting is a change) | that side |
+| both: two dicts | the same, one level down (where base has no dict: as over ``{}``) |
+| both: two lists that begin with base (where base lacks the key: with nothing) | base, their new items, then ours |
+| both: two equal lists where base lacks the key | that list, once |
+| one deleted, the other only appended to a list | the new items alone: the list was consumed |
+| one deleted, the other changed inside a dict, list or set | deleted |
+| anything else | ours, the later save |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Any, Final
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing()
+"""Stands for a key that is not there, as an argument and as a result."""
+
+# Their == ignores the sign of zero, an exponent, fold and the zone; their repr tells all that is stored.
+_BY_REPR = frozenset((float, Decimal, datetime, time))
+
+
+def merge(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the merge of two versions of ``base``, none of which is changed.
+
+    The result may share parts of ``ours`` and ``theirs``.
+    The order of the keys is that of the only side that changed, else theirs followed by our new keys.
+    """
+    merged: dict[str, Any] = merge_value(dict(base), dict(ours), dict(theirs))
+    return merged
+
+
+def merge_value(base: Any, ours: Any, theirs: Any) -> Any:
+    """Return the merge of one value, by the table above; each argument, and the result, may be ``MISSING``."""
+    if same(theirs, base):
+        return ours
+    if same(ours, base):
+        return theirs
+    if type(ours) is dict and type(theirs) is dict:
+        return _merge_dicts(base if type(base) is dict else {}, ours, theirs)
+    if type(ours) is list and type(theirs) is list and (base is MISSING or type(base) is list):
+        return _merge_lists(base, ours, theirs)
+    if ours is MISSING or theirs is MISSING:
+        return _merge_deleted(base, ours if theirs is MISSING else theirs, ours)
+    return ours
+
+
+def _merge_dicts(base: dict[Any, Any], ours: dict[Any, Any], theirs: dict[Any, Any]) -> dict[Any, Any]:
+    merged = {}
+    for key in _union(theirs, ours):
+        value = merge_value(base.get(key, MISSING), ours.get(key, MISSING), theirs.get(key, MISSING))
+        if value is not MISSING:
+            merged[key] = value
+    return merged
+
+
+def _merge_lists(base: Any, ours: list[Any], theirs: list[Any]) -> list[Any]:
+    if base is MISSING:
+        return ours if same(ours, theirs) else theirs + ours
+    if _begins(ours, base) and _begins(theirs, base):
+        return theirs + ours[len(base) :]
+    return ours
+
+
+def _merge_deleted(base: Any, changed: Any, ours: Any) -> Any:
+    """One side deleted what the other changed; ``ours`` decides where the table does not."""
+    if type(changed) is type(base) is list and _begins(changed, base):
+        return changed[len(base) :]
+    if type(changed) is type(base) and type(base) in (dict, list, set):
+        return MISSING
+    return ours
+
+
+def _begins(whole: list[Any], start: list[Any]) -> bool:
+    return same(whole[: len(start)], start)
+
+
+def _union(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> Iterator[Any]:
+    yield from first
+    yield from (key for key in second if key not in first)
+
+
+def merge_lines(
+    base: dict[str, bytes],
+    ours: dict[str, bytes],
+    theirs: dict[str, bytes],
+    decode: Callable[[bytes], Any],
+    encode: Callable[[Any, str], bytes],
+) -> dict[str, bytes]:
+    """Return the merge of encoded values; only the values of keys that both sides changed are decoded.
+
+    Args:
+        decode: Makes a value of a line. Where it raises ValueError nothing can be merged: ours, the later save, wins.
+        encode: Makes a line of a value; gets the value's path, ``session['cart']``, for its errors.
+    """
+    if theirs == base:
+        return dict(ours)
+    if ours == base:
+        return dict(theirs)
+    merged = {}
+    for key in _union(theirs, ours):
+        before, mine, other = base.get(key), ours.get(key), theirs.get(key)
+        if other == before:
+            line = mine
+        elif mine == before:
+            line = other
+        else:
+            try:
+                values = [MISSING if each is None else decode(each) for each in (before, mine, other)]
+            except ValueError:
+                line = mine
+            else:
+                value = merge_value(*values)
+                line = None if value is MISSING else encode(value, f"session[{key!r}]")
+        if line is not None:
+            merged[key] = line
+    return merged
+
+
+def same(a: Any, b: Any) -> bool:
+    """True where two values are equal and of the same types all the way down; the order of a dict does not count."""
+    if a is b:
+        return True
+    kind = type(a)
+    if kind is not type(b):
+        return False
+    if kind is list or kind is tuple:
+        return len(a) == len(b) and all(map(same, a, b))
+    if kind is dict:
+        return _same_members({key: (key, value) for key, value in a.items()}, {key: (key, b[key]) for key in b})
+    if kind is set or kind is frozenset:
+        return _same_members({member: member for member in a}, {member: member for member in b})
+    if kind in _BY_REPR:
+        return repr(a) == repr(b)
+    return bool(a == b)
+
+
+def _same_members(a: dict[Any, Any], b: dict[Any, Any]) -> bool:
+    # Looked up by ==, which takes 1 for True, and compared by what was found.
+    return len(a) == len(b) and all(key in b and same(member, b[key]) for key, member in a.items())
+
+
+def adopt(held: Any, fresh: Any) -> Any:
+    """Make a container the application holds become ``fresh``, and return what takes its place.
+
+    Two dicts or two lists: ``held``, updated in place, its dicts in turn; a list's items that are the ``same`` at the
+    same index stay the objects they were. Anything else: ``fresh``.
+    """
+    if held is fresh:
+        return held
+    if type(held) is type(fresh) is dict:
+        items = {key: adopt(held[key], value) if key in held else value for key, value in fresh.items()}
+        held.clear()
+        held.update(items)
+        return held
+    if type(held) is type(fresh) is list:
+        held[:] = [held[at] if at < len(held) and same(held[at], item) else item for at, item in enumerate(fresh)]
+        return held
+    return fresh

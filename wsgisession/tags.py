@@ -1,0 +1,169 @@
+"""The types JSON lacks, one tag each, and words for what cannot be stored. Knows neither JSON text nor records.
+
+Every tag has one spelling: what is read must be written the same way again.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import is_dataclass
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+
+class Refused(Exception):
+    """A value cannot be stored; containers add the steps that lead to it on the way out."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.steps: list[str] = []
+
+    def where(self) -> str:
+        """Return the path from the outermost container, its beginning where it is very long."""
+        steps = self.steps[::-1]
+        return "".join(steps) if len(steps) <= 20 else "".join(steps[:5]) + "..."
+
+
+def advice(value: Any) -> str:
+    """Say what to store in place of a value whose type is not supported."""
+    return f"{type(value).__name__} cannot be stored; {_instead(value)}"
+
+
+def _instead(value: Any) -> str:
+    kind = type(value)
+    if isinstance(value, Enum):
+        return "store its .value"
+    if callable(getattr(kind, "item", None)) and not isinstance(value, Mapping):  # NumPy's scalars and arrays
+        return "store x.item() or x.tolist()"
+    if isinstance(value, tuple):
+        return "store tuple(x)" if hasattr(kind, "_fields") else "store tuple(x), or list(x)"
+    if isinstance(value, Mapping):
+        return "store dict(x)"
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return "store bytes(x)"
+    if isinstance(value, (datetime, date, time)):
+        return "store x.isoformat()"
+    for base in (str, int, float, list, frozenset, set, timedelta, UUID, Decimal):
+        if isinstance(value, base):
+            return f"store a plain {base.__name__}" + (f", {base.__name__}(x)" if base not in (timedelta, UUID) else "")
+    if is_dataclass(value):
+        return "store dataclasses.asdict(x)"
+    if isinstance(value, os.PathLike):
+        return "store str(x)"
+    if isinstance(value, Iterable):
+        return "store list(x)"
+    return "store what it can be found by, such as str(user.id), or teach the codec: JSONCodec(types={...})"
+
+
+# Moments: the ISO text where that says it all, else [text, fold, key of the zone, name of the fixed offset].
+
+
+def _write_moment(value: Any) -> Any:
+    zone = value.tzinfo
+    if zone is None:
+        key = name = None
+    elif type(zone) is timezone:
+        key, name = None, zone.tzname(None)
+        if name == timezone(zone.utcoffset(None)).tzname(None):
+            name = None
+    elif type(zone) is ZoneInfo and zone.key is not None and _comes_back(value, zone.key):
+        key, name = zone.key, None
+        value = value.replace(tzinfo=None)
+    else:
+        raise Refused("its time zone is neither fixed nor a ZoneInfo by name; store x.astimezone(timezone.utc)")
+    text = value.isoformat()
+    return text if not value.fold and key is name is None else [text, value.fold, key, name]
+
+
+def _comes_back(value: Any, key: str) -> bool:
+    try:
+        zone = ZoneInfo(key)
+    except Exception:  # made from a file, under a name the system does not have
+        return False
+    return zone is value.tzinfo or bool(value.replace(tzinfo=zone) == value)
+
+
+def _read_moment(kind: Any) -> Callable[[Any], Any]:
+    def read(plain: Any) -> Any:
+        text, fold, key, name = plain if type(plain) is list else (plain, 0, None, None)
+        value = kind.fromisoformat(text)
+        if key is not None:
+            zone: Any = ZoneInfo(key)
+        else:
+            zone = value.tzinfo if name is None else timezone(value.utcoffset(), name)
+        return value.replace(tzinfo=zone, fold=fold)
+
+    return read
+
+
+def _write_bytes(value: bytes) -> str:
+    return binascii.b2a_base64(value, newline=False).decode()
+
+
+def _write_timedelta(value: timedelta) -> list[int]:
+    return [value.days, value.seconds, value.microseconds]
+
+
+def _write_decimal(value: Decimal) -> str:
+    if value.is_nan():
+        raise Refused("a Decimal that is not a number does not equal itself; store None or str(x)")
+    return str(value)
+
+
+def _read_listed(kind: Any) -> Callable[[Any], Any]:
+    def read(plain: Any) -> Any:
+        value = kind(plain)
+        if type(plain) is not list or len(value) != len(plain):
+            raise ValueError("not a list, or its members repeat")
+        return value
+
+    return read
+
+
+def _read_dict(plain: Any) -> dict[Any, Any]:
+    if not all(type(pair) is list for pair in plain):
+        raise ValueError("not a list of pairs")
+    return _pairs(plain)
+
+
+_pairs: Callable[[Any], dict[Any, Any]] = _read_listed(dict)
+
+
+def _strictly(read: Callable[[Any], Any], write: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def strict(plain: Any) -> Any:
+        value = read(plain)
+        if write(value) != plain:
+            raise ValueError("another spelling than ours")
+        return value
+
+    return strict
+
+
+_LEAVES: tuple[tuple[str, type, Callable[[Any], Any], Callable[[Any], Any]], ...] = (
+    ("~datetime", datetime, _write_moment, _read_moment(datetime)),
+    ("~date", date, date.isoformat, date.fromisoformat),
+    ("~time", time, _write_moment, _read_moment(time)),
+    ("~timedelta", timedelta, _write_timedelta, lambda plain: timedelta(*plain)),
+    ("~bytes", bytes, _write_bytes, binascii.a2b_base64),
+    ("~uuid", UUID, str, UUID),
+    ("~decimal", Decimal, _write_decimal, Decimal),
+)
+
+WRITERS: dict[type, tuple[str, Callable[[Any], Any]]] = {kind: (tag, write) for tag, kind, write, _ in _LEAVES}
+"""By class: the tag, and the function that makes plain JSON data of a value."""
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    **{tag: _strictly(read, write) for tag, _, write, read in _LEAVES},
+    "~tuple": _read_listed(tuple),
+    "~set": _read_listed(set),
+    "~frozenset": _read_listed(frozenset),
+    "~dict": _read_dict,
+}
+"""By tag: the function that makes the value again, out of members that are decoded already."""
