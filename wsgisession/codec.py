@@ -77,23 +77,29 @@ class JSONCodec(Values):
             ValueError: It cannot be read: corrupt, foreign, or of another version.
         """
         lines = payload.split(b"\n")
-        head = self._head(lines)
-        if len(head) != 6:
+        head = self.decode(lines[0])
+        if type(head) is not list or len(head) != 6:
+            self._check_tombstone(head, lines)
             return None
-        _, _, created, owner, persistent, keys = head
-        if type(created) is int and abs(created) < _NEVER:
+        version, nonce, created, owner, persistent, keys = head
+        if type(version) is not int or version != _VERSION or type(nonce) is not str:
+            raise ValueError("a stored record cannot be read (version or nonce)")
+        if type(created) is int and -_NEVER < created < _NEVER:
             created = float(created)
         if type(created) is not float or not math.isfinite(created):
             raise ValueError("a stored record cannot be read (created)")
         if owner is not None and type(owner) is not str or type(persistent) is not bool:
             raise ValueError("a stored record cannot be read (owner or persistent)")
+        if type(keys) is not list or len(keys) != len(lines) - 1:
+            raise ValueError("a stored record cannot be read (another number of values than of keys)")
+        del lines[0]
         try:
             "".join(keys)  # only strings join
-            data = dict(zip(keys, lines[1:], strict=True))
-        except (TypeError, ValueError):
+        except TypeError:
             raise ValueError("a stored record cannot be read (keys)") from None
-        if type(keys) is not list or len(data) != len(keys):
-            raise ValueError("a stored record cannot be read (keys)")
+        data = dict(zip(keys, lines))  # noqa: B905 - counted above
+        if len(data) != len(lines):
+            raise ValueError("a stored record cannot be read (keys repeat)")
         return Record(created, owner, persistent, data)
 
     def successor(self, payload: bytes) -> str | None:
@@ -102,19 +108,16 @@ class JSONCodec(Values):
         Raises:
             ValueError: The payload cannot be read.
         """
-        head = self._head(payload.split(b"\n"))
+        if self.unpack(payload) is not None:
+            return None
+        head = self.decode(payload)
         return head[2] if len(head) == 3 else None
 
-    def _head(self, lines: list[bytes]) -> list[Any]:
-        head = self.decode(lines[0])
-        if type(head) is not list or len(head) < 2 or type(head[0]) is not int or head[0] != _VERSION:
-            raise ValueError("a stored record cannot be read (version)")
-        if type(head[1]) is not str:
-            raise ValueError("a stored record cannot be read (nonce)")
-        tombstone = len(lines) == 1 and (len(head) == 2 or len(head) == 3 and type(head[2]) is str)
-        if len(head) != 6 and not tombstone:
+    def _check_tombstone(self, head: Any, lines: list[bytes]) -> None:
+        if type(head) is not list or len(lines) != 1 or list(map(type, head)) not in ([int, str], [int, str, str]):
             raise ValueError("a stored record cannot be read (head)")
-        return head
+        if head[0] != _VERSION:
+            raise ValueError("a stored record cannot be read (version)")
 
     def timeout(self, record: Any) -> float | None:
         """Return the record's own idle timeout in seconds; None: the manager's."""

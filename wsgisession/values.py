@@ -119,15 +119,12 @@ class Values:
                 return text.encode()
         elif kind is int and -_SMALL < value < _SMALL:
             return b"%d" % value
-        elif kind in _ATOMS or ((kind is dict or kind is list) and _plain(value, DEPTH - 1)):
+        if kind in _ATOMS or kind is dict or kind is list:
             try:
-                text = dumps(value)
+                if (kind in _ATOMS or _plain(value, DEPTH - 1)) and not _bent(value, text := dumps(value)):
+                    return text.encode()
             except (ValueError, RecursionError):
                 pass  # what it is, and where, is found below
-            else:
-                tagged = "~" in text and '{"~' in text  # one character is found ten times as fast as two
-                if not (tagged or "\\ud" in text or len(text) > DIGITS and not _digits_limited()):
-                    return text.encode()
         return self._encode_tagged(value, path)
 
     def decode(self, line: bytes) -> Any:
@@ -138,10 +135,12 @@ class Values:
         """
         try:
             text = line.decode()
-            tagged = b"~" in line and b'{"~' in line
-            if len(line) > 2 * DEPTH and _deeper(line, _TEXT_DEPTH if tagged else DEPTH):
+            scan, limit = _scan, DEPTH
+            if b"~" in line and b'{"~' in line:
+                scan, limit = self._scan_tagged, _TEXT_DEPTH
+            if len(line) > 2 * DEPTH and line.count(b"[") + line.count(b"{") > limit and _deeper(line, limit):
                 raise ValueError("too deep")
-            value, end = (self._scan_tagged if tagged else _scan)(text, 0)
+            value, end = scan(text, 0)
             if end == len(text):
                 return value
         except Exception as error:  # also what a type's own function raises
@@ -260,9 +259,14 @@ def _read_text(plain: Any) -> str:
     return text
 
 
-def _digits_limited() -> bool:
-    """True where Python itself refuses to write the integers that are too long for us."""
-    return 0 < sys.get_int_max_str_digits() <= DIGITS
+def _bent(value: Any, text: str) -> bool:
+    """True where the text of a value of plain types may read as something else, or not at all elsewhere."""
+    if "~" in text and '{"~' in text:  # in this order: one character is found ten times as fast as three
+        return True
+    if "\\ud" in text and _scan(text, 0)[0] != value:  # two surrogates made one character
+        return True
+    # An integer past the limit raised ValueError, unless the limit was lifted in this process.
+    return len(text) > DIGITS and not 0 < sys.get_int_max_str_digits() <= DIGITS
 
 
 def _deeper(line: bytes, limit: int) -> bool:
@@ -270,8 +274,6 @@ def _deeper(line: bytes, limit: int) -> bool:
 
     Brackets inside strings that happen to balance can hide levels; then the scanner's own limit is the bound.
     """
-    if line.count(b"[") + line.count(b"{") <= limit:
-        return False
     # Seen as they are first: 2 us per KB, and 8 where strings must be cut out.
     return _nested(line, limit) and _nested(_without_strings(line), limit)
 
