@@ -1,0 +1,44 @@
+"""What holds for every test: where helpers are found, and that nothing is skipped where CI is set."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+pytest.register_assert_rewrite("support", "wsgisession.testing")
+
+from support.clock import Clock  # noqa: E402
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that only moves with ``clock.advance(seconds)``."""
+    return Clock()
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """With CI set, turn a skip into a failure: a server that is missing there is a mistake. An xfail is no skip."""
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which is a failure where CI is set: {reason}"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, Any, pytest.TestReport]:
+    report: pytest.TestReport = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, Any, pytest.CollectReport]:
+    report: pytest.CollectReport = yield
+    _refuse_skip(report)
+    return report

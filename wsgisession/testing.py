@@ -1,0 +1,765 @@
+"""The contract of a store as a test class: whoever writes a store subclasses it and runs pytest.
+
+::
+
+    from wsgisession.testing import StoreContract
+
+    class TestMyStore(StoreContract):
+        @pytest.fixture(autouse=True)
+        def place(self, tmp_path):
+            self.path = tmp_path / "sessions"
+
+        def make_store(self):               # a store without any record in it
+            return MyStore(self.path)
+
+        def reopen(self, store):            # the same records through a second door
+            return MyStore(self.path)
+
+Every test is one clause of ``wsgisession.stores.base.Store``; its docstring says which. A store that has to be told the
+time overrides ``advance``, any other is waited for, a few hundredths of a second at a time. For readable failures, call
+``pytest.register_assert_rewrite("wsgisession.testing")`` in ``conftest.py`` before the import. This is the only module
+of the package that needs pytest; nothing else imports it.
+
+It does not know how a store works, nor what an engine's failures look like: outages, lost replies on the wire and
+configuration remain for the store's own tests.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
+
+import pytest
+
+from .stores.base import Store
+
+T = TypeVar("T")
+
+THREADS = 4
+ROUNDS = 8
+LONG = 3600.0  # seconds; outlives every test
+SLACK = 0.002  # seconds: "kept to the millisecond", rounded once when written and once when read
+
+PAYLOADS = {
+    "empty": b"",
+    "every byte": bytes(range(256)),
+    "NUL": b"a\0b\0",
+    "newlines": b"\n[1]\r\n\n",
+    "not UTF-8": b"\xff\xfe\x80",
+    "looks like a number": b"0012",
+    "quotes and escapes": b"'\"\\x41\\000%s:1?$1{}",
+    "over 64 KiB": bytes(range(256)) * 300,
+}
+OWNERS = {
+    "255 characters": "x" * 255,
+    "255 wide characters": "\N{SNOWMAN}" * 255,
+    "quotes": 'o\'hara "the" `quick` \\',
+    "percent and underscore": "100%_s %(x)s",
+    "braces, star, colon": "{a}:*?[b]:owner",
+    "newline and tab": "a\n\tb\r",
+    "spaces at the ends": " ada ",
+    "beyond ASCII": "J\N{LATIN SMALL LETTER O WITH DIAERESIS}rg \N{GRINNING FACE}",
+    "looks like a number": "007",
+    "looks like null": "None",
+}
+
+
+def new_key() -> str:
+    """Return a key like those the library makes: 43 characters of base64url."""
+    return urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
+
+
+def new_payload(start: bytes = b"payload ") -> bytes:
+    """Return a payload that was never written before, as the contract wants it."""
+    return start + urlsafe_b64encode(os.urandom(12))
+
+
+def together(jobs: list[Callable[[], T]]) -> list[T]:
+    """Run jobs at the same time, one thread each, and return their results in order; the first exception goes on."""
+    barrier = threading.Barrier(len(jobs))
+    results: dict[int, T] = {}
+    errors: list[BaseException] = []
+
+    def run(number: int, job: Callable[[], T]) -> None:
+        try:
+            barrier.wait(30)
+            results[number] = job()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=item, daemon=True) for item in enumerate(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    for error in errors:
+        raise error
+    assert len(results) == len(jobs), "the store kept a thread waiting for 30 seconds"
+    return [results[number] for number in range(len(jobs))]
+
+
+def in_child(job: Callable[[], bool]) -> bool:
+    """Return what a job says in a forked process; False where it raises or takes longer than 20 seconds."""
+    child = os.fork()
+    if child == 0:
+        verdict = False
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
+            verdict = job()
+        finally:
+            os._exit(0 if verdict else 1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+class StoreContract:
+    """What every store does. Subclass it, give it a ``make_store``, run pytest."""
+
+    tick: float = 0.02
+    """Seconds in which the clauses about expiry count. Raise it for an engine too slow to answer ten times in it."""
+
+    expires_by_itself: bool = False
+    """True where the engine removes dead records on its own account, so that ``purge`` may find none of them."""
+
+    def make_store(self) -> Store:
+        """Return a store that has no records yet. Called once per test; the test closes it."""
+        raise AssertionError(f"{type(self).__name__} needs a make_store() that returns an empty store")
+
+    def reopen(self, store: Store) -> Store:
+        """Return a second store over the same records, as another process would open it; the test closes it.
+
+        Where there is no such thing, as with memory, return the same store: the default.
+        """
+        return store
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass for the store. The default waits."""
+        time.sleep(seconds)
+
+    @pytest.fixture
+    def store(self) -> Iterator[Store]:
+        """The empty store a clause is about."""
+        store = self.make_store()
+        yield store
+        store.close()
+
+    @pytest.fixture
+    def second(self, store: Store) -> Iterator[Store]:
+        """A second store over the same records."""
+        second = self.reopen(store)
+        yield second
+        if second is not store:
+            second.close()
+
+    def live(self, store: Store, ttl: float = LONG, owner: str | None = None) -> tuple[str, bytes]:
+        """Create a record; return its key and payload."""
+        key, payload = new_key(), new_payload()
+        assert store.create(key, payload, ttl, owner) is True
+        return key, payload
+
+    def dead(self, store: Store, owner: str | None = None) -> tuple[str, bytes]:
+        """Create a record and outlive it."""
+        record = self.live(store, self.tick, owner)
+        self.advance(2 * self.tick)
+        return record
+
+    def outlives(self, store: Store, renew: Callable[[str, bytes], bool], owner: str | None = None) -> str:
+        """Return the key of a record that was renewed in time and is past its first expiry."""
+
+        def renewed() -> str | None:
+            key, payload = self.live(store, 10 * self.tick, owner)
+            return key if renew(key, payload) else None
+
+        # Three tries: on a busy machine a record can be over before it is renewed, and that is no fault of the store.
+        key = renewed() or renewed() or renewed()
+        assert key is not None, "a live record could not be renewed"
+        self.advance(11 * self.tick)
+        return key
+
+    def assert_left(self, store: Store, key: str, ttl: float, since: float) -> None:
+        """Check that a record given ``ttl`` some time after ``since`` (monotonic) has that much left, less the wait."""
+        found = store.load(key)
+        waited = time.monotonic() - since
+        assert found is not None
+        assert ttl - waited - SLACK <= found[1] <= ttl + SLACK
+
+    # load
+
+    def test_load_of_an_unknown_key_is_none(self, store: Store) -> None:
+        """load: None where there is no live record."""
+        assert store.load(new_key()) is None
+
+    def test_load_creates_nothing(self, store: Store) -> None:
+        """load changes nothing: an unknown key stays free and unlisted."""
+        key = new_key()
+        store.load(key)
+        assert list(store.keys()) == []
+        assert store.create(key, new_payload(), LONG) is True
+
+    def test_load_returns_bytes_and_seconds(self, store: Store) -> None:
+        """load: a tuple of exactly ``bytes`` and a ``float``."""
+        key, payload = self.live(store)
+        found = store.load(key)
+        assert found is not None
+        assert [type(part) for part in (found, *found)] == [tuple, bytes, float]
+        assert found[0] == payload
+
+    def test_load_does_not_renew(self, store: Store) -> None:
+        """load changes nothing: a record that is read again and again still ends."""
+        key, _ = self.live(store, 2 * self.tick)
+        for _ in range(4):
+            store.load(key)
+            self.advance(self.tick)
+        assert store.load(key) is None
+
+    def test_a_second_store_sees_the_same_records(self, store: Store, second: Store) -> None:
+        """What one store has acknowledged, another over the same records sees."""
+        key, payload = self.live(store)
+        found = second.load(key)
+        assert found is not None and found[0] == payload
+        assert second.delete(key) is True
+        assert store.load(key) is None
+
+    def test_keys_are_compared_exactly(self, store: Store) -> None:
+        """Keys differ by letter case, and ``_`` and ``-`` are ordinary characters."""
+        keys = ["a" * 43, "A" * 43, "_" * 43, "-" * 43, "a" * 42 + "_", "a" * 42 + "-", "a" * 42 + "A"]
+        payloads = [new_payload() for _ in keys]
+        assert [store.create(*record, LONG) for record in zip(keys, payloads, strict=True)] == [True] * len(keys)
+        assert [(store.load(key) or (None,))[0] for key in keys] == payloads
+        assert sorted(store.keys()) == sorted(keys)
+
+    @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS.keys())
+    def test_payloads_are_any_bytes(self, store: Store, second: Store, payload: bytes) -> None:
+        """Payloads are any bytes, stored, compared and given back as they are."""
+        created, replaced = new_key(), new_key()
+        store.create(created, payload, LONG)
+        before = new_payload()
+        store.create(replaced, before, LONG)
+        assert store.replace(replaced, before, payload, LONG) is True
+        for key in (created, replaced):
+            found = second.load(key)
+            assert found is not None and found[0] == payload
+            assert store.replace(key, payload, new_payload(), LONG) is True
+
+    # create
+
+    def test_create_puts_a_record_under_a_free_key(self, store: Store) -> None:
+        """create: True, and the record is there with its time."""
+        start = time.monotonic()
+        key, payload = self.live(store, 100.0)
+        found = store.load(key)
+        assert found is not None and found[0] == payload
+        self.assert_left(store, key, 100.0, start)
+
+    def test_create_never_overwrites(self, store: Store) -> None:
+        """create: False where a live record has the key; payload, expiry and owner stay as they are."""
+        start = time.monotonic()
+        key, payload = self.live(store, 100.0, "ada")
+        assert store.create(key, new_payload(), LONG, "bob") is False
+        found = store.load(key)
+        assert found is not None and found[0] == payload
+        self.assert_left(store, key, 100.0, start)
+        assert key in store.owned_by("ada")
+
+    def test_create_again_after_a_lost_reply_is_true(self, store: Store) -> None:
+        """create: True where the live payload already is the new one, and still one record."""
+        key, payload = self.live(store, LONG, "ada")
+        assert store.create(key, payload, LONG, "ada") is True
+        assert list(store.keys()) == [key]
+        assert store.delete(key) is True
+        assert store.delete(key) is False
+
+    def test_create_again_after_a_replace_is_false(self, store: Store) -> None:
+        """create, repeated after somebody else replaced the record: False, and theirs stays."""
+        key, payload = self.live(store)
+        theirs = new_payload()
+        store.replace(key, payload, theirs, LONG)
+        assert store.create(key, payload, LONG) is False
+        found = store.load(key)
+        assert found is not None and found[0] == theirs
+
+    def test_create_compares_the_whole_payload(self, store: Store) -> None:
+        """create: a live payload that only begins or ends like the new one is another one."""
+        key, payload = self.live(store)
+        for other in (payload[:-1], payload + b"x", payload[1:], b"x" + payload, payload.swapcase()):
+            assert store.create(key, other, LONG) is False
+
+    def test_create_succeeds_over_a_dead_record(self, store: Store) -> None:
+        """A dead record is no record: create succeeds over it, with payload, expiry and owner of its own."""
+        key, payload = self.dead(store, "ada")
+        fresh = new_payload()
+        assert store.create(key, fresh, LONG, "bob") is True
+        found = store.load(key)
+        assert found is not None and found[0] == fresh
+        assert key in store.owned_by("bob")
+        assert store.replace(key, payload, new_payload(), LONG) is False
+
+    def test_create_over_a_dead_record_with_its_own_payload_lives(self, store: Store) -> None:
+        """A dead record is no record: the same payload again is a record again, not a reply that was lost."""
+        key, payload = self.dead(store)
+        assert store.create(key, payload, LONG) is True
+        assert store.load(key) is not None
+
+    def test_create_after_delete_succeeds(self, store: Store) -> None:
+        """create: a key whose record was deleted is free."""
+        key, payload = self.live(store)
+        store.delete(key)
+        assert store.create(key, new_payload(), LONG) is True
+
+    # replace
+
+    def test_replace_swaps_payload_and_expiry(self, store: Store) -> None:
+        """replace: True where the live payload equals ``expected``; it sets payload and expiry, later or sooner."""
+        key, payload = self.live(store, 100.0)
+        for ttl in (200.0, 50.0):
+            start = time.monotonic()
+            before, payload = payload, new_payload()
+            assert store.replace(key, before, payload, ttl) is True
+            found = store.load(key)
+            assert found is not None and found[0] == payload
+            self.assert_left(store, key, ttl, start)
+
+    def test_replace_never_creates(self, store: Store) -> None:
+        """replace: False for a key that never had a record, and none is made."""
+        key = new_key()
+        assert store.replace(key, new_payload(), new_payload(), LONG) is False
+        assert store.replace(key, b"", new_payload(), LONG) is False
+        assert store.load(key) is None
+        assert list(store.keys()) == []
+
+    def test_replace_of_a_deleted_record_is_false(self, store: Store) -> None:
+        """replace: a record deleted by another request stays deleted."""
+        key, payload = self.live(store, LONG, "ada")
+        store.delete(key)
+        assert store.replace(key, payload, new_payload(), LONG, "ada") is False
+        assert store.load(key) is None
+        assert list(store.keys()) == []
+
+    def test_replace_of_a_changed_record_is_false(self, store: Store) -> None:
+        """replace: False, and no change, where the live payload is not ``expected``."""
+        start = time.monotonic()
+        key, payload = self.live(store, 100.0, "ada")
+        assert store.replace(key, new_payload(), new_payload(), LONG, "bob") is False
+        found = store.load(key)
+        assert found is not None and found[0] == payload
+        self.assert_left(store, key, 100.0, start)
+        assert key in store.owned_by("ada")
+
+    def test_replace_compares_the_whole_payload(self, store: Store) -> None:
+        """replace: a payload that only begins or ends like ``expected`` is another one."""
+        key, payload = self.live(store)
+        for other in (payload[:-1], payload + b"x", payload[1:], b"x" + payload, payload.swapcase(), b""):
+            assert store.replace(key, other, new_payload(), LONG) is False
+
+    def test_replace_again_after_a_lost_reply_is_true(self, store: Store) -> None:
+        """replace: True where the live payload already is the new one."""
+        key, payload = self.live(store)
+        fresh = new_payload()
+        assert [store.replace(key, payload, fresh, LONG) for _ in range(3)] == [True, True, True]
+
+    def test_replace_again_after_another_replace_is_false(self, store: Store) -> None:
+        """replace, repeated after somebody else replaced the record once more: False, and theirs stays."""
+        key, payload = self.live(store)
+        ours, theirs = new_payload(), new_payload()
+        assert store.replace(key, payload, ours, LONG) is True
+        assert store.replace(key, ours, theirs, LONG) is True
+        assert store.replace(key, payload, ours, LONG) is False
+        found = store.load(key)
+        assert found is not None and found[0] == theirs
+
+    def test_replace_of_a_dead_record_is_false(self, store: Store) -> None:
+        """A dead record is no record: replace is False, even with the payload it had or already has."""
+        key, payload = self.dead(store)
+        assert store.replace(key, payload, new_payload(), LONG) is False
+        assert store.replace(key, new_payload(), payload, LONG) is False
+        assert store.load(key) is None
+
+    def test_replace_sets_the_owner(self, store: Store) -> None:
+        """replace sets the owner: from none to one, to another, to the same."""
+        key, payload = self.live(store)
+        for owner in ("ada", "bob", "bob"):
+            before, payload = payload, new_payload()
+            assert store.replace(key, before, payload, LONG, owner) is True
+            assert key in store.owned_by(owner)
+
+    def test_replace_with_none_clears_the_owner(self, store: Store) -> None:
+        """replace: None clears the owner, and the record lives on under every further replace."""
+        key, payload = self.live(store, LONG, "ada")
+        fresh = new_payload()
+        assert store.replace(key, payload, fresh, LONG, None) is True
+        assert store.replace(key, fresh, new_payload(), LONG, "bob") is True
+        assert key in store.owned_by("bob")
+
+    def test_replace_outlives_the_first_expiry(self, store: Store) -> None:
+        """replace with a longer time: record and listing are still there when the first time is over."""
+        key = self.outlives(store, lambda key, old: store.replace(key, old, new_payload(), LONG, "ada"), "ada")
+        assert store.load(key) is not None
+        assert key in store.keys()
+        assert key in store.owned_by("ada")
+
+    def test_replace_can_end_a_record_sooner(self, store: Store) -> None:
+        """replace with a shorter time: the record is dead when that is over."""
+        key, payload = self.live(store)
+        assert store.replace(key, payload, new_payload(), self.tick) is True
+        self.advance(2 * self.tick)
+        assert store.load(key) is None
+
+    # touch
+
+    def test_touch_sets_the_expiry_and_nothing_else(self, store: Store) -> None:
+        """touch: True; the expiry moves, later or sooner, and the payload stays."""
+        key, payload = self.live(store, 100.0)
+        for ttl in (200.0, 50.0):
+            start = time.monotonic()
+            assert store.touch(key, ttl) is True
+            found = store.load(key)
+            assert found is not None and found[0] == payload
+            self.assert_left(store, key, ttl, start)
+
+    def test_touch_never_creates(self, store: Store) -> None:
+        """touch: False where there is no record, deleted or never there, and none is made."""
+        key, _ = self.live(store, LONG, "ada")
+        store.delete(key)
+        for gone in (key, new_key()):
+            assert store.touch(gone, LONG, "ada") is False
+            assert store.load(gone) is None
+        assert list(store.keys()) == []
+
+    def test_touch_of_a_dead_record_is_false(self, store: Store) -> None:
+        """A dead record is no record: touch is False and brings nothing back."""
+        key, _ = self.dead(store, "ada")
+        assert store.touch(key, LONG, "ada") is False
+        assert store.load(key) is None
+
+    def test_touch_never_changes_the_owner(self, store: Store) -> None:
+        """touch: whatever owner it is given, the record's own keeps it."""
+        key, _ = self.live(store, LONG, "ada")
+        for owner in ("ada", None, "bob"):
+            assert store.touch(key, LONG, owner) is True
+            assert key in store.owned_by("ada")
+
+    def test_touch_outlives_the_first_expiry(self, store: Store) -> None:
+        """touch with a longer time: record and listing are still there when the first time is over."""
+        key = self.outlives(store, lambda key, _: store.touch(key, LONG, "ada"), "ada")
+        assert store.load(key) is not None
+        assert key in store.keys()
+        assert key in store.owned_by("ada")
+
+    def test_touch_can_end_a_record_sooner(self, store: Store) -> None:
+        """touch with a shorter time: the record is dead when that is over."""
+        key, _ = self.live(store)
+        assert store.touch(key, self.tick) is True
+        self.advance(2 * self.tick)
+        assert store.load(key) is None
+
+    # time
+
+    @pytest.mark.parametrize("ttl", [1.999, 59.5, 7200.001, 2592000.123, 34560000.0], ids=str)
+    def test_time_is_kept_to_the_millisecond(self, store: Store, ttl: float) -> None:
+        """The seconds left are those that were given, to the millisecond, by create, replace and touch."""
+        start = time.monotonic()
+        key, payload = self.live(store, ttl)
+        self.assert_left(store, key, ttl, start)
+        store.touch(key, LONG)
+        start = time.monotonic()
+        assert store.replace(key, payload, new_payload(), ttl) is True
+        self.assert_left(store, key, ttl, start)
+        store.touch(key, LONG)
+        start = time.monotonic()
+        assert store.touch(key, ttl) is True
+        self.assert_left(store, key, ttl, start)
+
+    def test_whole_seconds_may_be_ints(self, store: Store) -> None:
+        """A ``ttl`` that is an int is so many seconds, and what is left is a float all the same."""
+        key, payload = self.live(store, 100)
+        assert store.touch(key, 200) is True
+        assert store.replace(key, payload, new_payload(), 300) is True
+        found = store.load(key)
+        assert found is not None and type(found[1]) is float and 200 < found[1] <= 300 + SLACK
+
+    def test_what_is_left_shrinks(self, store: Store) -> None:
+        """The seconds left grow fewer as time passes."""
+        key, _ = self.live(store, 100.0)
+        self.advance(5 * self.tick)
+        found = store.load(key)
+        assert found is not None and found[1] <= 100.0 - 5 * self.tick + SLACK
+
+    def test_a_record_ends_to_the_fraction_of_a_second(self, store: Store) -> None:
+        """A record past its expiry is none for load, keys, owned_by and delete, purged or not."""
+        key, _ = self.dead(store, "ada")
+        assert store.load(key) is None
+        assert list(store.keys()) == []
+        assert list(store.owned_by("ada")) == []
+        assert store.delete(key) is False
+
+    # delete
+
+    def test_delete_removes(self, store: Store) -> None:
+        """delete: True once, then False; the record is gone for load, keys and owned_by."""
+        key, _ = self.live(store, LONG, "ada")
+        other, payload = self.live(store, LONG, "ada")
+        assert store.delete(key) is True
+        assert store.delete(key) is False
+        assert store.load(key) is None
+        assert list(store.keys()) == [other]
+        assert other in store.owned_by("ada")
+        found = store.load(other)
+        assert found is not None and found[0] == payload
+
+    def test_delete_of_an_unknown_key_is_false(self, store: Store) -> None:
+        """delete: False where there was none."""
+        assert store.delete(new_key()) is False
+
+    # owned_by
+
+    @pytest.mark.parametrize("owner", OWNERS.values(), ids=OWNERS.keys())
+    def test_owned_by_finds_any_name(self, store: Store, owner: str) -> None:
+        """owned_by: every live record of an owner, whatever characters the name has, set by create or replace."""
+        created, _ = self.live(store, LONG, owner)
+        replaced, payload = self.live(store)
+        assert store.replace(replaced, payload, new_payload(), LONG, owner) is True
+        assert {created, replaced} <= set(store.owned_by(owner))
+        assert store.touch(created, LONG, owner) is True
+        assert {created, replaced} <= set(store.owned_by(owner))
+
+    def test_owned_by_names_live_records_only(self, store: Store) -> None:
+        """owned_by: an iterator of str over live records, each once; empty for an unknown owner."""
+        mine = {self.live(store, LONG, "ada")[0] for _ in range(3)}
+        self.dead(store, "ada")
+        keys = store.owned_by("ada")
+        assert iter(keys) is keys
+        named = list(keys)
+        assert sorted(named) == sorted(set(named))
+        assert mine <= {key for key in named if store.load(key)} and all(store.load(key) for key in named)
+        assert list(store.owned_by("nobody")) == []
+
+    def test_owned_by_is_never_too_few(self, store: Store, second: Store) -> None:
+        """owned_by: all of many, also those another store made, after some were deleted and others renewed."""
+        made = [self.live((store, second)[number % 2], LONG, "ada") for number in range(60)]
+        for key, _ in made[::3]:
+            store.delete(key)
+        for key, payload in made[1::3]:
+            assert second.replace(key, payload, new_payload(), LONG, "ada") is True
+        for key, _ in made[2::3]:
+            assert store.touch(key, LONG, "ada") is True
+        expected = {key for key, _ in made[1::3] + made[2::3]}
+        assert expected <= set(store.owned_by("ada"))
+        assert expected <= set(second.owned_by("ada"))
+
+    def test_owned_by_survives_the_end_of_a_short_record(self, store: Store) -> None:
+        """owned_by: a record that ends takes no longer-lived one of the same owner out of the listing."""
+        lasting, _ = self.live(store, LONG, "ada")
+        self.dead(store, "ada")
+        store.purge()
+        assert lasting in store.owned_by("ada")
+
+    # keys
+
+    def test_keys_names_every_live_record_once(self, store: Store) -> None:
+        """keys: an iterator of str over the live records, each once, with and without an owner."""
+        live = [self.live(store, LONG, owner)[0] for owner in (None, "ada", "bob") for _ in range(20)]
+        self.dead(store)
+        keys = store.keys()
+        assert iter(keys) is keys
+        assert sorted(keys) == sorted(live)
+
+    def test_keys_may_be_left_half_way_while_others_write(self, store: Store) -> None:
+        """keys and owned_by hold up no writer, and writes in between do not break them."""
+        records = [self.live(store, LONG, "ada") for _ in range(30)]
+        stays = records[0][0]
+        for listing in (store.keys(), store.owned_by("ada")):
+            next(listing)
+            writer = threading.Thread(target=self._write_everything, args=(store, records), daemon=True)
+            writer.start()
+            writer.join(10)
+            held_up = writer.is_alive()
+            assert stays in {stays, *listing}
+            assert not held_up, "a listing held up a writer"
+
+    def _write_everything(self, store: Store, records: list[tuple[str, bytes]]) -> None:
+        self.live(store, LONG, "ada")
+        for number, (key, payload) in enumerate(records):
+            records[number] = key, new_payload()
+            store.replace(key, payload, records[number][1], LONG, "ada")
+            store.touch(key, LONG, "ada")
+        store.delete(records.pop()[0])
+        store.purge()
+
+    # purge and close
+
+    def test_purge_removes_the_dead_and_says_how_many(self, store: Store) -> None:
+        """purge returns how many it removed, never a live one, and comes to 0."""
+        live = [self.live(store, LONG, owner) for owner in (None, "ada") for _ in range(5)]
+        renewed = self.outlives(store, lambda key, _: store.touch(key, LONG))
+        store.purge()
+        dead = [self.live(store, self.tick, owner) for owner in (None, "ada") for _ in range(5)]
+        self.advance(2 * self.tick)
+        counts = [store.purge() for _ in range(len(dead) + 1)]
+        assert all(type(count) is int and count >= 0 for count in counts) and counts[-1] == 0
+        assert sum(counts) <= len(dead)
+        if not self.expires_by_itself:
+            assert sum(counts) == len(dead)
+        assert sorted(store.keys()) == sorted([renewed, *(key for key, _ in live)])
+        assert [(store.load(key) or (None,))[0] for key, _ in live] == [payload for _, payload in live]
+
+    def test_purge_of_an_empty_store_is_zero(self, store: Store) -> None:
+        """purge: 0 where nothing is dead."""
+        assert store.purge() == 0
+        self.live(store)
+        assert store.purge() == 0
+
+    def test_close_leaves_the_records_to_others(self, store: Store, second: Store) -> None:
+        """close gives back what the store opened, may be called twice, and harms no other store."""
+        key, payload = self.live(store)
+        if second is not store:
+            store.close()
+        found = second.load(key)
+        assert found is not None and found[0] == payload
+        store.close()
+        store.close()
+
+    # threads
+
+    def test_one_of_many_creates_wins(self, store: Store, second: Store) -> None:
+        """create is atomic: of creates of one key at once exactly one is True, and its payload is there."""
+        for _ in range(ROUNDS):
+            key, payloads = new_key(), [new_payload() for _ in range(THREADS)]
+            stores = [store, second] * THREADS
+            won = together([partial(stores[n].create, key, payloads[n], LONG) for n in range(THREADS)])
+            assert won.count(True) == 1 and won.count(False) == THREADS - 1
+            found = store.load(key)
+            assert found is not None and found[0] == payloads[won.index(True)]
+
+    def test_one_of_many_replaces_wins(self, store: Store, second: Store) -> None:
+        """replace is atomic: of replaces of one payload at once exactly one is True, and its payload is there."""
+        key, payload = self.live(store)
+        for _ in range(ROUNDS):
+            payloads = [new_payload() for _ in range(THREADS)]
+            stores = [store, second] * THREADS
+            won = together([partial(stores[n].replace, key, payload, payloads[n], LONG) for n in range(THREADS)])
+            assert won.count(True) == 1 and won.count(False) == THREADS - 1
+            payload = payloads[won.index(True)]
+            found = second.load(key)
+            assert found is not None and found[0] == payload
+
+    def test_compare_and_swap_counts_exactly(self, store: Store, second: Store) -> None:
+        """load and replace in a loop lose no update, from any number of threads."""
+        key = new_key()
+        store.create(key, new_payload(b"0 "), LONG)
+
+        def count(store: Store) -> None:
+            done = 0
+            while done < ROUNDS:
+                found = store.load(key)
+                assert found is not None
+                fresh = new_payload(b"%d " % (int(found[0].split()[0]) + 1))
+                done += store.replace(key, found[0], fresh, LONG)
+
+        together([partial(count, (store, second)[n % 2]) for n in range(THREADS)])
+        found = store.load(key)
+        assert found is not None and int(found[0].split()[0]) == THREADS * ROUNDS
+
+    def test_delete_beats_replace_and_touch(self, store: Store, second: Store) -> None:
+        """delete is atomic: once it was True, no replace or touch that ran at the same time brings the record back."""
+        for _ in range(ROUNDS):
+            key, payload = self.live(store, LONG, "ada")
+            jobs: list[Callable[[], bool]] = [
+                partial(store.delete, key),
+                partial(second.touch, key, LONG, "ada"),
+                partial(store.replace, key, payload, new_payload(), LONG, "ada"),
+                partial(second.replace, key, payload, new_payload(), LONG, "bob"),
+            ]
+            assert together(jobs)[0] is True
+            assert store.load(key) is None
+            assert list(store.keys()) == []
+
+    def test_touch_never_undoes_a_replace(self, store: Store, second: Store) -> None:
+        """touch carries no data: a payload that was replaced at the same time stays replaced."""
+        key, payload = self.live(store)
+        for _ in range(ROUNDS):
+            fresh = new_payload()
+            done = together([partial(store.replace, key, payload, fresh, LONG), partial(second.touch, key, LONG)])
+            assert done == [True, True]
+            payload = fresh
+            found = store.load(key)
+            assert found is not None and found[0] == payload
+
+    def test_one_of_many_deletes_wins(self, store: Store, second: Store) -> None:
+        """delete is atomic: of deletes of one key at once exactly one is True."""
+        for _ in range(ROUNDS):
+            key, _ = self.live(store)
+            done = together([partial((store, second)[n % 2].delete, key) for n in range(THREADS)])
+            assert done.count(True) == 1 and done.count(False) == THREADS - 1
+
+    def test_a_record_is_listed_as_soon_as_it_is_made(self, store: Store, second: Store) -> None:
+        """owned_by: a record whose create or replace has returned is listed, whatever others write at the time."""
+
+        def make(store: Store) -> bool:
+            seen = True
+            for _ in range(ROUNDS):
+                key, payload = self.live(store, LONG, "ada")
+                seen &= key in store.owned_by("ada")
+                store.replace(key, payload, new_payload(), LONG, "bob")
+                seen &= key in store.owned_by("bob") and store.delete(key)
+            return seen
+
+        assert together([partial(make, (store, second)[n % 2]) for n in range(THREADS)]) == [True] * THREADS
+
+    # processes
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_a_forked_child_uses_the_store(self, store: Store) -> None:
+        """A store is safe to use in a process forked after it was built and used; the parent's goes on working."""
+        key, payload = self.live(store, LONG, "ada")
+
+        def use(number: int) -> bool:
+            found = store.load(key)
+            mine, _ = self.live(store, LONG, "ada")
+            listed = {key, mine} <= set(store.owned_by("ada"))
+            return found is not None and found[0] == payload and listed and store.delete(mine)
+
+        for number in range(2):
+            assert use(number)
+            assert in_child(partial(use, number))
+        assert use(2)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_a_fork_while_threads_write(self, store: Store) -> None:
+        """A fork in the middle of other threads' operations leaves child and parent with a store that works."""
+        records = [self.live(store) for _ in range(THREADS)]
+        stop = threading.Event()
+        failures: list[BaseException] = []
+
+        def write(key: str, payload: bytes) -> None:
+            try:
+                while not stop.is_set():
+                    fresh = new_payload()
+                    assert store.replace(key, payload, fresh, LONG, "ada") is True
+                    payload = fresh
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=write, args=record, daemon=True) for record in records]
+        for thread in threads:
+            thread.start()
+        try:
+            verdicts = [in_child(partial(self._works, store, [key for key, _ in records])) for _ in range(5)]
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(30)
+        assert verdicts == [True] * 5
+        assert failures == []
+        assert self._works(store, [key for key, _ in records])
+
+    def _works(self, store: Store, keys: list[str]) -> bool:
+        key, _ = self.live(store, LONG, "ada")
+        return all(store.load(key) for key in keys) and store.touch(key, LONG, "ada") and store.delete(key)
