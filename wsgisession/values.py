@@ -86,7 +86,9 @@ class Values:
         self._custom: dict[type, tuple[str, Callable[[Any], Any]]] = {}
         self._readers: dict[str, Callable[[Any], Any]] = {**tags.READERS, "~str": _read_text}
         self.accepts: frozenset[type] = IMMUTABLE | {list, dict, tuple, set, frozenset}
-        for tag, entry in ({} if types is None else types).items():
+        if types is not None and not isinstance(types, Mapping):
+            raise TypeError('types must be a dict: {"tag": (class, to plain, from plain)}')
+        for tag, entry in (types or {}).items():
             self._teach(tag, entry)
         self._scan_tagged = _make_scan(json.JSONDecoder(object_hook=self._untag, parse_constant=_refuse))
 
