@@ -1,1 +1,37 @@
-"""Server-side sessions for any WSGI application."""
+"""Server-side sessions for any WSGI application: the public names, nothing else. Knows no details; each room has its own."""
+
+from wsgisession.codec import JSONCodec, Record
+from wsgisession.commit import SessionInfo
+from wsgisession.cookie import Cookie
+from wsgisession.errors import (
+    HeadersSent,
+    SessionConflict,
+    SessionError,
+    SessionTooLarge,
+    StoreError,
+    UnsupportedType,
+)
+from wsgisession.identity import Identity
+from wsgisession.manager import SessionManager
+from wsgisession.middleware import SessionMiddleware
+from wsgisession.session import Session
+from wsgisession.stores import MemoryStore, Store
+
+__all__ = [
+    "Cookie",
+    "HeadersSent",
+    "Identity",
+    "JSONCodec",
+    "MemoryStore",
+    "Record",
+    "Session",
+    "SessionConflict",
+    "SessionError",
+    "SessionInfo",
+    "SessionManager",
+    "SessionMiddleware",
+    "SessionTooLarge",
+    "Store",
+    "StoreError",
+    "UnsupportedType",
+]

@@ -1,0 +1,337 @@
+"""How a draft gets into a store: create, replace, merge and retry, touch, drop. Knows no cookies and no WSGI.
+
+Every write is a compare-and-swap on the payload that was read. Where it fails another request wrote first: its record is
+loaded, merged with ours, and the swap tried again. Where no record is left, ours is dropped: gone is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from wsgisession.codec import JSONCodec, Record
+from wsgisession.draft import Draft
+from wsgisession.errors import SessionConflict, SessionTooLarge, StoreError
+from wsgisession.log import event
+from wsgisession.stores.base import Store
+
+TOMBSTONE_SECONDS = 60.0
+_ATTEMPTS = 250  # with the pauses below some six seconds; 64 writers of one key need a few dozen
+
+
+class SessionInfo(NamedTuple):
+    """One live session in a listing. Times in POSIX seconds."""
+
+    key: str
+    owner: str | None
+    created: float
+    expires: float
+
+
+class Limits(NamedTuple):
+    """The timeouts in seconds, and the size of a payload in bytes. ``idle`` None: only the lifetime counts."""
+
+    idle: float | None = 7200.0
+    lifetime: float = 86400.0
+    remember: float = 2592000.0
+    max_size: int = 65536
+
+
+class Stored:
+    """A payload as it stands in the store. ``record`` is None where it is a tombstone."""
+
+    __slots__ = ("_left", "_since", "key", "moved", "payload", "record")
+
+    def __init__(self, key: str, payload: bytes, record: Record | None, left: float, moved: bool = False) -> None:
+        self.key = key
+        self.payload = payload
+        self.record = record
+        self._left = left
+        self._since = time.monotonic()  # a stepped wall clock must not change what is left
+        self.moved = moved  # the commit that made this set the expiry anew
+
+    def left(self) -> float:
+        """Return the seconds this record still has; at least a millisecond, the store has the last word."""
+        return max(self._left - (time.monotonic() - self._since), 0.001)
+
+    def max_age(self) -> int:
+        """Return the same in whole seconds, as a cookie says it."""
+        return max(round(self.left()), 1)
+
+
+class Overtaken(Exception):
+    """Another request saved in between, and the caller did not want its changes merged."""
+
+    def __init__(self, theirs: Stored) -> None:
+        super().__init__()
+        self.theirs = theirs
+
+
+class Vault:
+    """The sessions of one store, by key: the protocol every writer follows."""
+
+    def __init__(
+        self,
+        store: Store,
+        codec: JSONCodec,
+        limits: Limits,
+        *,
+        clock: Callable[[], float] = time.time,
+        show: Callable[[str], str] = str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.store = store
+        self.codec = codec
+        self.limits = limits
+        self.clock = clock
+        self.show = show  # a key as logs may name it
+        self._sleep = sleep
+
+    # Reading
+
+    def load(self, key: str) -> Stored | None:
+        """Return what stands under a key, a tombstone too; None where nothing does or nobody can read it (logged)."""
+        found = self.store.load(key)
+        if found is None:
+            return None
+        payload, left = found
+        try:
+            record = self.codec.unpack(payload)
+        except ValueError as error:
+            event(logging.ERROR, "unreadable", f"a record cannot be read: {error}", key=self.show(key))
+            return None
+        return Stored(key, payload, record, left)
+
+    def info(self, key: str) -> SessionInfo | None:
+        """Describe the live session under a key; None where there is none."""
+        stored = self.load(key)
+        if stored is None or stored.record is None:
+            return None
+        record = stored.record
+        return SessionInfo(key, record.owner, record.created, self.clock() + stored.left())
+
+    def owned_by(self, owner: str) -> list[SessionInfo]:
+        """List an owner's live sessions, newest first. The store's index may name too many; each record is read."""
+        infos = (self.info(key) for key in dict.fromkeys(self.store.owned_by(owner)))
+        return sorted((info for info in infos if info and info.owner == owner), key=lambda info: -info.created)
+
+    # Timeouts
+
+    def timeout(self, record: Record | Draft) -> float:
+        """Return the seconds of disuse after which this session ends."""
+        idle, lifetime, remember, _ = self.limits
+        if record.extra is not None and (own := self.codec.timeout(record)) is not None:
+            return own
+        return remember if record.persistent else lifetime if idle is None else idle
+
+    def dated(self, record: Record | Draft) -> bool:
+        """True where the session's cookie carries a Max-Age, so that its expiry moves only together with it."""
+        return record.persistent or (record.extra is not None and self.codec.timeout(record) is not None)
+
+    def allowed(self, record: Record | Draft) -> float:
+        """Return how many seconds from now the expiry may be; 0 where nothing of the lifetime is left."""
+        timeout = self.timeout(record)
+        if record.persistent:
+            return timeout
+        lifetime = self.limits.lifetime
+        # Clamped: a wall clock that is wrong shifts the end and kills nothing.
+        return min(timeout, max(0.0, min(lifetime, record.created + lifetime - self.clock())))
+
+    def _expiry(self, draft: Draft, stored: Stored, follow: bool) -> tuple[float, bool]:
+        """Return the seconds to store with a write of this draft, and whether that moves the expiry."""
+        left = stored.left()
+        allowed = self.allowed(draft)
+        if draft.persistent != draft.stored_persistent:
+            idle, lifetime, _, _ = self.limits
+            return allowed or min(left, lifetime if idle is None else idle), True
+        if (follow or not self.dated(draft)) and allowed - left >= self.timeout(draft) / 10:
+            return allowed, True
+        return left, False
+
+    # Writing
+
+    def create(self, draft: Draft, key: str) -> Stored:
+        """Store a draft under a new key. SessionTooLarge, StoreError: nothing was stored."""
+        record = draft.record(draft.encode())
+        payload = self._pack(record)
+        ttl = self.allowed(draft)
+        if not self.store.create(key, payload, ttl, draft.owner):
+            raise StoreError("the store says that a random 256-bit key is taken; it does not keep the contract")
+        draft.settle(record)
+        event(logging.INFO, "created", "session created", key=self.show(key))
+        return Stored(key, payload, record, ttl, True)
+
+    def save(self, draft: Draft, stored: Stored, *, follow: bool = True, merge: bool = True) -> Stored | None:
+        """Bring the stored record up to date with a draft. None: it is gone, and the draft is dropped.
+
+        Args:
+            follow: the cookie of a persistent session can follow a moved expiry.
+            merge: False raises Overtaken where another request saved in between.
+        """
+        for _ in self.attempts():
+            lines = draft.encode()
+            if not draft.changed(lines):
+                return self._touch(draft, stored, follow)
+            record = draft.record(lines)
+            payload = self._pack(record)
+            ttl, moved = self._expiry(draft, stored, follow)
+            if self.store.replace(stored.key, stored.payload, payload, ttl, draft.owner):
+                draft.settle(record)
+                return Stored(stored.key, payload, record, ttl, moved)
+            theirs = self._theirs(stored.key)
+            if theirs is None:
+                return None
+            if not merge:
+                raise Overtaken(theirs)
+            assert theirs.record is not None
+            draft.merge(theirs.record, lines)
+            stored = theirs
+        raise self.conflict(stored.key)
+
+    def _touch(self, draft: Draft, stored: Stored, follow: bool) -> Stored | None:
+        """Move the expiry of an unchanged record where that is due. None: the record is gone."""
+        ttl, due = self._expiry(draft, stored, follow)
+        if not due:
+            stored.moved = False
+            return stored
+        try:
+            alive = self.store.touch(stored.key, ttl, draft.owner)
+        except StoreError as error:  # nothing is lost by it: the next request tries again
+            event(logging.ERROR, "store error", f"an expiry could not be refreshed: {error}", key=self.show(stored.key))
+            return stored
+        return Stored(stored.key, stored.payload, stored.record, ttl, True) if alive else None
+
+    def regenerate(self, draft: Draft, stored: Stored, key: str) -> Stored | None:
+        """Move a draft's session to a new key and leave a tombstone. None: it was gone, or the new key was taken away.
+
+        The new record comes first, then the swap of the old one, so that a write which lands in between is seen and
+        taken along. Whatever fails half way, no two keys stay alive that anybody holds.
+        """
+        login = draft.owner != draft.stored_owner
+        # Only an anonymous visitor's late writes may follow him into his login; one user's never reach another.
+        mixes = not login or draft.stored_owner is None
+        if login:
+            draft.created = self.clock()
+        new: Stored | None = None
+        tried = False
+        try:
+            for _ in self.attempts():
+                record = draft.record(draft.encode())
+                payload = self._pack(record)
+                # A login starts the clock anew; otherwise the expiry moves as with any write.
+                ttl = self.allowed(draft) if login else self._expiry(draft, stored, True)[0]
+                if new is None:
+                    tried = True
+                    done = self.store.create(key, payload, ttl, draft.owner)
+                else:
+                    done = self.store.replace(key, new.payload, payload, ttl, draft.owner)
+                if not done:  # revoked in the meantime
+                    return None
+                new = Stored(key, payload, record, ttl, True)
+                if self._retire(stored, None if login else key):
+                    draft.settle(record)
+                    event(logging.INFO, "regenerated", "session id regenerated", key=key, old_key=self.show(stored.key))
+                    return new
+                theirs = self._theirs(stored.key)
+                if theirs is None:
+                    self.store.delete(key)
+                    return None
+                assert theirs.record is not None
+                if mixes:
+                    draft.merge(theirs.record, record.data)
+                    if login:
+                        draft.created = record.created
+                stored = theirs
+            raise self.conflict(stored.key)
+        except BaseException:
+            if tried:
+                self._withdraw(key)
+            raise
+
+    def _withdraw(self, key: str) -> None:
+        """Take back the new half of a regenerate that failed; nobody holds its id, so where this fails too it expires."""
+        try:
+            self.store.delete(key)
+        except StoreError as error:
+            event(logging.ERROR, "store error", f"half a regenerate was left to expire: {error}", key=self.show(key))
+
+    def _retire(self, stored: Stored, successor: str | None) -> bool:
+        """Swap a live record for a tombstone. False: another request wrote first."""
+        tombstone = self.codec.pack(None, successor)
+        if not self.store.replace(stored.key, stored.payload, tombstone, TOMBSTONE_SECONDS):
+            return False
+        if not self.codec.tombstones:
+            self.store.delete(stored.key)
+        return True
+
+    def bury(self, key: str) -> bool:
+        """End the session under a key, and where a tombstone names another key, the session it led to.
+
+        Returns:
+            False where there was none any more.
+        """
+        for _ in self.attempts():
+            found = self.store.load(key)
+            if found is None:
+                return False
+            payload, left = found
+            try:
+                record = self.codec.unpack(payload)
+            except ValueError:
+                record = Record(0.0, None, False, {})  # nobody can read it, but a logout ends it all the same
+            if record is None:
+                successor = self.codec.successor(payload)
+                if successor is None:
+                    return False
+                key = successor
+            elif self._retire(Stored(key, payload, record, left), None):
+                return True
+        raise self.conflict(key)
+
+    def bury_owned(self, owner: str, keep: Callable[[], Iterable[str]] = tuple) -> int:
+        """End an owner's sessions but those in ``keep``; lists again until a pass finds nothing to end."""
+        count = 0
+        for _ in self.attempts():
+            kept = set(keep())
+            doomed = [info.key for info in self.owned_by(owner) if info.key not in kept]
+            if not doomed:
+                return count
+            for key in doomed:
+                if self.bury(key):
+                    count += 1
+                    event(logging.INFO, "revoked", "session revoked", key=self.show(key), owner=owner)
+        raise SessionConflict("sessions of this owner kept appearing while they were being ended")
+
+    # The rules of the house
+
+    def attempts(self) -> Iterator[int]:
+        """Yield attempt numbers, with a jittered pause between them, up to a generous bound."""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                self._sleep(random.random() * min(0.05, 0.0005 * 2 ** min(attempt, 10)))
+            yield attempt
+
+    def _theirs(self, key: str) -> Stored | None:
+        """Load what another request stored in place of ours; None where the session is gone."""
+        theirs = self.load(key)
+        if theirs is None or theirs.record is None:
+            event(logging.INFO, "dropped", "a late write was dropped, its session is gone", key=self.show(key))
+            return None
+        event(logging.DEBUG, "conflict", "overlapping requests, changes merged", key=self.show(key))
+        return theirs
+
+    def _pack(self, record: Record) -> bytes:
+        payload = self.codec.pack(record)
+        if len(payload) > self.limits.max_size:
+            raise SessionTooLarge(
+                f"the session takes {len(payload)} bytes, max_size allows {self.limits.max_size}; keep large data elsewhere"
+            )
+        return payload
+
+    def conflict(self, key: str) -> SessionConflict:
+        """Return the error for a swap that kept failing, logged."""
+        event(logging.ERROR, "conflict", "compare-and-swap kept failing", key=self.show(key))
+        return SessionConflict("other requests kept changing this session; nothing of this change was saved")

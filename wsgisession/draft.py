@@ -1,0 +1,229 @@
+"""What one request makes of a record: lazily decoded values, what changed, what to write. Knows no store and no HTTP.
+
+A draft starts from a record's encoded lines. A value is decoded when it is read and encoded when it was changed; what the
+request does not touch stays the bytes it was. Change is noticed per key: assigned or deleted, or a mutable value was handed
+out and is no longer what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from wsgisession.codec import IMMUTABLE, JSONCodec, Record, fingerprint, unchanged
+from wsgisession.merge import MISSING, adopt, merge_value
+
+_NOTHING: Mapping[str, bytes] = {}
+
+
+class Draft:
+    """One request's view of a record, or of no record yet (``Draft(codec)``)."""
+
+    __slots__ = (
+        "_base",
+        "_codec",
+        "_lines",
+        "_marks",
+        "_values",
+        "created",
+        "extra",
+        "owner",
+        "persistent",
+        "renew",
+        "stored_owner",
+        "stored_persistent",
+    )
+
+    def __init__(self, codec: JSONCodec, record: Record | None = None, *, created: float = 0.0, persistent: bool = False) -> None:
+        self._codec = codec
+        self._values: dict[str, Any] = {}  # decoded or assigned, key by key
+        self._marks: dict[str, bytes | None] = {}  # of mutable values that came from a line
+        self.renew = False  # a new id is due with the next commit
+        if record is None:
+            self._base: Mapping[str, bytes] = _NOTHING
+            self._lines: Mapping[str, bytes | None] = _NOTHING
+            self.created, self.extra = created, None
+            self.owner: str | None = None
+            self.stored_owner: str | None = None
+            self.persistent = self.stored_persistent = persistent
+        else:
+            self._start(record)
+
+    def _start(self, record: Record) -> None:
+        # One dict serves as both until the first assignment or deletion; a None among the lines: encode the value.
+        self._base = self._lines = record.data
+        self.created, self.extra = record.created, record.extra
+        self.owner = self.stored_owner = record.owner
+        self.persistent = self.stored_persistent = record.persistent
+
+    # Reading
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._own())  # as with a dict, a key added or deleted meanwhile is an error
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._own())
+
+    def get(self, key: str) -> Any:
+        """Return a value, decoding it the first time. KeyError: there is none. ValueError: its line is not readable."""
+        values = self._values
+        if key in values:
+            return values[key]
+        line = self._lines[key]
+        assert line is not None  # a value without a line is among the values
+        value = values[key] = self._codec.decode(line)
+        if type(value) not in IMMUTABLE:
+            self._marks[key] = fingerprint(value, line)
+        return value
+
+    # Writing
+
+    def set(self, key: str, value: Any) -> None:
+        """Assign a value. UnsupportedType: its own type cannot be stored (what it contains is looked at on commit)."""
+        if type(value) not in self._codec.accepts:
+            self._codec.encode(value, _path(key))
+        self._own()[key] = None
+        self._values[key] = value
+        self._marks.pop(key, None)
+
+    def delete(self, key: str) -> None:
+        """Delete a key. KeyError: there is none."""
+        if key not in self._lines:
+            raise KeyError(key)
+        del self._own()[key]
+        self._values.pop(key, None)
+        self._marks.pop(key, None)
+
+    def clear(self) -> None:
+        """Delete every key."""
+        self._lines = {}
+        self._values = {}
+        self._marks = {}
+
+    def _own(self) -> dict[str, bytes | None]:
+        lines = self._lines
+        if lines is self._base or not isinstance(lines, dict):
+            lines = self._lines = dict(lines)
+        return lines
+
+    # Committing
+
+    def encode(self) -> Mapping[str, bytes]:
+        """Return the lines to store: the very base where nothing changed. UnsupportedType names the path of a bad value."""
+        lines, values, base = self._lines, self._values, self._base
+        fresh: dict[str, bytes] = {}
+        for key, mark in self._marks.items():
+            value, line = values[key], lines[key]
+            assert line is not None
+            if mark is None or not unchanged(value, line, mark):
+                encoded = self._codec.encode(value, _path(key))
+                if encoded != line:
+                    fresh[key] = encoded
+        if lines is base:
+            return {**base, **fresh} if fresh else base
+        whole: dict[str, bytes] = {}
+        for key, line in lines.items():
+            if line is None:
+                line = self._codec.encode(values[key], _path(key))
+            whole[key] = line
+        whole.update(fresh)
+        # Order counts: popitem() and reversed() show it.
+        return base if whole == base and list(whole) == list(base) else whole
+
+    def changed(self, lines: Mapping[str, bytes]) -> bool:
+        """True where a record with these lines, as ``encode`` returned them, would differ from the stored one."""
+        return lines is not self._base or self.persistent != self.stored_persistent or self.owner != self.stored_owner
+
+    def record(self, lines: Mapping[str, bytes]) -> Record:
+        """Return the record to store."""
+        data = lines if isinstance(lines, dict) else dict(lines)
+        return Record(self.created, self.owner, self.persistent, data, self.extra)
+
+    def settle(self, record: Record) -> None:
+        """Take note that ``record``, made from this draft, is what is stored now."""
+        for key, value in self._values.items():
+            if type(value) not in IMMUTABLE:
+                self._marks[key] = None  # the line may be newer than the old mark
+        self._start(record)
+        self.renew = False
+
+    # Meeting other requests
+
+    def merge(self, theirs: Record, lines: Mapping[str, bytes]) -> None:
+        """Put this draft, whose own lines are ``lines``, on top of what another request stored meanwhile."""
+        base, new, values = self._base, theirs.data, self._values
+        merged: dict[str, bytes] = {}
+        marks: dict[str, bytes | None] = {}
+        for key in [*new, *(key for key in lines if key not in new)]:
+            before, ours, their = base.get(key), lines.get(key), new.get(key)
+            if their == before or their == ours:
+                line = ours
+            elif ours == before:
+                line = their
+                if their is not None and key in values:
+                    self._refresh(key, their)
+            else:
+                line = self._join(key, before, ours, their)
+            if line is None:
+                values.pop(key, None)
+            else:
+                merged[key] = line
+                if key in values and type(values[key]) not in IMMUTABLE:
+                    marks[key] = None
+        if self.persistent == self.stored_persistent:
+            self.persistent = theirs.persistent
+        self.stored_persistent = theirs.persistent
+        self._base, self._marks = new, marks
+        self._lines = new if merged == new and list(merged) == list(new) else dict(merged)
+        self.extra = theirs.extra
+
+    def _join(self, key: str, before: bytes | None, ours: bytes | None, theirs: bytes | None) -> bytes | None:
+        """Merge one key that both sides changed. None: it is deleted."""
+        decode = self._codec.decode
+        try:
+            base = MISSING if before is None else decode(before)
+            other = MISSING if theirs is None else decode(theirs)
+        except ValueError:  # written by something else; the later save is ours
+            return ours
+        if ours is None:
+            mine = MISSING
+        else:
+            mine = self._values[key] if key in self._values else decode(ours)
+        result = merge_value(base, mine, other)
+        if result is MISSING:
+            return None
+        line = self._codec.encode(result, _path(key))
+        self._values[key] = adopt(mine, result)
+        return line
+
+    def _refresh(self, key: str, line: bytes) -> None:
+        """Make a value that was handed out show ``line``; a dict or list the application holds stays part of it."""
+        try:
+            self._values[key] = adopt(self._values[key], self._codec.decode(line))
+        except ValueError:  # not readable: found out when it is read
+            del self._values[key]
+
+    def restart(self, record: Record) -> None:
+        """Drop every change and show ``record``; containers the application holds become what it says."""
+        renew, held = self.renew, self._values
+        self._start(record)
+        self.renew = renew
+        self._values = {key: value for key, value in held.items() if key in record.data}
+        self._marks = {}
+        for key, value in list(self._values.items()):
+            if type(value) in IMMUTABLE:
+                del self._values[key]
+            else:
+                self._refresh(key, record.data[key])
+                if key in self._values:
+                    self._marks[key] = None
+
+
+def _path(key: str) -> str:
+    return f"session[{key!r}]"

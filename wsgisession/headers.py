@@ -1,0 +1,70 @@
+"""Response headers of a personal response: Vary, Cache-Control, Set-Cookie. Knows headers as lists of pairs, no session.
+
+The application's own list is never changed; a new one is returned.
+"""
+
+from __future__ import annotations
+
+import re
+
+Headers = list[tuple[str, str]]
+
+# Caches that obey a field of their own ignore Cache-Control where it is there (RFC 9213 2.2).
+_TARGETED = re.compile(r"(?:.+-)?cdn-cache-control|surrogate-control", re.IGNORECASE)
+# One element of a list whose members may hold a quoted string (RFC 9110 5.6.1 and 5.6.4).
+_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
+
+
+def personal(headers: Headers, *, set_cookie: str | None, read: bool) -> Headers:
+    """Return the headers of a response that depends on the session.
+
+    Args:
+        set_cookie: A Set-Cookie value to add; the response is then made unfit for shared caches.
+        read: A live session was read: ``private``, unless the application said something itself.
+
+    Source: RFC 9110 12.5.5 (Vary), RFC 9111 5.2.2 (Cache-Control), RFC 9213 (targeted fields).
+    """
+    headers = _vary(headers)
+    if set_cookie is not None:
+        headers = [pair for pair in _unshared(headers) if not _TARGETED.fullmatch(pair[0])]
+        headers.append(("Set-Cookie", set_cookie))
+    elif read and not any(name.lower() == "cache-control" for name, _ in headers):
+        headers.append(("Cache-Control", "private"))
+    return headers
+
+
+def _vary(headers: Headers) -> Headers:
+    """Add Cookie to Vary, once, and keep a ``*``."""
+    members = [member.strip(" \t").lower() for name, value in headers if name.lower() == "vary" for member in value.split(",")]
+    if "*" in members or "cookie" in members:
+        return list(headers)
+    result = list(headers)
+    for index, (name, value) in enumerate(result):
+        if name.lower() == "vary":
+            result[index] = (name, f"{value}, Cookie" if value.strip(" \t") else "Cookie")
+            return result
+    return [*result, ("Vary", "Cookie")]
+
+
+def _unshared(headers: Headers) -> Headers:
+    """Make one Cache-Control that keeps shared caches off, in the place of the application's first."""
+    given = [value for name, value in headers if name.lower() == "cache-control"]
+    directives = [element.strip(" \t") for value in given for element in _ELEMENT.findall(value)]
+    names = [directive.lower() for directive in directives]
+    if "no-store" in names:
+        return list(headers)
+    # A qualified private="field" lets shared caches keep the rest, so it goes too; as does a bare one, said again below.
+    kept = [item for item in directives if item and item.lower().partition("=")[0].rstrip() not in _SHARED]
+    mine = ("Cache-Control", ", ".join([*kept, "private"]))
+    if not given:
+        return [*headers, mine]
+    result: Headers = []
+    for name, value in headers:
+        if name.lower() != "cache-control":
+            result.append((name, value))
+        elif mine not in result:
+            result.append(mine)
+    return result
+
+
+_SHARED = frozenset(("public", "private", "s-maxage"))

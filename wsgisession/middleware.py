@@ -1,0 +1,258 @@
+"""SessionMiddleware: the only room that knows WSGI (PEP 3333). Knows nothing of payloads, merging or stores.
+
+The application's ``start_response`` is held back until what the session needs is in the store; then the headers leave,
+with a cookie where one is due. A response whose request did not touch the session passes as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from wsgisession.codec import JSONCodec
+from wsgisession.cookie import Cookie
+from wsgisession.errors import SessionError
+from wsgisession.headers import personal
+from wsgisession.log import event
+from wsgisession.manager import IdentityFactory, Seconds, SessionManager
+from wsgisession.session import Phase, Session, State
+from wsgisession.stores import MemoryStore, Store
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None
+
+
+class SessionMiddleware:
+    """Give a WSGI application a server-side session under ``environ[environ_key]``.
+
+    Args:
+        app: The application.
+        secret: ``str`` or ``bytes`` of at least 32 bytes, or a list of them: the first signs, all verify.
+        environ_key: Where the application finds its Session; with a dot, as PEP 3333 asks of what servers add.
+        store, cookie, idle_timeout, lifetime, remember, max_size, codec, identity, clock: See SessionManager.
+
+    Raises:
+        ValueError, TypeError: The configuration is wrong; the message says what to pass instead.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        secret: str | bytes | list[str] | list[bytes] | list[str | bytes],
+        store: Store | str | None = None,
+        cookie: Cookie | None = None,
+        idle_timeout: Seconds | None = 7200,
+        lifetime: Seconds = 86400,
+        remember: Seconds = 2592000,
+        max_size: int = 65536,
+        environ_key: str = "wsgisession.session",
+        codec: JSONCodec | None = None,
+        identity: IdentityFactory | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not callable(app):
+            raise TypeError(f"app must be a WSGI application, a callable, not {type(app).__name__}")
+        if secret is None:
+            raise TypeError("secret is needed; make one with: python -m wsgisession secret")
+        if not isinstance(environ_key, str):
+            raise TypeError(f"environ_key must be a str, not {type(environ_key).__name__}")
+        if "." not in environ_key:
+            raise ValueError("environ_key must contain a dot, such as 'wsgisession.session' (PEP 3333)")
+        self.app = app
+        self.manager = SessionManager(
+            store,
+            secret=secret,
+            cookie=cookie,
+            idle_timeout=idle_timeout,
+            lifetime=lifetime,
+            remember=remember,
+            max_size=max_size,
+            codec=codec,
+            identity=identity,
+            clock=clock,
+        )
+        self._environ_key = environ_key
+        self._config = self.manager._config
+        self._alone = isinstance(self.manager.store, MemoryStore)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        key = self._environ_key
+        if key in environ and self._serves(environ[key]):
+            return self.app(environ, start_response)
+        if self._alone and environ.get("wsgi.multiprocess"):
+            self._warn_alone()
+        session = Session(self._config, environ.get("HTTP_COOKIE") or "", environ.get("wsgi.url_scheme") or "http")
+        environ[key] = session
+        response = _Response(session, start_response)
+        try:
+            body = self.app(environ, response.start)
+        except BaseException:
+            session._phase = Phase.FAILED
+            raise
+        if type(body) is list or type(body) is tuple or _is_file(body, environ.get("wsgi.file_wrapper")):
+            response.end(body)
+            return body
+        return _Body(response, body)
+
+    def _serves(self, session: object) -> bool:
+        """Return True where an outer middleware of the same manager is at work. SessionError: one of another manager."""
+        if not isinstance(session, Session) or session._phase is not Phase.OPEN:
+            return False  # an environ that was used before
+        if session._config is self._config:
+            return True
+        raise SessionError(
+            f"another SessionMiddleware already serves environ[{self._environ_key!r}];"
+            " give each its own environ_key and cookie name"
+        )
+
+    def _warn_alone(self) -> None:
+        self._alone = False
+        event(
+            logging.WARNING,
+            "misconfiguration",
+            "the server runs several processes and MemoryStore keeps sessions in one: visitors will lose them at random."
+            " Pass store='sqlite:///sessions.db', 'redis://…' or 'postgresql://…', or run one process",
+        )
+
+
+def _is_file(body: object, wrapper: object) -> bool:
+    return isinstance(wrapper, type) and isinstance(body, wrapper)
+
+
+class _Response:
+    """One response: holds the application's headers back until the session is safe."""
+
+    # As with Session: the defaults cost nothing per request.
+    _exc_info: ExcInfo = None
+    _headers: list[tuple[str, str]] | None = None
+    _started = False
+    _status = ""
+    _write: Callable[[bytes], object] | None = None
+    sent = False
+
+    def __init__(self, session: Session, start_response: StartResponse) -> None:
+        self.session = session
+        self._start_response = start_response
+
+    def start(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo = None, /
+    ) -> Callable[[bytes], object]:
+        """Be the application's start_response."""
+        if self._started and exc_info is None:
+            raise AssertionError("start_response() was called again without exc_info (PEP 3333)")
+        self._started = True
+        if not self.sent:
+            self._status, self._headers, self._exc_info = status, headers, exc_info
+            return self.write
+        try:
+            if _failure(status):
+                self.session._phase = Phase.FAILED
+            # Raises where the first headers are on the wire already; where they are not, ours go out again.
+            self._write = self._start_response(status, self._dressed(headers), exc_info)
+            return self.write
+        finally:
+            exc_info = None  # it holds this very frame (PEP 3333, error handling)
+
+    @property
+    def held(self) -> bool:
+        """True while there are headers that have not left."""
+        return self._headers is not None
+
+    def send(self) -> None:
+        """Commit, and let the headers go. Whatever the commit raises, the headers are dropped."""
+        status, headers, exc_info = self._status, self._headers, self._exc_info
+        assert headers is not None
+        self._headers = self._exc_info = None
+        try:
+            self.session._leave(not _failure(status))
+            headers = self._dressed(headers)
+            self.sent = True
+            if exc_info is None:
+                self._write = self._start_response(status, headers)
+            else:
+                self._write = self._start_response(status, headers, exc_info)
+        finally:
+            exc_info = None
+
+    def _dressed(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        session = self.session
+        if not session._touched:
+            return headers
+        return personal(headers, set_cookie=session._set_cookie(), read=session._state is State.LIVE)
+
+    def write(self, data: bytes) -> None:
+        """Be the application's write()."""
+        if not self.sent:
+            self.send()
+        assert self._write is not None
+        self._write(data)
+
+    def end(self, body: Any) -> None:
+        """The application is done and its body is handed on as it is."""
+        try:
+            if self.held:
+                self.send()
+            elif self.sent:
+                self.session._finish()
+        except BaseException:
+            close = getattr(body, "close", None)
+            if close is not None:
+                close()
+            raise
+
+
+class _Body:
+    """A body that still runs application code: passes each chunk on at once, and ends the session's request."""
+
+    def __init__(self, response: _Response, body: Iterable[bytes]) -> None:
+        self._response = response
+        self._body: Iterable[bytes] | None = body
+        self._chunks: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        response = self._response
+        try:
+            if self._chunks is None:
+                assert self._body is not None
+                self._chunks = iter(self._body)
+            chunk = next(self._chunks)
+        except StopIteration:
+            if response.held:
+                response.send()
+            raise
+        except BaseException:
+            response.session._phase = Phase.FAILED
+            raise
+        if response.held:
+            response.send()
+        return chunk
+
+    def close(self) -> None:
+        """Close the application's body, once, and then save late changes."""
+        body, self._body = self._body, None
+        if body is None:
+            return
+        session = self._response.session
+        try:
+            close = getattr(body, "close", None)
+            if close is not None:
+                close()
+        except BaseException:
+            session._phase = Phase.FAILED
+            raise
+        if session._phase is Phase.OPEN:  # abandoned before its headers left
+            session._phase = Phase.FAILED
+        session._finish()
+
+
+def _failure(status: str) -> bool:
+    return status[:3] >= "500"
