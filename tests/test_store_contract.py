@@ -1,15 +1,26 @@
-"""The contract of stores: the memory store keeps it, and a store that breaks a clause is caught by that clause."""
+"""The contract of stores: good stores keep it, and a store that breaks a clause is caught by that very clause."""
 
 from __future__ import annotations
 
-from support.clock import Clock
+import itertools
+import os
+import threading
+from typing import Any
 
+import pytest
+from support.broken_stores import BROKEN, PurgesNothing, PurgesTheLiving, ReplaceClearsNoOwner
+from support.clock import Clock
+from support.plain_store import PlainStore
+
+import wsgisession.testing
 from wsgisession.stores.memory import MemoryStore
-from wsgisession.testing import StoreContract
+from wsgisession.testing import StoreContract, in_child, new_key, new_payload, together
 
 
 class TestMemoryStore(StoreContract):
     """The memory store, with a clock that is told the time."""
+
+    owners_exactly = True
 
     def make_store(self) -> MemoryStore:
         self.clock = Clock()
@@ -19,8 +30,127 @@ class TestMemoryStore(StoreContract):
         self.clock.advance(seconds)
 
 
-class TestMemoryStoreWithTheRealClock(StoreContract):
-    """The memory store as it is used: the contract then waits."""
+class TestMemoryStoreInRealTime(StoreContract):
+    """The memory store as it is used: the contract waits for it."""
+
+    owners_exactly = True
 
     def make_store(self) -> MemoryStore:
         return MemoryStore()
+
+
+class TestPlainStore(StoreContract):
+    """A plain store of forty lines, with a second door to its records."""
+
+    owners_exactly = True
+    kind: type[PlainStore] = PlainStore
+
+    def make_store(self) -> PlainStore:
+        self.clock = Clock()
+        return self.kind(self.clock)
+
+    def reopen(self, store: Any) -> PlainStore:
+        return self.kind(self.clock, store.records)
+
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+
+def run_clause(contract: StoreContract, clause: str) -> None:
+    """Run one clause as pytest would, with every set of its parameters, on a fresh store each time."""
+    function = getattr(contract, clause)
+    tables = [
+        [(mark.args[0], value) for value in mark.args[1]]
+        for mark in getattr(function, "pytestmark", [])
+        if mark.name == "parametrize"
+    ]
+    for parameters in itertools.product(*tables):
+        arguments: dict[str, Any] = dict(parameters, store=contract.make_store())
+        if "second" in function.__code__.co_varnames[: function.__code__.co_argcount]:
+            arguments["second"] = contract.reopen(arguments["store"])
+        function(**arguments)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize(("kind", "clause"), BROKEN, ids=lambda value: getattr(value, "__name__", value))
+def test_a_broken_store_is_caught(kind: type[PlainStore], clause: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that breaks one clause fails the test of that clause."""
+    monkeypatch.setattr(wsgisession.testing, "PATIENCE", 0.3)
+    contract = TestPlainStore()
+    contract.kind = kind
+    with pytest.raises((AssertionError, KeyError, RuntimeError)):
+        run_clause(contract, clause)
+
+
+def test_every_clause_catches_a_broken_store() -> None:
+    """No clause of the contract is there that nothing could fail."""
+    clauses = {name for name in vars(StoreContract) if name.startswith("test_")}
+    assert clauses == {clause for _, clause in BROKEN}
+
+
+def test_every_clause_says_what_it_means() -> None:
+    """Each clause has a docstring of its own."""
+    clauses = [value for name, value in vars(StoreContract).items() if name.startswith("test_")]
+    assert len({clause.__doc__ for clause in clauses} - {None}) == len(clauses)
+
+
+def test_an_engine_that_expires_by_itself_may_have_nothing_to_purge() -> None:
+    """With ``expires_by_itself`` a purge that finds nothing is fine, and one that kills the living is still caught."""
+    contract = TestPlainStore()
+    contract.expires_by_itself = True
+    contract.kind = PurgesNothing
+    run_clause(contract, "test_purge_removes_the_dead_and_says_how_many")
+    contract.kind = PurgesTheLiving
+    with pytest.raises(AssertionError):
+        run_clause(contract, "test_purge_removes_the_dead_and_says_how_many")
+
+
+def test_an_index_may_name_too_many() -> None:
+    """Without ``owners_exactly`` a store may go on listing records under a former owner."""
+    contract = TestPlainStore()
+    contract.owners_exactly = False
+    contract.kind = ReplaceClearsNoOwner
+    run_clause(contract, "test_replace_with_none_clears_the_owner")
+
+
+def test_a_contract_without_a_store_says_what_is_missing() -> None:
+    """A subclass that forgot ``make_store`` is told so."""
+
+    class TestNothing(StoreContract):
+        pass
+
+    with pytest.raises(AssertionError, match=r"TestNothing needs a make_store\(\)"):
+        TestNothing().make_store()
+
+
+def test_together_passes_results_and_exceptions_on() -> None:
+    """Jobs in threads return their results in order, and the first exception reaches the test."""
+    assert together([lambda: 1, lambda: 2]) == [1, 2]
+    with pytest.raises(ZeroDivisionError):
+        together([lambda: 1, lambda: 1 // 0])
+
+
+def test_together_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that never answers is a failure, not a test run that hangs."""
+    monkeypatch.setattr(wsgisession.testing, "PATIENCE", 0.05)
+    release = threading.Event()
+    with pytest.raises(AssertionError, match="waiting"):
+        together([release.wait])
+    release.set()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_in_child_returns_the_verdict_of_a_process(capfd: pytest.CaptureFixture[str]) -> None:
+    """What a job says in a forked process comes back; an exception there is False, and shown."""
+    parent = os.getpid()
+    assert in_child(lambda: os.getpid() != parent) is True
+    assert in_child(lambda: os.getpid() == parent) is False
+    assert in_child(lambda: bool(1 // 0)) is False
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_keys_and_payloads_of_the_contract_are_unique() -> None:
+    """Keys look like the library's, and no payload is written twice."""
+    keys = {new_key() for _ in range(100)}
+    assert len(keys) == 100 and {len(key) for key in keys} == {43}
+    assert len({new_payload() for _ in range(100)}) == 100
