@@ -229,6 +229,7 @@ class Vault:
                 else:
                     done = self.store.replace(key, new.payload, payload, ttl, draft.owner)
                 if not done:  # revoked in the meantime
+                    self.store.delete(key)
                     return None
                 new = Stored(key, payload, record, ttl, True)
                 if self._retire(stored, None if login else key):
