@@ -98,7 +98,7 @@ class TestNoLostWrites:
         def work(thread: int) -> None:
             for number in range(REQUESTS):
 
-                def handler(session: Session) -> None:
+                def handler(session: Session, number: int = number) -> None:
                     dict(session)
                     time.sleep(0.001)
                     change(session, thread, number)

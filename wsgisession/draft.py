@@ -34,7 +34,9 @@ class Draft:
         "stored_persistent",
     )
 
-    def __init__(self, codec: JSONCodec, record: Record | None = None, *, created: float = 0.0, persistent: bool = False) -> None:
+    def __init__(
+        self, codec: JSONCodec, record: Record | None = None, *, created: float = 0.0, persistent: bool = False
+    ) -> None:
         self._codec = codec
         self._values: dict[str, Any] = {}  # decoded or assigned, key by key
         self._marks: dict[str, bytes | None] = {}  # of mutable values that came from a line

@@ -12,7 +12,6 @@ from typing import Any
 from wsgisession.codec import JSONCodec
 from wsgisession.commit import Limits, SessionInfo, Vault
 from wsgisession.cookie import Cookie
-from wsgisession.draft import Draft
 from wsgisession.errors import SessionError
 from wsgisession.identity import Identity, check_secrets, digest
 from wsgisession.log import Flood, event

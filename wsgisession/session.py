@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from wsgisession.commit import Overtaken, SessionInfo, Stored, Vault
 from wsgisession.cookie import Cookie
