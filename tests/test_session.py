@@ -1,0 +1,528 @@
+"""Session: all that dict offers, and its life."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from support.clock import Clock
+from support.web import SECRET, Site
+
+from wsgisession import Cookie, HeadersSent, MemoryStore, Session, SessionError
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+def inside(site: Site, data: dict[str, Any], check: Callable[[Session], Any]) -> Any:
+    """Run ``check`` in a request whose session holds ``data``."""
+    return site.request(check, site.start(data)).result
+
+
+DATA = {"a": 1, "b": [1, 2], "c": {"d": None}}
+
+
+class TestMapping:
+    """Session behaves as a dict with the same content."""
+
+    @pytest.mark.parametrize(
+        "act",
+        [
+            lambda m: m["a"],
+            lambda m: m["missing"],
+            lambda m: m.get("b"),
+            lambda m: m.get("missing", 7),
+            lambda m: ("a" in m, "z" in m, len(m), bool(m), list(m), list(reversed(m))),
+            lambda m: (list(m.keys()), list(reversed(m.keys()))),
+            lambda m: (list(m.values()), list(reversed(m.values()))),
+            lambda m: (list(m.items()), list(reversed(m.items()))),
+            lambda m: m.pop("a"),
+            lambda m: m.pop("missing"),
+            lambda m: m.pop("missing", 3),
+            lambda m: (m.popitem(), m.popitem(), m.popitem()),
+            lambda m: [m.popitem() for _ in range(4)],
+            lambda m: m.setdefault("b", 3),
+            lambda m: m.setdefault("z", []).append(1),
+            lambda m: m.update({"a": 2}, z=3),
+            lambda m: m.update([("a", 2)]),
+            lambda m: m.clear(),
+            lambda m: m.__delitem__("b"),
+            lambda m: m.__delitem__("missing"),
+            lambda m: m.__setitem__("a", [1]),
+            lambda m: (m == DATA, m != DATA, m == {}, m == 3, m == [("a", 1)]),
+            lambda m: m | {"z": 1},
+            lambda m: {"z": 1, "a": 0} | m,
+            lambda m: m | 3,
+            lambda m: 3 | m,
+            lambda m: m.__ior__({"z": 1}) is m,
+            lambda m: m.__ior__([("z", 1)]) is m,
+            lambda m: (m.copy(), type(m.copy())),
+            lambda m: (copy.copy(m), copy.deepcopy(m) == DATA),
+            lambda m: dict(m),
+            lambda m: {**m},
+            lambda m: m["b"].append(3),
+            lambda m: [m.__delitem__(key) for key in m],
+            lambda m: m.__setitem__("z", m.pop("a")),
+            lambda m: hash(m),
+        ],
+    )
+    def test_it_does_what_a_dict_does(self, site: Site, act: Any) -> None:
+        """The same result or the same kind of error, and the same content in the same order afterwards."""
+
+        def outcome(mapping: Any) -> Any:
+            try:
+                result = act(mapping)
+            except (KeyError, TypeError, RuntimeError) as error:
+                result = type(error)
+            return result, list(mapping.items())
+
+        cookie = site.start(copy.deepcopy(DATA))
+        expected = outcome(copy.deepcopy(DATA))
+        assert site.request(outcome, cookie).result == expected
+        assert list(site.read(cookie).items()) == expected[1]
+
+    @pytest.mark.parametrize(
+        "act",
+        [
+            lambda s: s[1],
+            lambda s: s.__setitem__(1, 1),
+            lambda s: s.__delitem__(1),
+            lambda s: 1 in s,
+            lambda s: s.get(None),
+            lambda s: s.__setitem__(type("Text", (str,), {})("a"), 1),
+        ],
+        ids=["get", "set", "delete", "in", "get()", "a subclass of str"],
+    )
+    def test_keys_are_str(self, site: Site, act: Any) -> None:
+        """Any other key is a TypeError at once."""
+        with pytest.raises(TypeError, match="keys are str"):
+            inside(site, DATA, act)
+
+    def test_a_deepcopy_is_independent(self, site: Site) -> None:
+        """Changing it changes no session."""
+        assert inside(site, DATA, lambda s: copy.deepcopy(s)["b"].append(9) or s["b"]) == [1, 2]
+
+    def test_it_is_not_pickled(self, site: Site) -> None:
+        """The id must not leave the process."""
+        with pytest.raises(TypeError, match="dict"):
+            inside(site, DATA, pickle.dumps)
+
+    def test_repr_says_what_it_is_and_loads_nothing(self, site: Site) -> None:
+        """Untouched, new, live."""
+        assert inside(site, DATA, repr) == "<Session, not touched>"
+        assert site.request(lambda s: len(s) or repr(s)).result == "<Session new, key None>"
+        told = inside(site, DATA, lambda s: (len(s), repr(s), s.key))
+        assert told[1] == f"<Session live, key {told[2]}>"
+
+    def test_changing_only_the_order_is_a_change(self, site: Site) -> None:
+        """A key deleted and set again moves to the end, for the next request too."""
+        cookie = site.start({"a": 1, "b": 2})
+        site.request(lambda s: s.__setitem__("a", s.pop("a")), cookie)
+        assert list(site.read(cookie)) == ["b", "a"]
+
+
+class TestLife:
+    """key, new, gone, created, expires, owner, persistent, and what changes them."""
+
+    def test_a_new_session(self, site: Site) -> None:
+        """It has no key until it is saved; then it is live, and one cookie is set."""
+
+        def handler(s: Session) -> Any:
+            before = s.new, s.gone, s.key
+            s["a"] = 1
+            assert s.save() is True and s.save() is True
+            return before, (s.new, s.gone, s.key in site.live())
+
+        answer = site.request(handler)
+        assert answer.result == ((True, False, None), (False, False, True))
+        assert answer.set_cookie is not None and "Max-Age" not in answer.set_cookie
+
+    def test_times(self) -> None:
+        """created and expires are POSIX seconds; both limits count."""
+        clock = Clock()
+        site = Site(clock=clock, idle_timeout=100, lifetime=150)
+        start = clock()
+        assert site.request(lambda s: (s.created, s.expires)).result == (start, start + 100)
+        cookie = site.start({"a": 1})
+        assert site.request(lambda s: s.created, cookie).result == start
+        assert site.request(lambda s: s.expires, cookie).result == pytest.approx(start + 100, abs=1)
+
+    def test_a_wrong_clock_kills_nothing(self) -> None:
+        """A day ahead: the session lives on, its expiry is no longer moved, and a write keeps what is left."""
+        clock = Clock()
+        site = Site(clock=clock, idle_timeout=100, lifetime=150)
+        cookie = site.start({"a": 1})
+        clock.advance(86400)
+        site.request(lambda s: s.update(a=2), cookie)
+        assert site.read(cookie) == {"a": 2}
+        clock.advance(-2 * 86400)
+        assert site.read(cookie) == {"a": 2}
+
+    def test_without_an_idle_timeout_only_the_lifetime_counts(self) -> None:
+        """Nothing is refreshed, nothing ends earlier."""
+        site = Site(idle_timeout=None, lifetime=500)
+        cookie = site.start({"a": 1})
+        left = site.request(lambda s: s.expires - s.created, cookie).result
+        assert left == pytest.approx(500, abs=1)
+
+    def test_login_and_logout_by_owner(self) -> None:
+        """A different owner is a new id and a new beginning; the same owner is nothing."""
+        clock = Clock()
+        site = Site(clock=clock)
+        cookie = site.start({"a": 1})
+        clock.advance(10)
+        login = site.request(lambda s: setattr(s, "owner", "ada"), cookie)
+        assert site.request(lambda s: (s.owner, s.created), login.cookie).result == ("ada", clock())
+        again = site.request(lambda s: setattr(s, "owner", "ada"), login.cookie)
+        assert again.set_cookie is None
+        out = site.request(lambda s: setattr(s, "owner", None), login.cookie)
+        assert site.request(lambda s: (s.owner, dict(s)), out.cookie).result == (None, {"a": 1})
+
+    def test_an_owner_alone_makes_a_session(self, site: Site) -> None:
+        """No data is needed to be logged in."""
+        answer = site.request(lambda s: setattr(s, "owner", "ada"))
+        assert site.request(lambda s: s.owner, answer.cookie).result == "ada"
+
+    @pytest.mark.parametrize("owner", [1, b"ada", True], ids=repr)
+    def test_owners_are_text(self, site: Site, owner: Any) -> None:
+        """Anything else is a TypeError that says what to pass."""
+        with pytest.raises(TypeError, match=r"str\(user\.id\)"):
+            site.request(lambda s: setattr(s, "owner", owner))
+
+    @pytest.mark.parametrize("owner", ["", "x" * 256, "a\0b", "\ud800"], ids=["empty", "long", "NUL", "surrogate"])
+    def test_owners_within_bounds(self, site: Site, owner: str) -> None:
+        """1 to 255 characters without NUL or lone surrogates."""
+        with pytest.raises(ValueError, match="owner"):
+            site.request(lambda s: setattr(s, "owner", owner))
+
+    def test_created_stays_with_regenerate(self) -> None:
+        """A new id for the same session; a regenerate of a new one is nothing."""
+        clock = Clock()
+        site = Site(clock=clock)
+        start, cookie = clock(), site.start({"a": 1}, "ada")
+        clock.advance(10)
+        fresh = site.request(lambda s: s.regenerate(), cookie).cookie
+        assert fresh != cookie
+        assert site.request(lambda s: s.created, fresh).result == start
+        assert site.request(lambda s: s.regenerate()).set_cookie is None
+
+    def test_reload_drops_changes_and_keeps_a_regenerate(self, site: Site) -> None:
+        """Held containers show what is stored."""
+        cookie = site.start({"a": [1], "gone": [1], "n": 1})
+
+        def handler(s: Session) -> Any:
+            held = s["a"]
+            held.append(2)
+            s["b"], s["n"] = 1, 5
+            s["gone"].append(2)
+            s.regenerate()
+            site.request(lambda other: other.pop("gone"), cookie)
+            s.reload()
+            return held, held is s["a"], dict(s)
+
+        answer = site.request(handler, cookie)
+        assert answer.result == ([1], True, {"a": [1], "n": 1})
+        assert answer.cookie != cookie
+
+    def test_reload_of_nothing_and_of_what_vanished(self, site: Site) -> None:
+        """A new session is empty again; one that vanished is gone."""
+        assert site.request(lambda s: s.update(a=1) or s.reload() or dict(s)).result == {}
+        cookie = site.start({"a": 1})
+
+        def handler(s: Session) -> Any:
+            s["a"] = 2
+            site.request(lambda other: other.destroy(), cookie)
+            s.reload()
+            return s.gone, dict(s)
+
+        assert site.request(handler, cookie).result == (True, {})
+
+    def test_destroy_and_write_is_one_new_session(self, site: Site) -> None:
+        """One Set-Cookie, the new one; the old is dead."""
+        cookie = site.start({"a": 1}, "ada")
+
+        def handler(s: Session) -> Any:
+            s.destroy()
+            seen = s.new, s.gone, dict(s), s.owner
+            s["b"] = 2
+            return seen
+
+        answer = site.request(handler, cookie)
+        assert answer.result == (True, False, {}, None)
+        assert site.read(answer.cookie) == {"b": 2} and site.read(cookie) == {}
+
+    def test_destroying_a_session_made_in_this_request(self, site: Site) -> None:
+        """The request brought no cookie, so none is deleted."""
+        answer = site.request(lambda s: s.update(a=1) or s.save() and s.destroy())
+        assert answer.set_cookie is None and site.live() == []
+
+    def test_the_deletion_repeats_the_cookie(self) -> None:
+        """Same name, path, domain and flags (RFC 6265 5.3 step 11)."""
+        site = Site(cookie=Cookie(path="/app", domain="example.org", samesite="Strict"))
+        told = site.request(lambda s: s.destroy(), site.start({"a": 1})).set_cookie
+        assert told is not None
+        assert {"Path=/app", "Domain=example.org", "SameSite=Strict", "HttpOnly", "Max-Age=0"} <= set(told.split("; "))
+
+    def test_https_has_a_cookie_of_its_own(self, site: Site) -> None:
+        """__Host- and Secure; the http cookie is worthless there."""
+        answer = site.request(lambda s: s.update(a=1), https=True)
+        assert answer.cookie.startswith("__Host-sid=") and "Secure" in str(answer.set_cookie)
+        assert site.request(dict, answer.cookie, https=True).result == {"a": 1}
+        assert site.request(dict, answer.cookie.removeprefix("__Host-")).result == {}
+
+    def test_an_old_secret_is_replaced(self) -> None:
+        """Its token verifies and is signed anew when the session is touched; a removed secret's is worthless."""
+        store, new = MemoryStore(), "another secret of at least 32 bytes"
+        cookie = Site(store).start({"a": 1})
+        site = Site(store, secret=[new, SECRET])
+        assert site.request(lambda s: None, cookie).set_cookie is None
+        answer = site.request(dict, cookie)
+        assert answer.result == {"a": 1} and answer.cookie != cookie
+        assert site.request(dict, answer.cookie).set_cookie is None
+        assert Site(store, secret=new).read(answer.cookie) == {"a": 1}
+        assert Site(store, secret=new).read(cookie) == {}
+
+    def test_two_tokens_of_one_id_are_one_session(self) -> None:
+        """A cookie before and after the rotation of the secret do not contradict each other."""
+        store, new = MemoryStore(), "another secret of at least 32 bytes"
+        old = Site(store).start({"a": 1})
+        site = Site(store, secret=[new, SECRET])
+        fresh = site.request(dict, old).cookie
+        assert site.read(f"{fresh}; {old}") == {"a": 1}
+
+    def test_a_dead_cookie_beside_a_live_one(self, site: Site) -> None:
+        """The one whose record lives is used."""
+        dead, live = site.start({"a": 1}), site.start({"b": 2})
+        site.request(lambda s: s.destroy(), dead)
+        assert site.read(f"{dead}; {live}") == {"b": 2}
+
+
+class TestPersistent:
+    """"Remember me"."""
+
+    def site(self) -> Site:
+        return Site(idle_timeout=100, lifetime=200, remember=1000)
+
+    def test_it_sets_a_max_age_and_counts_instead_of_both_limits(self) -> None:
+        """The cookie follows, once, and the expiry too."""
+        site = self.site()
+        cookie = site.start({"a": 1})
+        answer = site.request(lambda s: setattr(s, "persistent", True), cookie)
+        assert "Max-Age=1000" in str(answer.set_cookie) and answer.cookie == cookie
+        later = site.request(lambda s: (s.persistent, s.expires - s.created), cookie)
+        assert later.result[0] is True and later.result[1] == pytest.approx(1000, abs=2)
+        assert later.set_cookie is None
+
+    def test_a_refresh_takes_the_cookie_along(self) -> None:
+        """When the expiry moves, so does Max-Age; by the manager neither does."""
+        site = self.site()
+        cookie = site.start({"a": 1})
+        site.request(lambda s: setattr(s, "persistent", True), cookie)
+        (key,) = site.live()
+        site.manager.store.touch(key, 500)
+        opened = site.manager.open(key)
+        assert opened is not None and opened.save()
+        assert site.manager.store.load(key)[1] == pytest.approx(500, abs=1)  # type: ignore[index]
+        assert "Max-Age=1000" in str(site.request(dict, cookie).set_cookie)
+
+    def test_forgetting_sets_it_anew(self) -> None:
+        """The cookie ends with the browser again; past the lifetime one idle timeout is left."""
+        clock = Clock()
+        site = Site(idle_timeout=100, lifetime=200, remember=1000, clock=clock)
+        cookie = site.start({"a": 1})
+        site.request(lambda s: setattr(s, "persistent", True), cookie)
+        clock.advance(500)
+        answer = site.request(lambda s: setattr(s, "persistent", False), cookie)
+        assert "Max-Age" not in str(answer.set_cookie)
+        (key,) = site.live()
+        assert site.manager.store.load(key)[1] == pytest.approx(100, abs=1)  # type: ignore[index]
+
+    def test_by_default(self) -> None:
+        """Cookie(persistent=True) makes every new session one."""
+        site = Site(cookie=Cookie(persistent=True), remember=1000)
+        assert "Max-Age=1000" in str(site.request(lambda s: s.update(a=1)).set_cookie)
+
+    def test_it_alone_makes_no_session(self, site: Site) -> None:
+        """A visitor who stores nothing has none."""
+        assert site.request(lambda s: setattr(s, "persistent", True)).set_cookie is None
+
+    def test_it_is_a_bool(self, site: Site) -> None:
+        """Anything else is a TypeError."""
+        with pytest.raises(TypeError, match="True or False"):
+            site.request(lambda s: setattr(s, "persistent", 1))
+
+    def test_on_a_detached_session_it_only_shows(self, site: Site) -> None:
+        """Nothing is stored and no cookie set."""
+        cookie = site.start({"a": 1})
+        site.request(lambda s: s.destroy(), cookie)
+        answer = site.request(lambda s: setattr(s, "persistent", True) or s.persistent, cookie)
+        assert answer.result is True and answer.set_cookie is None
+
+
+class TestTooLate:
+    """After the headers."""
+
+    @pytest.mark.parametrize(
+        "act",
+        [
+            lambda s: s.regenerate(),
+            lambda s: setattr(s, "owner", "bob"),
+            lambda s: setattr(s, "persistent", True),
+        ],
+        ids=["regenerate", "owner", "persistent"],
+    )
+    def test_what_needs_the_cookie(self, site: Site, act: Any) -> None:
+        """HeadersSent, where it is done."""
+        session: Session = site.request(lambda s: len(s) and s or s, site.start({"a": 1})).result
+        with pytest.raises(HeadersSent):
+            act(session)
+
+    def test_after_a_failure_changes_are_dropped(self, site: Site) -> None:
+        """save() says False, atomic() runs, nothing is stored; a new id is still an error."""
+        cookie = site.start({"a": 1})
+        session: Session = site.request(lambda s: s, cookie, status="500 Internal Server Error").result
+        session["a"] = 2
+        assert session.save() is False
+        assert session.atomic(lambda s: s["a"]) == 2
+        session.owner = "bob"
+        with pytest.raises(HeadersSent):
+            session.regenerate()
+        assert site.read(cookie) == {"a": 1}
+
+
+class TestOwner:
+    """siblings() and destroy_siblings()."""
+
+    def test_other_sessions_of_the_owner(self, site: Site) -> None:
+        """Listed newest first, ended at once, this one never among them, not even across its login."""
+        first, second = site.start({"n": 1}, "ada"), site.start({"n": 2}, "ada")
+        site.start({}, "bob")
+        anonymous = site.start({"x": 1})
+
+        def login(s: Session) -> Any:
+            s.owner = "ada"
+            s.save()
+            return [info.owner for info in s.siblings()], s.destroy_siblings(), s.siblings()
+
+        answer = site.request(login, anonymous)
+        assert answer.result == (["ada", "ada"], 2, [])
+        assert site.read(answer.cookie) == {"x": 1}
+        assert site.read(first) == site.read(second) == {}
+        assert len(site.manager.owned_by("bob")) == 1
+
+    def test_without_an_owner(self, site: Site) -> None:
+        """SessionError, which says what to do."""
+        for act in (lambda s: s.siblings(), lambda s: s.destroy_siblings()):
+            with pytest.raises(SessionError, match="owner"):
+                site.request(act)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(["a", "b", "c", "d", "é\ud800"])
+
+
+class SessionMachine(RuleBasedStateMachine):
+    """A browser's session through the middleware, against a plain dict."""
+
+    values = Bundle("values")
+
+    @initialize()
+    def start(self) -> None:
+        self.site, self.model, self.cookie = Site(max_size=10**6), {}, ""
+
+    def request(self, handler: Any) -> Any:
+        answer = self.site.request(handler, self.cookie)
+        if answer.set_cookie is not None:
+            self.cookie = "" if "Max-Age=0" in answer.set_cookie else answer.cookie
+        return answer.result
+
+    @rule(key=KEYS, value=VALUES)
+    def assign(self, key: str, value: Any) -> None:
+        self.request(lambda s: s.__setitem__(key, value))
+        self.model[key] = copy.deepcopy(value)
+
+    @rule(key=KEYS, default=VALUES)
+    def setdefault(self, key: str, default: Any) -> None:
+        assert self.request(lambda s: s.setdefault(key, default)) == self.model.setdefault(key, copy.deepcopy(default))
+
+    @rule(key=KEYS)
+    def pop(self, key: str) -> None:
+        assert self.request(lambda s: s.pop(key, None)) == self.model.pop(key, None)
+
+    @rule(key=KEYS, value=VALUES)
+    def mutate(self, key: str, value: Any) -> None:
+        def change(mapping: Any) -> None:
+            held = mapping.get(key)
+            if isinstance(held, list):
+                held.append(copy.deepcopy(value))
+            elif isinstance(held, dict):
+                held["x"] = copy.deepcopy(value)
+
+        self.request(change)
+        change(self.model)
+
+    @rule(key=KEYS, value=VALUES)
+    def change_and_fail(self, key: str, value: Any) -> None:
+        def handler(s: Session) -> None:
+            s[key] = value
+            s.clear()
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            self.request(handler)
+
+    @rule(key=KEYS, value=VALUES)
+    def several_saves(self, key: str, value: Any) -> None:
+        def handler(s: Session) -> None:
+            s[key] = value
+            s.save()
+            s.atomic(lambda s: s.update(d=[value]))
+
+        self.request(handler)
+        self.model[key] = copy.deepcopy(value)
+        self.model["d"] = [copy.deepcopy(value)]
+
+    @rule(owner=st.sampled_from([None, "ada", "bob"]))
+    def log_in_or_out(self, owner: str | None) -> None:
+        self.request(lambda s: setattr(s, "owner", owner))
+
+    @rule()
+    def popitem(self) -> None:
+        if self.model:
+            assert self.request(lambda s: s.popitem()) == self.model.popitem()
+
+    @rule()
+    def regenerate(self) -> None:
+        self.request(lambda s: s.regenerate())
+
+    @rule()
+    def clear(self) -> None:
+        self.request(lambda s: s.clear())
+        self.model.clear()
+
+    @rule()
+    def destroy(self) -> None:
+        self.request(lambda s: s.destroy())
+        self.model.clear()
+
+    @invariant()
+    def the_session_is_the_model(self) -> None:
+        if hasattr(self, "site"):
+            assert list(self.request(lambda s: s.copy()).items()) == list(self.model.items())
+            assert len(self.site.live()) <= 1
+
+
+TestSessionMachine = SessionMachine.TestCase
+TestSessionMachine.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
