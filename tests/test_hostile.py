@@ -1,0 +1,337 @@
+"""Hostile input: cookie headers, environs, store contents, configurations."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.web import SECRET, Site
+
+from wsgisession import Cookie, JSONCodec, MemoryStore, SessionManager, SessionMiddleware, UnsupportedType
+
+TOKEN = "T"  # stands for a valid token's value in the tables
+
+
+class Spy(MemoryStore):
+    """Counts loads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads = 0
+
+    def load(self, key: str) -> Any:
+        self.loads += 1
+        return super().load(key)
+
+
+FOUND = [
+    "sid=T",
+    "a=b; sid=T",
+    "sid=T; a=b",
+    "a=b;sid=T;c=d",
+    "a=b;\tsid=T\t; c=d",
+    'a={"k":1}; sid=T',
+    "bad[x]=1; sid=T",
+    'a="x; sid=T',
+    ";;; sid=T;;",
+    "noequals; sid=T",
+    "=nameless; sid=T",
+    "sid=; sid=T",
+    "sid=garbage; sid=T",
+    "sid=T; sid=T",
+    "Sid=x; SID=y; sid=T",
+    "sid =x; sid=T",
+    "\x80=\xff; sid=T",
+    "a=" + "x" * 7000 + "; sid=T",
+    "; ".join(["sid=x"] * 7 + ["sid=T"]),
+    "a=1\x00; sid=T",
+]
+LOST = [
+    "",
+    ";",
+    "sid",
+    "sid=",
+    "=T",
+    "T",
+    "Sid=T",
+    "SID=T",
+    "xsid=T",
+    "sid =T",
+    "sid= T\x85",
+    "sid=T\xa0",
+    "\x1fsid=T",
+    "sid=T.",
+    "sid=.T",
+    'sid="T"',
+    "sid=T, a=b",
+    "a=b, sid=T",
+    "s%69d=T",
+    "$sid=T",
+    "__Host-sid=T",
+    "sid=T\x00",
+    "sid=\xe9",
+    "sid=" + "." * 87,
+    "sid=" + "A" * 43 + "." + "A" * 43,
+    "sid=" + "A" * 43 + "." + "\xe9" * 43,
+    "sid=" + "A" * 100_000,
+    "a=" + "x" * 8192 + "; sid=T",
+    "a=" + "x" * 8120 + "; sid=T",
+    "; ".join([f"sid=x{number}" for number in range(8)] + ["sid=T"]),
+]
+
+
+@pytest.mark.parametrize("header", FOUND, ids=lambda header: repr(header[:40]))
+def test_neighbours_do_not_hide_the_cookie(header: str) -> None:
+    """A quoted, malformed or repeated neighbour neither hides nor fakes ours."""
+    site = Site()
+    value = site.start({"a": 1}).partition("=")[2]
+    assert site.read(header.replace(TOKEN, value)) == {"a": 1}
+
+
+@pytest.mark.parametrize("header", LOST, ids=lambda header: repr(header[:40]))
+def test_what_is_not_our_cookie_is_anonymous(header: str) -> None:
+    """It never raises, never reaches the store, and gets a fresh session when it stores something."""
+    store = Spy()
+    site = Site(store)
+    value = site.start({"a": 1}).partition("=")[2]
+    store.loads = 0
+    answer = site.request(lambda s: (dict(s), s.new), header.replace(TOKEN, value))
+    assert answer.result == ({}, True) and answer.set_cookie is None
+    assert store.loads == 0
+    assert site.read(site.request(lambda s: s.update(b=1), header.replace(TOKEN, value)).cookie) == {"b": 1}
+
+
+@given(st.text(st.characters(max_codepoint=255)))
+@settings(deadline=None)
+def test_no_header_raises(header: str) -> None:
+    """Any latin-1 string is an anonymous request."""
+    site = Site()
+    assert site.read(header) == {}
+    assert site.read(f"sid={header}") == {}
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({}, "sid"),
+        ({"HTTP_COOKIE": ""}, "sid"),
+        ({"HTTP_COOKIE": None}, "sid"),
+        ({"wsgi.url_scheme": "http"}, "sid"),
+        ({"wsgi.url_scheme": "https"}, "__Host-sid"),
+        ({"wsgi.url_scheme": "HTTPS"}, "sid"),
+        ({"wsgi.url_scheme": "http", "HTTP_X_FORWARDED_PROTO": "https"}, "sid"),
+        ({"wsgi.url_scheme": "http", "HTTP_FORWARDED": "proto=https"}, "sid"),
+        ({"wsgi.url_scheme": "http", "HTTPS": "on"}, "sid"),
+        ({"wsgisession.session": None}, "sid"),
+        ({"wsgisession.session": {"views": 1}}, "sid"),
+    ],
+    ids=repr,
+)
+def test_environs(environ: dict[str, Any], name: str) -> None:
+    """Whatever a server or a proxy puts there, the application has its session, under the cookie of the true scheme."""
+    seen: list[Any] = []
+    environ = {**environ, "test.handler": lambda s: s.update(a=1), "test.status": "200 OK"}
+    Site().middleware(environ, lambda status, headers: seen.append(dict(headers)))
+    assert seen[0]["Set-Cookie"].startswith(name + "=")
+
+
+BROKEN = [
+    b"",
+    b"\n",
+    b"garbage",
+    b"\xff\xfe",
+    b"\x80\x04K\x01.",
+    b"null",
+    b"{}",
+    b"[]",
+    b"[1]",
+    b'[2,"n0nce",1.0,null,false,[]]',
+    b'["1","n0nce",1.0,null,false,[]]',
+    b'[true,"n0nce",1.0,null,false,[]]',
+    b'[1,7,1.0,null,false,[]]',
+    b'[1,"n0nce","1",null,false,[]]',
+    b'[1,"n0nce",NaN,null,false,[]]',
+    b'[1,"n0nce",1e999,null,false,[]]',
+    b'[1,"n0nce",true,null,false,[]]',
+    b'[1,"n0nce",1.0,7,false,[]]',
+    b'[1,"n0nce",1.0,null,0,[]]',
+    b'[1,"n0nce",1.0,null,false,{}]',
+    b'[1,"n0nce",1.0,null,false,[7]]\n1',
+    b'[1,"n0nce",1.0,null,false,["a"]]',
+    b'[1,"n0nce",1.0,null,false,["a"]]\n1\n2',
+    b'[1,"n0nce",1.0,null,false,["a","a"]]\n1\n2',
+    b'[1,"n0nce",1.0,null,false,[]] trailing',
+    b'[1,"n0nce",7]',
+    b"[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("payload", BROKEN, ids=lambda payload: repr(payload[:48]))
+def test_a_payload_nobody_can_read(payload: bytes, caplog: Any) -> None:
+    """No session and one logged error without its content; a write starts a new id; a logout ends it all the same."""
+    site = Site()
+    cookie = site.start({"a": 1})
+    (key,) = site.live()
+    store = site.manager.store
+    store.delete(key)
+    store.create(key, payload, 60)
+    answer = site.request(lambda s: (dict(s), s.new), cookie)
+    assert answer.result == ({}, True) and answer.set_cookie is None
+    assert [record.event for record in caplog.records] == ["unreadable"]  # type: ignore[attr-defined]
+    assert "n0nce" not in caplog.text
+    assert site.request(lambda s: s.update(b=1), cookie).cookie != cookie
+    assert store.load(key)[0] == payload  # type: ignore[index]
+    assert "Max-Age=0" in str(site.request(lambda s: s.destroy(), cookie).set_cookie)
+    assert site.request(lambda s: s.gone, cookie).result is True
+
+
+VALUES = [b"", b"nonsense", b"[1", b'{"~unknown":1}', b"1 2", b"\xff", b"NaN", b"[" * 5000]
+
+
+@pytest.mark.parametrize("line", VALUES, ids=lambda line: repr(line[:24]))
+@pytest.mark.parametrize(
+    "read",
+    [lambda s: s.get("bad"), dict, lambda s: s == {}, lambda s: list(s.items()), lambda s: s.popitem()],
+    ids=["get", "dict", "==", "items", "popitem"],
+)
+def test_a_value_nobody_can_read(line: bytes, read: Any, caplog: Any) -> None:
+    """It ends the session for this request: one logged error, empty from then on, the record as it is, a new id."""
+    site = Site()
+    cookie = site.start({"good": 1, "bad": 2})
+    (key,) = site.live()
+    store = site.manager.store
+    payload = store.load(key)[0].rpartition(b"\n")[0] + b"\n" + line  # type: ignore[index]
+    store.delete(key)
+    store.create(key, payload, 60)
+
+    def handler(s: Any) -> Any:
+        assert len(s) == 2 and "bad" in s and list(s) == ["good", "bad"] and s["good"] == 1
+        try:
+            read(s)
+        except KeyError:
+            pass
+        seen = dict(s), s.new
+        s["fresh"] = 1
+        return seen
+
+    answer = site.request(handler, cookie)
+    assert answer.result == ({}, True)
+    assert [record.event for record in caplog.records if record.levelname == "ERROR"] == ["unreadable"]  # type: ignore[attr-defined]
+    assert site.read(answer.cookie) == {"fresh": 1}
+    assert store.load(key)[0] == payload  # type: ignore[index]
+
+
+def test_a_broken_value_that_two_requests_replace(caplog: Any) -> None:
+    """Where the other side of a merge cannot be read, the later save is ours."""
+    site = Site()
+    cookie = site.start({"a": 1})
+    (key,) = site.live()
+    store = site.manager.store
+
+    def handler(s: Any) -> None:
+        s["a"] = 2
+        payload = store.load(key)[0]  # type: ignore[index]
+        broken = payload.replace(b'[1,"', b'[1,"x').rpartition(b"\n")[0] + b"\nnonsense"
+        assert store.replace(key, payload, broken, 60)
+
+    site.request(handler, cookie)
+    assert site.read(cookie) == {"a": 2}
+
+
+def test_a_broken_value_that_another_request_wrote() -> None:
+    """A value handed out here and broken elsewhere: found out when it is read next."""
+    site = Site()
+    cookie = site.start({"a": [1], "b": 1})
+    (key,) = site.live()
+    store = site.manager.store
+
+    def handler(s: Any) -> bool:
+        assert s["a"] == [1]
+        s["b"] = 2
+        payload = store.load(key)[0]  # type: ignore[index]
+        assert store.replace(key, payload, payload.replace(b"[1]", b"[1").replace(b'[1,"', b'[1,"x'), 60)
+        assert s.save()
+        return s.get("a") is None and bool(s.new)
+
+    assert site.request(handler, cookie).result is True
+
+
+CONFIGURATIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"app": None}, TypeError, "callable"),
+    ({"secret": None}, TypeError, "python -m wsgisession secret"),
+    ({"secret": "short"}, ValueError, "32 bytes"),
+    ({"secret": []}, ValueError, "32 bytes"),
+    ({"secret": [SECRET, "short"]}, ValueError, "32 bytes"),
+    ({"secret": 7}, TypeError, "str or bytes"),
+    ({"secret": [7]}, TypeError, "str or bytes"),
+    ({"store": 7}, TypeError, "store"),
+    ({"store": MemoryStore}, TypeError, "store"),
+    ({"store": "nonsense"}, ValueError, "memory:"),
+    ({"cookie": "sid"}, TypeError, "Cookie"),
+    ({"idle_timeout": 0}, ValueError, "idle_timeout"),
+    ({"idle_timeout": -1}, ValueError, "idle_timeout"),
+    ({"idle_timeout": "7200"}, TypeError, "seconds"),
+    ({"idle_timeout": True}, TypeError, "seconds"),
+    ({"lifetime": None}, TypeError, "lifetime"),
+    ({"lifetime": math.inf}, ValueError, "finite"),
+    ({"lifetime": math.nan}, ValueError, "finite"),
+    ({"lifetime": timedelta(0)}, ValueError, "lifetime"),
+    ({"remember": 0}, ValueError, "remember"),
+    ({"max_size": 0}, ValueError, "max_size"),
+    ({"max_size": 1.5}, TypeError, "max_size"),
+    ({"max_size": True}, TypeError, "max_size"),
+    ({"environ_key": "session"}, ValueError, "dot"),
+    ({"environ_key": 7}, TypeError, "str"),
+    ({"codec": JSONCodec}, TypeError, "JSONCodec()"),
+    ({"codec": object()}, TypeError, "JSONCodec()"),
+    ({"identity": 7}, TypeError, "identity"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "error", "words"), CONFIGURATIONS, ids=lambda item: repr(item)[:40])
+def test_a_wrong_configuration(wrong: dict[str, Any], error: type[Exception], words: str) -> None:
+    """An error when the middleware is built, in words that say what to pass instead."""
+    options: dict[str, Any] = {"app": lambda environ, start_response: [], "secret": SECRET, **wrong}
+    with pytest.raises(error) as raised:
+        SessionMiddleware(options.pop("app"), **options)
+    assert words in str(raised.value) and SECRET not in str(raised.value)
+
+
+def test_timeouts_may_be_timedeltas() -> None:
+    """Seconds as a number or a timedelta, the same."""
+    manager = SessionManager(idle_timeout=timedelta(minutes=2), lifetime=timedelta(hours=1), cookie=Cookie(), codec=JSONCodec())
+    assert manager._config.vault.limits[:2] == (120.0, 3600.0)
+
+
+def test_a_store_url() -> None:
+    """store= takes what from_url takes."""
+    assert isinstance(SessionManager("memory:").store, MemoryStore)
+
+
+def test_a_codec_that_takes_fewer_types() -> None:
+    """What a codec of one's own refuses is refused on assignment."""
+
+    class Strict(JSONCodec):
+        def encode(self, value: Any, path: str) -> bytes:
+            if type(value) is float:
+                raise UnsupportedType(f"{path}: no floats here")
+            return super().encode(value, path)
+
+    codec = Strict()
+    codec.accepts = codec.accepts - {float}
+    with pytest.raises(UnsupportedType, match="no floats"):
+        Site(codec=codec).request(lambda s: s.update(a=1.5))
+
+
+def test_multiprocess_with_memory_is_one_warning(caplog: Any) -> None:
+    """It names the alternatives, once."""
+    site = Site()
+    for _ in range(3):
+        environ = {"wsgi.multiprocess": True, "test.handler": len, "test.status": "200 OK"}
+        site.middleware(environ, lambda status, headers: None)
+    (record,) = caplog.records
+    assert "sqlite:" in record.message and "redis:" in record.message and "postgresql:" in record.message

@@ -1,0 +1,194 @@
+"""SessionManager: sessions outside a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.clock import Clock
+from support.web import SECRET, Site
+
+from wsgisession import Cookie, MemoryStore, SessionError, SessionInfo, SessionManager
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+def test_issue_logs_a_test_client_in(site: Site) -> None:
+    """The pair goes into a Cookie header as it is."""
+    cookie = site.manager.issue({"a": 1}, "ada")
+    assert site.request(lambda s: (dict(s), s.owner), cookie).result == ({"a": 1}, "ada")
+
+
+@pytest.mark.parametrize(
+    ("cookie", "secure", "name"),
+    [
+        (Cookie(), None, "sid"),
+        (Cookie(), True, "__Host-sid"),
+        (Cookie(), False, "sid"),
+        (Cookie(secure=True), None, "__Host-sid"),
+        (Cookie(secure=True, path="/app"), None, "sid"),
+        (Cookie(secure=False), None, "sid"),
+    ],
+)
+def test_issue_names_the_cookie_as_the_browser_would(cookie: Cookie, secure: bool | None, name: str) -> None:
+    """secure=None: the http name, unless the cookie says secure=True."""
+    manager = SessionManager(secret=SECRET, cookie=cookie)
+    assert manager.issue({"a": 1}, secure=secure).startswith(name + "=")
+
+
+def test_without_a_secret_nothing_is_signed() -> None:
+    """issue() says what is missing; everything else works."""
+    store = MemoryStore()
+    Site(store).start({"a": 1}, "ada")
+    manager = SessionManager(store)
+    with pytest.raises(SessionError, match="secret"):
+        manager.issue()
+    (info,) = manager.owned_by("ada")
+    opened = manager.open(info.key)
+    assert opened is not None and dict(opened) == {"a": 1}
+    assert manager.destroy(info.key) is True
+
+
+def test_open_changes_and_saves(site: Site) -> None:
+    """By its key, merged like any other write."""
+    cookie = site.start({"a": 1, "list": []})
+    opened = site.manager.open(site.live()[0])
+    assert opened is not None and opened.key == site.live()[0] and not opened.new
+    site.request(lambda s: s["list"].append(1), cookie)
+    opened["list"].append(2)
+    assert opened.save() is True
+    assert opened["list"] == [1, 2]
+    assert site.read(cookie) == {"a": 1, "list": [1, 2]}
+
+
+def test_open_finds_only_live_sessions(site: Site) -> None:
+    """Neither an unknown key nor a tombstone is one."""
+    cookie = site.start({"a": 1})
+    (key,) = site.live()
+    site.request(lambda s: s.destroy(), cookie)
+    assert site.manager.open(key) is None
+    assert site.manager.open("x" * 43) is None
+
+
+@pytest.mark.parametrize(
+    "act",
+    [lambda s: s.regenerate(), lambda s: setattr(s, "owner", "bob"), lambda s: setattr(s, "persistent", True)],
+    ids=["regenerate", "owner", "persistent"],
+)
+def test_an_opened_session_has_no_cookie_to_change(site: Site, act: Any) -> None:
+    """What needs the visitor's cookie is a SessionError."""
+    site.start({"a": 1})
+    with pytest.raises(SessionError, match="cookie"):
+        act(site.manager.open(site.live()[0]))
+
+
+def test_an_opened_session_that_is_destroyed_stays_so(site: Site) -> None:
+    """What is written afterwards is dropped: nobody would hold the id of a new one."""
+    cookie = site.start({"a": 1})
+    opened = site.manager.open(site.live()[0])
+    assert opened is not None
+    opened.destroy()
+    opened["b"] = 2
+    assert opened.save() is False and opened.gone
+    assert site.live() == [] and site.read(cookie) == {}
+
+
+def test_owned_by_lists_newest_first() -> None:
+    """SessionInfo: key, owner, created, expires; times in POSIX seconds."""
+    clock = Clock()
+    site = Site(clock=clock, idle_timeout=100)
+    for _ in range(3):
+        site.start({}, "ada")
+        clock.advance(5)
+    site.start({}, "bob")
+    infos = site.manager.owned_by("ada")
+    assert [info.created for info in infos] == [clock() - 5, clock() - 10, clock() - 15]
+    assert all(isinstance(info, SessionInfo) and info.owner == "ada" for info in infos)
+    assert infos[0].expires == pytest.approx(clock() + 100, abs=1)
+    assert site.manager.owned_by("nobody") == []
+
+
+def test_destroy_ends_what_a_session_became(site: Site) -> None:
+    """A key from before a regenerate names the session still; twice is False."""
+    cookie = site.start({"a": 1}, "ada")
+    (key,) = site.live()
+    fresh = site.request(lambda s: s.regenerate(), cookie).cookie
+    assert site.manager.destroy(key) is True
+    assert site.manager.destroy(key) is False
+    assert site.read(fresh) == {} and site.live() == []
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one key", "several"])
+def test_destroy_owned_keeps_what_it_is_told(site: Site, several: bool) -> None:
+    """keep is a key or several."""
+    for _ in range(3):
+        site.start({}, "ada")
+    keys = site.live()
+    keep = keys[:2] if several else keys[0]
+    assert site.manager.destroy_owned("ada", keep=keep) == (1 if several else 2)
+    assert set(site.live()) == set(keys[:2] if several else keys[:1])
+    assert site.manager.destroy_owned("ada") == (2 if several else 1)
+
+
+def test_a_session_saved_while_a_revocation_runs() -> None:
+    """It is ended by another pass, or began after it."""
+
+    class Late(MemoryStore):
+        def owned_by(self, owner: str) -> Any:
+            yield from list(super().owned_by(owner))
+            if len(cookies) < 3:
+                cookies.append(site.start({}, "ada"))
+
+    cookies: list[str] = []
+    site = Site(Late())
+    site.start({}, "ada")
+    assert site.manager.destroy_owned("ada") == 4
+    assert site.live() == []
+
+
+def test_a_session_that_keeps_coming_back_is_a_conflict() -> None:
+    """A listing that never ends is an error, not a hang."""
+
+    class Endless(MemoryStore):
+        def owned_by(self, owner: str) -> Any:
+            site.start({}, "ada")
+            return super().owned_by(owner)
+
+    site = Site(Endless())
+    site.manager._config.vault._sleep = lambda seconds: None
+    with pytest.raises(SessionError, match="appear"):
+        site.manager.destroy_owned("ada")
+
+
+def test_a_session_ended_by_somebody_else_is_not_counted() -> None:
+    """destroy_owned counts what it ended itself."""
+
+    class Racing(MemoryStore):
+        def load(self, key: str) -> Any:
+            found = super().load(key)
+            self.delete(key)
+            return found
+
+    site = Site(Racing())
+    site.start({}, "ada")
+    assert site.manager.destroy_owned("ada") == 0
+
+
+def test_count_and_purge() -> None:
+    """count() has the last minute's tombstones; purge() removes what has expired."""
+    clock = Clock()
+    site = Site(MemoryStore(clock=clock), idle_timeout=100)
+    cookie = site.start({"a": 1})
+    site.start({"b": 1})
+    site.request(lambda s: s.destroy(), cookie)
+    assert site.manager.count() == 2
+    assert len(site.live()) == 1
+    clock.advance(99)
+    assert site.manager.count() == 1
+    clock.advance(20)
+    assert site.manager.count() == 0
+    site.manager.purge()
+    assert site.manager.purge() == 0
