@@ -43,7 +43,11 @@ class Record:
 
 
 class JSONCodec(Values):
-    """Makes payloads of records and records of payloads, and lines of values and values of lines."""
+    """Makes payloads of records and records of payloads, and lines of values and values of lines.
+
+    Args:
+        types: More types of values by tag: ``{"markup": (Markup, str, Markup)}``: class, to plain, from plain.
+    """
 
     tombstones = True
     """False where the format has none: then the record is deleted instead."""

@@ -106,8 +106,6 @@ def merge_lines(
     """
     if theirs == base:
         return dict(ours)
-    if ours == base:
-        return dict(theirs)
     merged = {}
     for key in _union(theirs, ours):
         before, mine, other = base.get(key), ours.get(key), theirs.get(key)
@@ -157,8 +155,6 @@ def adopt(held: Any, fresh: Any) -> Any:
     Two dicts or two lists: ``held``, updated in place, its dicts in turn; a list's items that are the ``same`` at the
     same index stay the objects they were. Anything else: ``fresh``.
     """
-    if held is fresh:
-        return held
     if type(held) is type(fresh) is dict:
         items = {key: adopt(held[key], value) if key in held else value for key, value in fresh.items()}
         held.clear()
