@@ -177,6 +177,40 @@ class TestNoLostWrites:
         site.request(handler, cookie)
         assert site.read(cookie) == {"cart": [{"sku": "A", "qty": 1}, {"sku": "theirs"}, {"sku": "mine", "qty": 2}]}
 
+    def test_the_same_item_appended_twice_is_there_twice(self, site: Site, store: Counting) -> None:
+        """Two requests that append an equal item are two items; the same new list in both is one."""
+        cookie = site.start({"log": ["a"]})
+
+        def append(session: Session) -> None:
+            session["log"].append("x")
+            session["new"] = ["first"]
+
+        store.before["replace"] = lambda: site.request(append, cookie)
+        site.request(append, cookie)
+        assert site.read(cookie) == {"log": ["a", "x", "x"], "new": ["first"]}
+
+    def test_a_save_whose_reply_is_lost(self, site: Site, store: Counting) -> None:
+        """The application catches the error and goes on: the commit knows its own write and applies nothing twice."""
+        cookie = site.start({"log": ["a"]})
+
+        def handler(session: Session) -> None:
+            session["log"].append("x")
+            session.persistent = True
+            swap = store.replace
+
+            def lose(*args: Any) -> bool:
+                store.replace = swap  # type: ignore[method-assign]
+                swap(*args)
+                raise StoreError("the reply was lost")
+
+            store.replace = lose  # type: ignore[method-assign]
+            with pytest.raises(StoreError):
+                session.save()
+            session["log"].append("y")
+
+        site.request(handler, cookie)
+        assert site.read(cookie) == {"log": ["a", "x", "y"]}
+
     def test_persistence_merges_like_a_value(self, site: Site, store: Counting) -> None:
         """"Remember me" set elsewhere survives a save of something else."""
         cookie = site.start({"a": 1})

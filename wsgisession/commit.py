@@ -178,16 +178,22 @@ class Vault:
             record = draft.record(lines)
             payload = self._pack(record)
             ttl, moved = self._expiry(draft, stored, follow)
+            lost, draft.attempt = draft.attempt, payload
             if self.store.replace(stored.key, stored.payload, payload, ttl, draft.owner):
+                draft.attempt = None
                 draft.settle(record)
                 return Stored(stored.key, payload, record, ttl, moved)
             theirs = self._theirs(stored.key)
             if theirs is None:
                 return None
-            if not merge:
-                raise Overtaken(theirs)
+            draft.attempt = None
             assert theirs.record is not None
-            draft.merge(theirs.record, lines)
+            if theirs.payload == lost:  # our own write, whose reply never came
+                draft.assume(theirs.record)
+            elif not merge:
+                raise Overtaken(theirs)
+            else:
+                draft.merge(theirs.record, lines)
             stored = theirs
         raise self.conflict(stored.key)
 

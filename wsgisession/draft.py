@@ -25,6 +25,7 @@ class Draft:
         "_lines",
         "_marks",
         "_values",
+        "attempt",
         "created",
         "extra",
         "owner",
@@ -40,6 +41,7 @@ class Draft:
         self._codec = codec
         self._values: dict[str, Any] = {}  # decoded or assigned, key by key
         self._marks: dict[str, bytes | None] = {}  # of mutable values that came from a line
+        self.attempt: bytes | None = None  # a payload whose fate the store did not tell
         self.renew = False  # a new id is due with the next commit
         if record is None:
             self._base: Mapping[str, bytes] = _NOTHING
@@ -157,6 +159,12 @@ class Draft:
 
     # Meeting other requests
 
+    def assume(self, record: Record) -> None:
+        """Take note that ``record`` is this draft's own, from a write whose reply was lost; later changes stay changes."""
+        self._lines = dict(self._lines)
+        self._base = record.data
+        self.stored_persistent = record.persistent
+
     def merge(self, theirs: Record, lines: Mapping[str, bytes]) -> None:
         """Put this draft, whose own lines are ``lines``, on top of what another request stored meanwhile."""
         base, new, values = self._base, theirs.data, self._values
@@ -164,7 +172,7 @@ class Draft:
         marks: dict[str, bytes | None] = {}
         for key in [*new, *(key for key in lines if key not in new)]:
             before, ours, their = base.get(key), lines.get(key), new.get(key)
-            if their == before or their == ours:
+            if their == before:
                 line = ours
             elif ours == before:
                 line = their
