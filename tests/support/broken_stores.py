@@ -452,6 +452,16 @@ class LockStaysLockedInTheChild(PlainStore):
             return super().touch(*args)
 
 
+class OneThreadOnly(PlainStore):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.thread = threading.get_ident()
+
+    def replace(self, *args: Any) -> Any:
+        assert threading.get_ident() == self.thread, "made in another thread"
+        return super().replace(*args)
+
+
 BROKEN: list[tuple[type[PlainStore], str]] = [
     (RaisesForUnknownKeys, "test_load_of_an_unknown_key_is_none"),
     (LoadCreates, "test_load_of_an_unknown_key_is_none"),
@@ -532,4 +542,6 @@ BROKEN: list[tuple[type[PlainStore], str]] = [
     (IndexesLater, "test_a_record_is_listed_as_soon_as_it_is_made"),
     (ForParentsOnly, "test_a_forked_child_uses_the_store"),
     (LockStaysLockedInTheChild, "test_a_fork_while_threads_write"),
+    (OneThreadOnly, "test_a_fork_while_threads_write"),
+    (OneThreadOnly, "test_one_of_many_replaces_wins"),
 ]

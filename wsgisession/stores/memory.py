@@ -13,6 +13,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from heapq import heapreplace
 from math import inf
@@ -24,8 +25,8 @@ from .memory_shard import SIZE, Full, Guarded, Ledger, Owners, Shard, owner_name
 
 SHARDS = 256
 SWEEP = 8  # steps of reclaiming that one write pays for; a record takes about four on its way out
-BATCH = 256  # steps for which purge() and the search for room hold one shard
-SEARCH = 16  # such batches before a live record is evicted although an expired one may be left
+BATCH = 256  # steps for which purge() holds one shard
+SEARCH = 512, 16  # rounds and steps in search of an expired record, before a live one goes although there may be one
 QUIET = 60.0  # seconds between two warnings about evicted sessions
 
 
@@ -33,7 +34,8 @@ class MemoryStore:
     """Sessions in this process alone; they end with it. Right for one process with any number of threads.
 
     When it is full it gives up expired records first, then the least recently created, replaced or touched record
-    without an owner, then the least recent of all, and warns of it at most once a minute. A read moves nothing.
+    without an owner, then the least recent of all, and warns of it at most once a minute. A read moves nothing. (One
+    request looks at some 8,000 records to find an expired one; what is left of a larger heap is found by the next.)
 
     Expired records are reclaimed a few per write: no thread, no timer. ``close()`` does nothing: the records live as
     long as the store does, and it can be used afterwards. A forked child starts with a copy that goes its own way.
@@ -149,34 +151,39 @@ class MemoryStore:
 
     def _make_room(self, attempt: Callable[[], bool]) -> bool:
         """Give up one record after another until the attempt fits; one thread at a time."""
-        evicted = 0
+        done = None
         with self._eviction.lock:
-            while True:
-                try:
-                    done = attempt()
-                    break
-                except Full as full:
-                    if not self._free_expired():
-                        evicted += self._evict(full.horizon)
-            count = self._eviction.to_report(evicted, self._clock())
+            while done is None:
+                done = self._attempt_or_free(attempt)
+            count = self._eviction.to_report(self._clock())
         if count:
             message = "the memory store is full and ended live sessions; raise max_sessions or max_bytes"
             event(logging.WARNING, "store.full", message, evicted=count)
         return done
 
+    def _attempt_or_free(self, attempt: Callable[[], bool]) -> bool | None:
+        """Return what the attempt says; None where it did not fit, and something was given up for it."""
+        try:
+            return attempt()
+        except Full as full:
+            if not (self._free_expired() or self._evict(full.horizon)):
+                self._recount()
+            return None
+
     def _free_expired(self) -> bool:
         now = self._clock()
-        for _ in range(SEARCH):
+        rounds, steps = SEARCH
+        for _ in range(rounds):
             dues = self._dues.copy()
             due = min(dues)
             if due > now:
                 return False
-            if self._shards[dues.index(due)].reclaim(now, BATCH):
+            if self._shards[dues.index(due)].reclaim(now, steps):
                 return True
         return False
 
-    def _evict(self, horizon: int) -> int:
-        """Remove the least recently written record, one without an owner if there is any; return how many, 0 or 1.
+    def _evict(self, horizon: int) -> bool:
+        """Remove the least recently written record, one without an owner if there is any; False where there is none.
 
         Only the first records of the shards are compared, and ``oldest`` keeps most of them from being looked at: what
         was the least recent write in a shard bounds it for good, because later writes have higher numbers.
@@ -186,9 +193,18 @@ class MemoryStore:
                 stamp, number = oldest[0]
                 found = self._shards[number].evict(bool(owned), stamp, horizon)
                 if found == stamp:
-                    return 1
+                    self._eviction.unreported += 1
+                    return True
                 heapreplace(oldest, (found, number))
-        return 0
+        return False
+
+    def _recount(self) -> None:
+        """Correct the totals: full, and nothing to give up? Then an operation was interrupted before it could count."""
+        with ExitStack() as locks:
+            for part in (*self._shards, self._ledger):
+                locks.enter_context(part.lock)
+            sizes = [size for shard in self._shards for size in shard.sizes()]
+            self._ledger.records, self._ledger.size = len(sizes), sum(sizes)
 
 
 class _Eviction(Guarded):
@@ -203,9 +219,8 @@ class _Eviction(Guarded):
         self.quiet_until = -inf
         self.unreported = 0
 
-    def to_report(self, evicted: int, now: float) -> int:
-        """Count evictions; return how many to warn about now, 0 while the last warning is recent."""
-        self.unreported += evicted
+    def to_report(self, now: float) -> int:
+        """Return how many evictions to warn about now, 0 while the last warning is recent."""
         if not self.unreported or now < self.quiet_until:
             return 0
         self.quiet_until = now + QUIET

@@ -1,7 +1,9 @@
 """What a memory store is made of: shards of records, an index of owners, the totals. Each part has a lock of its own.
 
 A record is one ``bytes`` object, a fixed head before owner and payload, so a garbage collection has nothing to visit.
-Locks are taken in one order: a shard's, then an owner's or the ledger's; nobody holds two shards.
+Locks are taken in one order: a shard's (several only in the order of their numbers), then an owner's or the ledger's.
+They are left with ``with`` only, and what an exception from outside (a signal, a server's abort) leaves half done in
+between costs that one record, never a later operation.
 
 This module does not know how many shards there are, what a payload means, or which time it is.
 """
@@ -196,16 +198,19 @@ class Shard(Guarded):
 
     def reclaim_unless_busy(self, now: float, steps: int) -> None:
         """Reclaim where nobody else is at work."""
-        if self.lock.acquire(blocking=False):
-            try:
+        if not self.lock.locked():
+            with self.lock:
                 self._reclaim(now, steps)
-            finally:
-                self.lock.release()
 
     def snapshot(self) -> tuple[list[str], list[bytes]]:
         """Return all keys and their records; the lock is held for copies of references only."""
         with self.lock:
             return [*self.anonymous, *self.owned], [*self.anonymous.values(), *self.owned.values()]
+
+    def sizes(self) -> list[int]:
+        """Return how large each payload is; the caller holds the lock."""
+        records = [*self.anonymous.values(), *self.owned.values()]
+        return [len(held) - SIZE - unpack(held)[3] for held in records]
 
     def _owners_of(self, name: bytes) -> Owners:
         return self.owners[hash(name) % len(self.owners)]
@@ -216,10 +221,10 @@ class Shard(Guarded):
         # Down to a multiple of a power of two between a 16th and an 8th of what is left: always ahead of now.
         due = expires if left < 0.125 else expires - expires % 2.0 ** (frexp(left)[1] - 4)
         bucket = self.buckets.get(due)
-        if bucket is None:
-            bucket = self.buckets[due] = {}
+        if bucket is None:  # the bucket last: it must not be there without its label, should an exception come in between
             heappush(self.labels, due)
             self.dues[self.number] = self.labels[0]
+            bucket = self.buckets[due] = {}
         bucket[key] = None
         (self.owned if length else self.anonymous)[key] = pack(expires, due, stamp, length) + rest
 
@@ -227,7 +232,9 @@ class Shard(Guarded):
         """Remove a record, and its key from the wheel; return its owner's name."""
         _, due, _, length = unpack(held)
         del (self.owned if length else self.anonymous)[key]
-        self.buckets[due].pop(key, None)
+        bucket = self.buckets.get(due)
+        if bucket:
+            bucket.pop(key, None)
         return held[SIZE : SIZE + length]
 
     def _move(self, key: str, held: bytes, expires: float, stamp: int, name: bytes, rest: bytes, now: float) -> None:
@@ -250,9 +257,9 @@ class Shard(Guarded):
         removed = 0
         while steps and self.labels and self.labels[0] <= now:
             steps -= 1
-            bucket = self.buckets[self.labels[0]]
+            bucket = self.buckets.get(self.labels[0])
             if not bucket:
-                del self.buckets[heappop(self.labels)]
+                self.buckets.pop(heappop(self.labels), None)
                 self.dues[self.number] = self.labels[0] if self.labels else inf
                 continue
             key = bucket.popitem()[0]
