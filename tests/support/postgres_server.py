@@ -1,0 +1,175 @@
+"""A real PostgreSQL, and a real PgBouncer in front of it, that live as long as the tests that need them.
+
+Nothing is assumed about the machine but that the server's programs can be found: beside ``pg_config``, on the PATH, or
+where Debian puts them. The cluster lives in a temporary directory and listens on a free port of the loopback interface.
+PostgreSQL refuses to run as root, so root starts it as the user ``postgres`` or ``nobody``.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+START = 20.0  # seconds until a server that does not answer counts as broken
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a program of PostgreSQL's, the newest version's; None where there is none."""
+    config = shutil.which("pg_config")
+    places = [subprocess.run([config, "--bindir"], capture_output=True, text=True).stdout.strip()] if config else []
+    versions = Path("/usr/lib/postgresql").glob("*/bin")
+    places += [str(path) for path in sorted(versions, key=lambda path: path.parent.name.zfill(4), reverse=True)]
+    places += [os.environ.get("PATH", ""), "/usr/sbin"]
+    return shutil.which(name, path=os.pathsep.join(places))
+
+
+def missing() -> str | None:
+    """Say why there can be no server here; None where there can."""
+    try:
+        import psycopg  # noqa: F401
+        import psycopg_pool  # noqa: F401
+    except ImportError:
+        return "psycopg or psycopg_pool is not installed (pip install 'psycopg[binary,pool]')"
+    if find_program("initdb") is None or find_program("postgres") is None:
+        return "no PostgreSQL server is installed (Debian: apt-get install postgresql)"
+    return None
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def unprivileged() -> dict[str, Any]:
+    """Return what ``subprocess`` needs to start a program that refuses to be root."""
+    if os.geteuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    raise RuntimeError("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as")
+
+
+class Server:
+    """One program in the foreground, in a directory of its own that its user owns."""
+
+    def __init__(self) -> None:
+        self.user = unprivileged()
+        self.home = Path(tempfile.mkdtemp(prefix="wsgisession-pg-"))
+        if self.user:
+            os.chown(self.home, self.user["user"], self.user["group"])
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def launch(self, *command: str) -> None:
+        """Start the program and wait until it listens."""
+        with open(self.home / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.home, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self.user
+            )
+        deadline = time.monotonic() + START
+        while not self.answers():
+            assert self.process.poll() is None and time.monotonic() < deadline, self.log()
+            time.sleep(0.02)
+
+    def answers(self) -> bool:
+        """Whether the server takes a connection."""
+        import psycopg
+
+        try:
+            psycopg.connect(self.url, connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to."""
+        return f"postgresql://wsgisession:swordfish@127.0.0.1:{self.port}/postgres"
+
+    def log(self) -> str:
+        """Return what the server has to say."""
+        return (self.home / "log").read_text(errors="replace")
+
+    def stop(self, how: int = signal.SIGINT) -> None:
+        """End the program: SIGINT is PostgreSQL's fast shutdown, SIGQUIT its immediate one."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(START)
+            self.process = None
+
+    def close(self) -> None:
+        """End the program and remove its directory."""
+        self.stop()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+class Postgres(Server):
+    """A cluster with the superuser ``wsgisession``, on TCP only."""
+
+    SETTINGS = (
+        "listen_addresses=127.0.0.1",
+        "unix_socket_directories=",
+        "shared_buffers=16MB",
+        "max_connections=120",
+        "autovacuum=off",
+        "max_wal_size=64MB",
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            password = self.home / "password"
+            password.write_text("swordfish\n")
+            os.chmod(password, 0o644)
+            initdb = [find_program("initdb") or "initdb", "-D", "data", "-U", "wsgisession", "-A", "scram-sha-256"]
+            initdb += ["--pwfile", "password", "-E", "UTF8", "--locale", "C", "--no-sync"]
+            done = subprocess.run(initdb, cwd=self.home, capture_output=True, text=True, timeout=60, **self.user)
+            assert done.returncode == 0, done.stderr
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self) -> None:
+        """Start the server, again on the same port."""
+        options = [part for setting in self.SETTINGS for part in ("-c", setting)]
+        self.launch(find_program("postgres") or "postgres", "-D", "data", "-p", str(self.port), *options)
+
+
+class PgBouncer(Server):
+    """A PgBouncer in transaction mode in front of a cluster: clients outnumber the server's two connections."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        super().__init__()
+        config = f"""\
+[databases]
+postgres = host=127.0.0.1 port={postgres.port} dbname=postgres user=wsgisession password=swordfish
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {self.port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+server_login_retry = 0.1
+"""
+        (self.home / "pgbouncer.ini").write_text(config)
+        try:
+            self.launch(find_program("pgbouncer") or "pgbouncer", "-q", "pgbouncer.ini")
+        except BaseException:
+            self.close()
+            raise
