@@ -337,14 +337,14 @@ class Model:
         return done
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_any_sequence_of_operations(clock: Clock, seed: int) -> None:
     """Whatever is done in whatever order, the store answers as its model does, and its books are right."""
     dice = random.Random(seed)
     limits = dice.choice([(1000, 10_000), (5, 10_000), (1000, 100), (7, 60)])
     store, model = MemoryStore(*limits, clock=clock), Model(clock, *limits)
     keys = [str(number) for number in range(15)]
-    for step in range(600):
+    for step in range(500):
         key, owner = dice.choice(keys), dice.choice([None, "ada", "bob", "ada"])
         ttl = dice.choice([0.001, 0.1, 1.0, 7.7, 100.0, 7200.0, 2592000.0]) * dice.uniform(0.5, 1)
         payload = os.urandom(dice.randrange(30))
@@ -366,7 +366,7 @@ def test_any_sequence_of_operations(clock: Clock, seed: int) -> None:
         expected, expires, _ = live.get(key, (b"no record", clock(), None))
         assert payload == expected
         assert left == pytest.approx(expires - clock(), abs=1e-6)
-        if step % 20 == 0:
+        if step % 50 == 0:
             check(store)
             for name in ("ada", "bob"):
                 assert sorted(store.owned_by(name)) == sorted(key for key in live if live[key][2] == name)
@@ -467,16 +467,16 @@ def test_a_record_costs_less_than_500_bytes(owner: str | None, most: int) -> Non
     store = MemoryStore()
     tracemalloc.start()
     try:
-        keys = [f"{number:043}" for number in range(20_000)]
+        keys = [f"{number:043}" for number in range(10_000)]
         for number, key in enumerate(keys):
             store.create(key, os.urandom(100), 7200, owner % number if owner else None)
-        for number in range(0, 20_000, 3):
+        for number in range(0, 10_000, 3):
             store.touch(f"{number:043}", 7300)
         del keys, key
         used = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    assert used / 20_000 <= most
+    assert used / 10_000 <= most
 
 
 def test_the_garbage_collector_has_no_records_to_visit() -> None:
@@ -663,13 +663,25 @@ def test_an_operation_may_be_interrupted_anywhere(clock: Clock, operation: Calla
 # what it costs with a million sessions
 
 
+def collection() -> float:
+    """Seconds of a full collection, the best of five."""
+    times = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        gc.collect()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
 @pytest.fixture(scope="module")
-def million() -> Iterator[tuple[MemoryStore, list[str], float]]:
-    """A store with a million records, a tenth of them owned; some of the keys; the longest time one create took."""
+def million() -> Iterator[tuple[MemoryStore, list[str], float, float]]:
+    """A store with a million records, a tenth of them owned; some of the keys; the longest time one create took; and
+    how long a full collection takes without it.
+    """
     store = MemoryStore(max_sessions=1_100_000)
     worst = 0.0
     keys = []
-    gc.collect()
+    without = collection()
     gc.disable()
     for number in range(1_000_000):
         key = f"{number:043}"
@@ -679,7 +691,7 @@ def million() -> Iterator[tuple[MemoryStore, list[str], float]]:
         if number % 100 == 0:
             keys.append(key)
     gc.enable()
-    yield store, keys, worst
+    yield store, keys, worst, without
 
 
 def best(operation: Callable[[str], object], keys: list[str]) -> float:
@@ -695,32 +707,21 @@ def best(operation: Callable[[str], object], keys: list[str]) -> float:
 
 
 @pytest.mark.wide
-def test_a_full_collection_at_a_million_sessions_is_short(million: tuple[MemoryStore, list[str], float]) -> None:
+def test_a_full_collection_at_a_million_sessions_is_short(million: tuple[MemoryStore, list[str], float, float]) -> None:
     """gc.collect() takes at most 25 ms more with a million sessions than without."""
-
-    def collect() -> float:
-        begin = time.perf_counter()
-        gc.collect()
-        return time.perf_counter() - begin
-
-    gc.freeze()
-    try:
-        others = min(collect() for _ in range(3))
-    finally:
-        gc.unfreeze()
-    assert min(collect() for _ in range(5)) - others < 0.025 + 0.2 * (len(gc.get_objects()) > 1_000_000)
+    assert collection() - million[3] < 0.025
 
 
 @pytest.mark.wide
-def test_no_request_stalls_while_a_million_come(million: tuple[MemoryStore, list[str], float]) -> None:
+def test_no_request_stalls_while_a_million_come(million: tuple[MemoryStore, list[str], float, float]) -> None:
     """No create among a million waits for a dict that grows: the worst stays below the 26 ms that one dict costs."""
     assert million[2] < 0.026
 
 
 @pytest.mark.wide
-def test_time_does_not_depend_on_the_number_of_sessions(million: tuple[MemoryStore, list[str], float]) -> None:
+def test_time_does_not_depend_on_the_number_of_sessions(million: tuple[MemoryStore, list[str], float, float]) -> None:
     """Each operation costs about the same with a thousand and with a million sessions (memory caches aside)."""
-    large, keys, _ = million
+    large, keys, _, _ = million
     small = MemoryStore()
     for key in keys:
         small.create(key, b"%0100d" % int(key), 7200)
@@ -736,9 +737,9 @@ def test_time_does_not_depend_on_the_number_of_sessions(million: tuple[MemorySto
 
 
 @pytest.mark.wide
-def test_a_full_store_with_a_million_sessions_evicts_quickly(million: tuple[MemoryStore, list[str], float]) -> None:
+def test_a_full_store_with_a_million_sessions_evicts_quickly(million: tuple[MemoryStore, list[str], float, float]) -> None:
     """Full, a create costs some microseconds more, not a search through all sessions."""
-    store, keys, _ = million
+    store, keys, _, _ = million
     store._ledger.max_records = store._ledger.records
     logging.getLogger("wsgisession").addFilter(silent := lambda record: False)
     try:
