@@ -64,12 +64,11 @@ class Pool:
         self._connect = connect
         self._timeout = timeout
         with _guard:
-            self._shelf = self._leaving = _Shelf(shut=_forking is not None)
+            self._shelf = _Shelf(shut=_forking is not None)
+            self._away: list[_Shelf] = []
             _pools.add(self)
 
-    def run(
-        self, sql: str, values: tuple[Any, ...], answer: Callable[[sqlite3.Cursor], T], timeout: float | None = None
-    ) -> T:
+    def run(self, sql: str, values: tuple[Any, ...], answer: Callable[[sqlite3.Cursor], T], timeout: float | None = None) -> T:
         """Execute one statement in a transaction of its own and return what ``answer`` takes from its cursor.
 
         Raises:
@@ -137,26 +136,30 @@ class Pool:
 
     def close(self) -> None:
         """Close every connection, after the statements in progress. A later operation opens new ones."""
-        self._put_away(_Shelf(shut=self._shelf.shut, crossed=self._shelf.crossed))
+        self._put_away()
         self._empty()
 
-    def _put_away(self, fresh: _Shelf) -> None:
+    def _put_away(self) -> None:
         with _guard:
-            self._leaving, self._shelf = self._shelf, fresh
-            self._leaving.shut = True
+            self._shelf.shut = True
+            self._away.append(self._shelf)
+            self._shelf = _Shelf(shut=_forking is not None, crossed=self._shelf.crossed)
 
     def _empty(self) -> None:
         """Close what was put away, waiting up to ``GRACE`` for what is in use."""
-        shelf, deadline = self._leaving, time.monotonic() + GRACE
-        while shelf.count and time.monotonic() < deadline:
-            try:
-                self._drop(shelf, shelf.idle.pop())
-            except IndexError:
-                time.sleep(0.0005)
+        deadline = time.monotonic() + GRACE
+        for shelf in list(self._away):
+            while shelf.count and time.monotonic() < deadline:
+                try:
+                    self._drop(shelf, shelf.idle.pop())
+                except IndexError:
+                    time.sleep(0.0005)
+        with _guard:
+            self._away = [shelf for shelf in self._away if shelf.count]
 
     def _reopen(self, *, crossed: bool = False) -> None:
         with _guard:
-            self._shelf = _Shelf(shut=crossed, crossed=crossed)
+            self._shelf = _Shelf(crossed=crossed)
 
 
 def _passes(error: BaseException) -> bool:
@@ -181,7 +184,7 @@ def _before_fork() -> None:
                 break
         time.sleep(0.0005)  # another thread forks
     for pool in pools:
-        pool._put_away(_Shelf(shut=True))
+        pool._put_away()
     for pool in pools:
         pool._empty()
 
@@ -201,10 +204,9 @@ def _after_in_child() -> None:
     _guard = threading.RLock()
     _forking = None
     for pool in list(_pools):
-        left = pool._leaving
-        if left.count:
-            _crossed.append(left)
-        pool._reopen(crossed=left.count > 0)
+        _crossed.extend(pool._away)
+        pool._reopen(crossed=bool(pool._away))
+        pool._away = []
 
 
 if hasattr(os, "register_at_fork"):
