@@ -1,0 +1,104 @@
+"""The house: imports run one way, the runtime is the standard library, every module says what it does not know."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import wsgisession
+
+PACKAGE = Path(wsgisession.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+CLIENTS = {"redis", "psycopg", "psycopg_pool", "pytest"}  # imported only inside the functions that need them
+
+# Each floor imports from those before it, and modules of one floor in the order given.
+FLOORS = [
+    "errors log tags values cookie identity headers merge",
+    "stores.base stores.memory_shard stores.memory stores.sqlite_pool stores.sqlite stores.postgres_wire stores.postgres_pool stores.postgres",
+    "stores.redis stores.url stores",
+    "codec draft commit mapping session manager middleware",
+    "express testing __init__ __main__",
+]
+ORDER = " ".join(FLOORS).split()
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__") or "__init__"
+
+
+def imports(path: Path, *, top: bool) -> set[str]:
+    """Return the absolute names a module imports; ``top``: only those at its top level."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    parent = ["wsgisession", *path.relative_to(PACKAGE).parts[:-1]]
+    found: set[str] = set()
+    for node in tree.body if top else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            start = ".".join(parent[: len(parent) - node.level + 1]) if node.level else ""
+            found.add(".".join(filter(None, (start, node.module))))
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_run_one_way(path: Path) -> None:
+    """No module imports one that comes after it."""
+    own = ORDER.index(name_of(path))
+    for name in imports(path, top=True):
+        if name.startswith("wsgisession."):
+            assert ORDER.index(name.removeprefix("wsgisession.")) < own, name
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_the_runtime_is_the_standard_library(path: Path) -> None:
+    """Client libraries are imported only where they are needed; the contract of stores is for pytest."""
+    for name in imports(path, top=True) - ({"pytest"} if name_of(path) == "testing" else set()):
+        assert name.split(".")[0] in sys.stdlib_module_names | {"wsgisession"}, name
+    for name in imports(path, top=False):
+        assert name.split(".")[0] in sys.stdlib_module_names | {"wsgisession"} | CLIENTS, name
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_says_what_it_does_not_know(path: Path) -> None:
+    """In its docstring."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    assert re.search(r"\b[Kk]nows?\b", docstring), "what does it not know?"
+
+
+def test_only_the_middleware_knows_environ() -> None:
+    """No other module subscripts one or names it as a variable."""
+    for path in MODULES:
+        names = {node.id for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Name)}
+        assert ("environ" in names) is (name_of(path) == "middleware"), path
+
+
+def test_nothing_else_is_imported() -> None:
+    """In an isolated interpreter without site-packages, the package works and loads the standard library alone."""
+    script = f"""
+import sys
+sys.path.insert(0, {str(PACKAGE.parent)!r})
+import wsgisession
+wsgisession.SessionManager(secret="x" * 32).issue({{"a": 1}})
+roots = {{name.partition(".")[0] for name in sys.modules}}
+print(sorted(roots - sys.stdlib_module_names - {{"wsgisession", "__main__"}}))
+"""
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True)
+    assert [name for name in ast.literal_eval(done.stdout) if not name.startswith(("_", "a1_coverage"))] == []
+
+
+def test_the_package_is_typed_and_prints_secrets() -> None:
+    """The marker is there; ``python -m wsgisession secret`` prints a new one that the middleware takes."""
+    assert (PACKAGE / "py.typed").exists()
+    printed = {
+        subprocess.run([sys.executable, "-m", "wsgisession", "secret"], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert len(printed) == 2
+    for secret in printed:
+        assert wsgisession.SessionManager(secret=secret.strip()).issue()
