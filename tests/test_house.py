@@ -19,7 +19,7 @@ CLIENTS = {"redis", "psycopg", "psycopg_pool", "pytest"}  # imported only inside
 # Each floor imports from those before it, and modules of one floor in the order given.
 FLOORS = [
     "errors log tags values cookie identity headers merge",
-    "stores.base stores.memory_shard stores.memory stores.sqlite_pool stores.sqlite stores.postgres_wire stores.postgres_pool stores.postgres",
+    "stores.base stores.memory_shard stores.memory stores.sqlite_pool stores.sqlite stores.postgres_pool stores.postgres_wire stores.postgres",
     "stores.redis stores.url stores",
     "codec draft commit mapping session manager middleware",
     "express testing __init__ __main__",

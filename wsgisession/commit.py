@@ -157,7 +157,7 @@ class Vault:
         """Store a draft under a new key. SessionTooLarge, StoreError: nothing was stored."""
         record = draft.record(draft.encode())
         payload = self._pack(record)
-        ttl = self.allowed(draft)
+        ttl = self.allowed(draft) or self.timeout(draft)  # 0: the request outlasted the lifetime
         if not self.store.create(key, payload, ttl, draft.owner):
             raise StoreError("the store says that a random 256-bit key is taken; it does not keep the contract")
         draft.settle(record)
