@@ -1,0 +1,539 @@
+"""Correct WSGI for every shape of application (PEP 3333), with wsgiref.validate on both sides."""
+
+from __future__ import annotations
+
+import gc
+import io
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+from wsgiref.util import FileWrapper, setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+from support.web import SECRET, Site
+
+from wsgisession import Cookie, HeadersSent, MemoryStore, SessionError, SessionMiddleware, StoreError
+
+KEY = "wsgisession.session"
+TEXT = [("Content-Type", "text/plain")]
+
+
+class Server:
+    """A server as PEP 3333 describes one: keeps what it is given, in order, and sends headers with the first bytes."""
+
+    def __init__(self, app: Any, cookie: str = "", **environ: Any) -> None:
+        self.app = app
+        self.environ: dict[str, Any] = {"QUERY_STRING": ""}
+        setup_testing_defaults(self.environ)
+        self.environ.update(environ)
+        if cookie:
+            self.environ["HTTP_COOKIE"] = cookie
+        self.status, self.headers = "", []
+        self.log: list[Any] = []
+        self.sent = False
+
+    def start_response(self, status: str, headers: Any, exc_info: Any = None, /) -> Callable[[bytes], object]:
+        if exc_info is not None:
+            try:
+                if self.sent:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        else:
+            assert not self.status
+        self.status, self.headers = status, list(headers)
+        self.log.append(status)
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        self.sent = True
+        self.log.append(data)
+
+    def run(self, chunks: int | None = None) -> Server:
+        """Serve the request; ``chunks``: abandon it after that many."""
+        body = self.app(self.environ, self.start_response)
+        try:
+            if chunks != 0:
+                for number, data in enumerate(body, 1):
+                    assert self.status
+                    self.write(data)
+                    if number == chunks:
+                        break
+        finally:
+            if hasattr(body, "close"):
+                body.close()
+        return self
+
+    @property
+    def cookie(self) -> str | None:
+        found = dict(self.headers).get("Set-Cookie")
+        return found and found.partition(";")[0]
+
+
+class Body:
+    """An iterable that says when it is asked and when it is closed."""
+
+    def __init__(self, log: list[Any], chunks: list[Any], close: Exception | None = None) -> None:
+        self.log, self.chunks, self.error = log, iter(chunks), close
+
+    def __iter__(self) -> Body:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk = next(self.chunks)
+        self.log.append("made")
+        if isinstance(chunk, Exception):
+            raise chunk
+        return chunk() if callable(chunk) else chunk
+
+    def close(self) -> None:
+        self.log.append("closed")
+        if self.error is not None:
+            raise self.error
+
+
+def wrap(app: Any, **options: Any) -> SessionMiddleware:
+    return SessionMiddleware(app, secret=SECRET, **options)
+
+
+def stored(middleware: SessionMiddleware, cookie: str | None) -> Any:
+    """Return what a new request with this cookie finds."""
+    site = Site(middleware.manager.store)
+    return site.read(cookie) if cookie else None
+
+
+def plain_list(environ: Any, start_response: Any) -> Any:
+    environ[KEY]["a"] = 1
+    start_response("200 OK", TEXT)
+    return [b"one", b"two"]
+
+
+def plain_tuple(environ: Any, start_response: Any) -> Any:
+    environ[KEY]["a"] = 1
+    start_response("200 OK", TEXT)
+    return (b"one", b"two")
+
+
+def generator(environ: Any, start_response: Any) -> Any:
+    environ[KEY]["a"] = 1
+    start_response("200 OK", TEXT)
+    yield b"one"
+    yield b"two"
+
+
+def touched_late(environ: Any, start_response: Any) -> Any:
+    start_response("200 OK", TEXT)
+    return (environ[KEY].__setitem__("a", 1) or chunk for chunk in (b"one", b"two"))
+
+
+def own_list(environ: Any, start_response: Any) -> Any:
+    class Own(list):  # type: ignore[type-arg]
+        pass
+
+    return Own(plain_list(environ, start_response))
+
+
+def writing(environ: Any, start_response: Any) -> Any:
+    environ[KEY]["a"] = 1
+    write = start_response("200 OK", TEXT)
+    write(b"one")
+    write(b"two")
+    return []
+
+
+def writing_first(environ: Any, start_response: Any) -> Any:
+    environ[KEY]["a"] = 1
+    start_response("200 OK", TEXT)(b"one")
+    yield b"two"
+
+
+def error_page(environ: Any, start_response: Any) -> Any:
+    environ[KEY]["a"] = 1
+    start_response("404 Not Found", TEXT)
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        start_response("200 OK", TEXT, sys.exc_info())
+    return [b"one", b"two"]
+
+
+def empty_chunk(environ: Any, start_response: Any) -> Any:
+    environ[KEY]["a"] = 1
+    start_response("200 OK", TEXT)
+    yield b""
+    yield b"onetwo"
+
+
+def file(environ: Any, start_response: Any) -> Any:
+    environ[KEY]["a"] = 1
+    start_response("200 OK", TEXT)
+    return environ["wsgi.file_wrapper"](io.BytesIO(b"onetwo"))
+
+
+SHAPES = [
+    plain_list,
+    plain_tuple,
+    generator,
+    touched_late,
+    own_list,
+    writing,
+    writing_first,
+    error_page,
+    empty_chunk,
+    file,
+]
+
+
+@pytest.mark.parametrize("validated", [False, True], ids=["bare", "validated"])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
+def test_every_shape(shape: Any, validated: bool) -> None:
+    """The body arrives whole and in order, the session is stored, the cookie set; the validator stays silent."""
+    middleware = wrap(validator(shape) if validated else shape)
+    app = validator(middleware) if validated else middleware
+    server = Server(app, **{"wsgi.file_wrapper": FileWrapper}).run()
+    assert b"".join(item for item in server.log if isinstance(item, bytes)) == b"onetwo"
+    assert server.status == "200 OK" and stored(middleware, server.cookie) == {"a": 1}
+    again = Server(app, server.cookie or "", **{"wsgi.file_wrapper": FileWrapper}).run()
+    assert again.cookie is None and middleware.manager.count() == 1
+
+
+@pytest.mark.parametrize("body", [[b"x"], (b"x",), FileWrapper(io.BytesIO(b"x"))], ids=["list", "tuple", "file"])
+def test_handed_on_as_the_same_object(body: Any) -> None:
+    """Exact lists and tuples, and the server's file wrapper."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", TEXT)
+        return body
+
+    server = Server(wrap(app), **{"wsgi.file_wrapper": FileWrapper})
+    assert server.app(server.environ, server.start_response) is body
+
+
+def test_an_untouched_response_is_the_bare_one() -> None:
+    """Byte- and header-identical: the very list object."""
+    headers = [("Content-Type", "text/plain"), ("Vary", "Accept")]
+    seen: list[Any] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", headers)
+        return [b"x"]
+
+    wrap(app)(Server(app).environ, lambda status, given: seen.append(given))
+    assert seen[0] is headers
+
+
+def test_chunks_pass_one_by_one() -> None:
+    """No read-ahead, and one close at the end."""
+    log: list[Any] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ[KEY]["a"] = 1
+        start_response("200 OK", TEXT)
+        return Body(log, [b"1", b"2"])
+
+    server = Server(wrap(app))
+    server.log = log
+    server.run()
+    assert log == ["made", "200 OK", b"1", "made", b"2", "closed"]
+
+
+@pytest.mark.parametrize("chunks", [0, 1])
+def test_an_abandoned_body_is_closed_once(chunks: int) -> None:
+    """Before its first chunk nothing is saved; after it, late changes are."""
+    log: list[Any] = []
+    middleware = wrap(lambda environ, start_response: None)
+    cookie = middleware.manager.issue({"a": 1})
+
+    def app(environ: Any, start_response: Any) -> Any:
+        session = environ[KEY]
+        session["a"] = 2
+        start_response("200 OK", TEXT)
+        return Body(log, [b"1", b"2"])
+
+    middleware.app = app
+    Server(middleware, cookie).run(chunks)
+    assert log.count("closed") == 1
+    assert stored(middleware, cookie) == {"a": 1 if chunks == 0 else 2}
+
+
+def test_close_reaches_the_application_once() -> None:
+    """However often the server calls it."""
+    log: list[Any] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", TEXT)
+        return Body(log, [])
+
+    server = Server(wrap(app))
+    body = server.app(server.environ, server.start_response)
+    assert list(body) == [] and server.status == "200 OK"
+    body.close()
+    body.close()
+    assert log == ["closed"]
+
+
+@pytest.mark.parametrize("where", ["first chunk", "second chunk", "close", "iter", "call"])
+def test_a_failing_application(where: str) -> None:
+    """Its error goes on, close is called, and late changes are not saved."""
+    log: list[Any] = []
+    middleware = wrap(lambda environ, start_response: None)
+    cookie = middleware.manager.issue({"a": 1})
+
+    def app(environ: Any, start_response: Any) -> Any:
+        session = environ[KEY]
+        start_response("200 OK", TEXT)
+
+        def change() -> bytes:
+            session["a"] = 3
+            return b"x"
+
+        if where == "call":
+            change()
+            raise ZeroDivisionError
+        if where == "iter":
+
+            class Bad:
+                def __iter__(self) -> Iterator[bytes]:
+                    raise ZeroDivisionError
+
+                def close(self) -> None:
+                    log.append("closed")
+
+            change()
+            return Bad()
+        if where == "first chunk":
+            change()
+            return Body(log, [ZeroDivisionError()])
+        if where == "second chunk":
+            return Body(log, [b"1", change, ZeroDivisionError()])
+        return Body(log, [b"1", change], close=ZeroDivisionError())
+
+    middleware.app = app
+    with pytest.raises(ZeroDivisionError):
+        Server(middleware, cookie).run()
+    assert log.count("closed") == (0 if where == "call" else 1)
+    assert stored(middleware, cookie) == {"a": 1}
+
+
+def test_late_changes_are_saved_after_the_application_closed() -> None:
+    """Also those its own close() makes, for a session this very response began."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        session = environ[KEY]
+        session["log"] = ["start"]
+        start_response("200 OK", TEXT)
+        try:
+            yield b"1"
+            session["log"].append("late")
+            yield b"2"
+        finally:
+            session["log"].append("closed")
+
+    middleware = wrap(app)
+    server = Server(middleware).run()
+    assert stored(middleware, server.cookie) == {"log": ["start", "late", "closed"]}
+
+
+@pytest.mark.parametrize("late", ["write", "regenerate", "owner", "persistent"])
+def test_what_can_no_longer_reach_the_client(late: str) -> None:
+    """HeadersSent, where it is done; the response goes on."""
+    told: list[Any] = []
+    act: dict[str, Any] = {
+        "write": lambda s: s.update(a=1),
+        "regenerate": lambda s: s.regenerate(),
+        "owner": lambda s: setattr(s, "owner", "ada"),
+        "persistent": lambda s: setattr(s, "persistent", True),
+    }
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", TEXT)
+        yield b"1"
+        try:
+            act[late](environ[KEY])
+        except HeadersSent as error:
+            told.append(error)
+
+    middleware = wrap(app)
+    Server(middleware).run()
+    assert len(told) == 1 and middleware.manager.count() == 0
+
+
+def test_a_late_logout_acts() -> None:
+    """And raises nothing."""
+    middleware = wrap(lambda environ, start_response: None)
+    cookie = middleware.manager.issue({"a": 1})
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", TEXT)
+        yield b"1"
+        environ[KEY].destroy()
+
+    middleware.app = app
+    assert Server(middleware, cookie).run().cookie is None
+    assert stored(middleware, cookie) == {}
+
+
+def test_after_a_5xx_late_changes_are_dropped() -> None:
+    """save() says False."""
+    told: list[bool] = []
+    middleware = wrap(lambda environ, start_response: None)
+    cookie = middleware.manager.issue({"a": 1})
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("500 Internal Server Error", TEXT)
+        yield b"1"
+        environ[KEY]["a"] = 2
+        told.append(environ[KEY].save())
+
+    middleware.app = app
+    Server(middleware, cookie).run()
+    assert told == [False] and stored(middleware, cookie) == {"a": 1}
+
+
+class Broken(MemoryStore):
+    """Refuses to create."""
+
+    def create(self, *args: Any, **kwargs: Any) -> bool:
+        raise StoreError("down")
+
+
+@pytest.mark.parametrize("shape", [plain_list, generator, writing, file], ids=lambda shape: shape.__name__)
+def test_a_failing_commit_sends_nothing(shape: Any) -> None:
+    """The held-back headers are dropped, the error reaches the server."""
+    server = Server(wrap(shape, store=Broken()), **{"wsgi.file_wrapper": FileWrapper})
+    with pytest.raises(StoreError):
+        server.run()
+    assert server.log == []
+
+
+def test_the_application_may_handle_a_failing_commit() -> None:
+    """write() raises in it, and its error page goes out, without a cookie."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ[KEY]["a"] = 1
+        write = start_response("200 OK", TEXT)
+        try:
+            write(b"1")
+        except StoreError:
+            start_response("503 Service Unavailable", TEXT, sys.exc_info())
+        return [b"sorry"]
+
+    server = Server(wrap(app, store=Broken())).run()
+    assert server.log == ["503 Service Unavailable", b"sorry"] and server.cookie is None
+
+
+def test_a_later_start_response_carries_our_headers_again() -> None:
+    """Where the server still accepts it; where its headers have left, it raises."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ[KEY]["a"] = 1
+        write = start_response("200 OK", TEXT)
+        write(b"")
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError:
+            start_response(environ["test.status"], TEXT, sys.exc_info())
+        return [b"x"]
+
+    for status in ("500 Internal Server Error", "200 Fine"):
+        middleware = wrap(app)
+        server = Server(middleware, **{"test.status": status})
+        server.write = lambda data: server.log.append(data)  # type: ignore[method-assign] # headers wait for bytes
+        server.run()
+        assert server.status == status and stored(middleware, server.cookie) == {"a": 1}
+    server = Server(wrap(app), **{"test.status": "500 Internal Server Error"})
+    with pytest.raises(ZeroDivisionError):
+        server.run()
+
+
+def test_changes_after_write_are_saved_when_a_list_ends_the_response() -> None:
+    """The application has returned, so it is the end of the stream."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ[KEY]["a"] = 1
+        start_response("200 OK", TEXT)(b"x")
+        environ[KEY]["a"] = 2
+        return []
+
+    middleware = wrap(app)
+    assert stored(middleware, Server(middleware).run().cookie) == {"a": 2}
+
+
+def test_start_response_again_without_exc_info() -> None:
+    """An error in the application, as PEP 3333 has it."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", TEXT)
+        start_response("200 OK", TEXT)
+        return []
+
+    with pytest.raises(AssertionError, match="exc_info"):
+        Server(wrap(app)).run()
+
+
+@pytest.mark.parametrize("body", [[b"x"], iter([b"x"]), iter([])], ids=["list", "iterator", "empty"])
+def test_an_application_that_never_starts_its_response(body: Any) -> None:
+    """Left to the server to complain of; nothing is saved."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ[KEY]["a"] = 1
+        return body
+
+    middleware = wrap(app)
+    server = Server(middleware)
+    answer = server.app(server.environ, server.start_response)
+    list(answer)
+    getattr(answer, "close", int)()
+    assert server.log == [] and middleware.manager.count() == 0
+
+
+def test_two_of_one_manager_are_one() -> None:
+    """The outer's session is used as it is."""
+    middleware = wrap(plain_list)
+    inner = middleware.app
+    middleware.app = lambda environ, start_response: (
+        middleware(environ, start_response) if environ.setdefault("test.once", []) == [] and not environ["test.once"].append(1)
+        else inner(environ, start_response)
+    )
+    server = Server(middleware).run()
+    assert stored(middleware, server.cookie) == {"a": 1} and middleware.manager.count() == 1
+
+
+def test_two_managers_need_two_keys() -> None:
+    """A SessionError that says so; with a key and a name of their own they live side by side."""
+    with pytest.raises(SessionError, match="environ_key"):
+        Server(wrap(wrap(plain_list))).run()
+    server = Server(wrap(wrap(plain_list), environ_key="other.session", cookie=Cookie(name="other"))).run()
+    assert server.status == "200 OK"
+
+
+def test_an_environ_used_again_gets_a_session_of_its_own() -> None:
+    """Also after a request that failed."""
+    middleware = wrap(plain_list)
+    server = Server(middleware).run()
+    first = server.environ[KEY]
+    server.status = ""
+    server.run()
+    assert server.environ[KEY] is not first and middleware.manager.count() == 2
+
+
+def test_no_reference_cycle() -> None:
+    """What was in the environ is freed with the request, without the collector."""
+
+    class Thing:
+        pass
+
+    gc.collect()
+    gc.disable()
+    try:
+        for shape in (plain_list, generator, error_page):
+            thing = Thing()
+            gone = weakref.ref(thing)
+            server = Server(wrap(shape), **{"test.thing": thing})
+            server.run()
+            del server, thing
+            assert gone() is None, shape
+    finally:
+        gc.enable()
