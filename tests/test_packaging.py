@@ -1,0 +1,149 @@
+"""What a user installs: the sdist and the wheel build, and the installed wheel needs nothing but Python."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from importlib.metadata import Distribution
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = {path.relative_to(ROOT).as_posix() for path in (ROOT / "wsgisession").rglob("*.py")}
+LEFT_BEHIND = ".git .venv* .*_cache .hypothesis .coverage* __pycache__ node_modules build dist site *.egg-info".split()
+
+
+def run(*command: str, cwd: Path) -> str:
+    """Return what a command printed; where it fails, the test shows why."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist, and the wheel made from that sdist; the checkout is left as it is."""
+    tmp_path = tmp_path_factory.mktemp("built")
+    shutil.copytree(ROOT, tmp_path / "source", ignore=shutil.ignore_patterns(*LEFT_BEHIND))
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(tmp_path / "source"), cwd=tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    """The wheel, which is for every platform."""
+    (path,) = built.glob("*-py3-none-any.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the installed wheel and nothing else."""
+    target = tmp_path_factory.mktemp("installed")
+    options = ("--quiet", "--no-deps", "--no-index", "--no-compile", "--target", str(target))
+    run(sys.executable, "-m", "pip", "install", *options, str(wheel), cwd=target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
+    """The wheel's METADATA."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
+
+
+def isolated(installed: Path, script: str) -> object:
+    """Run a script outside the repository, without site-packages or environment; return what it prints as JSON."""
+    prelude = f"import json, sys; sys.path.insert(0, {str(installed)!r})\n"
+    return json.loads(run(sys.executable, "-I", "-S", "-c", prelude + script, cwd=installed.parent))
+
+
+def test_the_sdist_is_enough_to_test_and_to_package(built: Path) -> None:
+    """Sources, tests, demo, license and changelog are in it; what a build or a run leaves behind is not."""
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    tests = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py")}
+    texts = {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"}
+    assert names >= SOURCES | tests | texts | {"demo.py", "wsgisession/py.typed"}
+    assert [name for name in names if re.search(r"__pycache__|\.pyc|\.db\b|node_modules", name)] == []
+
+
+def test_the_wheel_is_the_package(wheel: Path) -> None:
+    """Every module and the typed marker, and beside its metadata nothing else: no tests, no demo."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == SOURCES | {"wsgisession/py.typed"}
+
+
+def test_it_requires_nothing(metadata: Message) -> None:
+    """Whatever is named belongs to an extra."""
+    required = metadata.get_all("Requires-Dist") or []
+    assert required and [one for one in required if "extra ==" not in one] == []
+    assert set(metadata.get_all("Provides-Extra") or []) >= {"redis", "postgres", "test", "dev", "bench", "docs"}
+
+
+def test_its_metadata(metadata: Message) -> None:
+    """The license, the oldest Python, and the README as the description."""
+    assert metadata["License-Expression"] == "MIT" and metadata["Requires-Python"] == ">=3.11"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert str(metadata.get_payload()).strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
+
+
+def test_the_installed_wheel_imports_the_standard_library_alone(installed: Path) -> None:
+    """Every module of it, in an isolated interpreter; only ``testing``, which is for pytest, needs pytest."""
+    modules = sorted(name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in SOURCES)
+    modules.remove("wsgisession.testing")
+    loaded = isolated(
+        installed,
+        f"""
+import importlib
+for name in {modules!r}:
+    importlib.import_module(name)
+roots = {{name.partition(".")[0] for name in sys.modules if not name.startswith("_sysconfigdata_")}}  # named by platform
+print(json.dumps(sorted(roots - sys.stdlib_module_names - {{"__main__"}})))
+""",
+    )
+    assert loaded == ["wsgisession"]
+
+
+def test_the_installed_wheel_runs_the_first_example(installed: Path) -> None:
+    """As the README prints it: the second visit with the cookie of the first counts two."""
+    example = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[0]
+    script = """
+from wsgiref.util import setup_testing_defaults
+def visit(cookie):
+    environ, sent = {"HTTP_COOKIE": cookie}, []
+    setup_testing_defaults(environ)
+    body = b"".join(app(environ, lambda status, headers: sent.extend(headers)))
+    return body.decode(), dict(sent).get("Set-Cookie", "").partition(";")[0]
+first, cookie = visit("")
+print(json.dumps([first, visit(cookie)]))
+"""
+    assert isolated(installed, example + script) == ["Number of views 1", ["Number of views 2", ""]]
+
+
+def test_the_command_line_is_installed(installed: Path) -> None:
+    """The console script ``wsgisession`` is there, and names a function that works without site-packages."""
+    (info,) = installed.glob("*.dist-info")
+    (script,) = Distribution.at(info).entry_points.select(group="console_scripts")
+    assert (script.name, script.value) == ("wsgisession", "wsgisession.__main__:main")
+    said = isolated(
+        installed,
+        f"""
+import contextlib, io, importlib
+with contextlib.redirect_stdout(io.StringIO()) as out:
+    code = importlib.import_module({script.module!r}).{script.attr}(["secret"])
+print(json.dumps([code, len(out.getvalue().strip()) >= 32]))
+""",
+    )
+    assert said == [0, True]
