@@ -79,6 +79,10 @@ def put(key: str, value: Any) -> Any:
     return lambda session: session.__setitem__(key, value)
 
 
+def count_up(session: Session) -> None:
+    session["views"] += 1
+
+
 @pytest.fixture
 def store() -> Counting:
     return Counting()
@@ -259,6 +263,17 @@ class TestAtomic:
         assert site.request(handler, cookie).result == 11
         assert runs == [1, 10]
         assert site.read(cookie) == {"views": 11, "log": [10]}
+
+    def test_a_turn_that_never_comes_is_no_deadlock(self, site: Site, store: Counting) -> None:
+        """A child forked while the queue's lock was held goes on without it."""
+        cookie = site.start({"views": 1})
+        for lock in site.manager._config.vault._turns:
+            lock.acquire()
+        store.before["replace"] = lambda: site.request(put("views", 10), cookie)
+        site.request(lambda session: session.atomic(count_up), cookie)
+        store.before["replace"] = lambda: site.request(put("other", 1), cookie)
+        site.request(lambda session: session.update(more=1), cookie)
+        assert site.read(cookie) == {"views": 11, "other": 1, "more": 1}
 
     def test_an_error_undoes_it(self, site: Site) -> None:
         """What the function changed is undone, what was pending before is saved, and the error goes on."""

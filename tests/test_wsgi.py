@@ -440,7 +440,7 @@ def test_a_later_start_response_carries_our_headers_again() -> None:
     for status in ("500 Internal Server Error", "200 Fine"):
         middleware = wrap(app)
         server = Server(middleware, **{"test.status": status})
-        server.write = lambda data: server.log.append(data)  # type: ignore[method-assign] # headers wait for bytes
+        server.write = server.log.append  # type: ignore[method-assign] # headers wait for bytes
         server.run()
         assert server.status == status and stored(middleware, server.cookie) == {"a": 1}
     server = Server(wrap(app), **{"test.status": "500 Internal Server Error"})

@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
+from threading import Lock
 from typing import NamedTuple
 
 from wsgisession.codec import JSONCodec, Record
@@ -89,6 +90,7 @@ class Vault:
         self.clock = clock
         self.show = show  # a key as logs may name it
         self._sleep = sleep
+        self._turns = [Lock() for _ in range(64)]
 
     # Reading
 
@@ -171,30 +173,37 @@ class Vault:
             follow: the cookie of a persistent session can follow a moved expiry.
             merge: False raises Overtaken where another request saved in between.
         """
-        for _ in self.attempts():
-            lines = draft.encode()
-            if not draft.changed(lines):
-                return self._touch(draft, stored, follow)
-            record = draft.record(lines)
-            payload = self._pack(record)
-            ttl, moved = self._expiry(draft, stored, follow)
-            lost, draft.attempt = draft.attempt, payload
-            if self.store.replace(stored.key, stored.payload, payload, ttl, draft.owner):
+        turn: Lock | None = None
+        try:
+            for _ in self.attempts():
+                lines = draft.encode()
+                if not draft.changed(lines):
+                    return self._touch(draft, stored, follow)
+                record = draft.record(lines)
+                payload = self._pack(record)
+                ttl, moved = self._expiry(draft, stored, follow)
+                lost, draft.attempt = draft.attempt, payload
+                if self.store.replace(stored.key, stored.payload, payload, ttl, draft.owner):
+                    draft.attempt = None
+                    draft.settle(record)
+                    return Stored(stored.key, payload, record, ttl, moved)
+                if merge:  # otherwise the caller has queued up
+                    turn = turn or self.turn(stored.key)
+                theirs = self._theirs(stored.key)
+                if theirs is None:
+                    return None
                 draft.attempt = None
-                draft.settle(record)
-                return Stored(stored.key, payload, record, ttl, moved)
-            theirs = self._theirs(stored.key)
-            if theirs is None:
-                return None
-            draft.attempt = None
-            assert theirs.record is not None
-            if theirs.payload == lost:  # our own write, whose reply never came
-                draft.assume(theirs.record)
-            elif not merge:
-                raise Overtaken(theirs)
-            else:
-                draft.merge(theirs.record, lines)
-            stored = theirs
+                assert theirs.record is not None
+                if theirs.payload == lost:  # our own write, whose reply never came
+                    draft.assume(theirs.record)
+                elif not merge:
+                    raise Overtaken(theirs)
+                else:
+                    draft.merge(theirs.record, lines)
+                stored = theirs
+        finally:
+            if turn is not None:
+                turn.release()
         raise self.conflict(stored.key)
 
     def _touch(self, draft: Draft, stored: Stored, follow: bool) -> Stored | None:
@@ -320,6 +329,15 @@ class Vault:
             if attempt:
                 self._sleep(random.random() * min(0.05, 0.0005 * 2 ** min(attempt, 10)))
             yield attempt
+
+    def turn(self, key: str) -> Lock | None:
+        """Queue up with this process' other writers of a key that were overtaken; None: the wait was long enough.
+
+        Swaps alone are fair only to the quick: who merges a large session would lose to fresh requests again and again.
+        Nothing rests on this lock, so a child forked while it was held merely waits.
+        """
+        lock = self._turns[hash(key) % len(self._turns)]
+        return lock if lock.acquire(timeout=0.5) else None
 
     def _theirs(self, key: str) -> Stored | None:
         """Load what another request stored in place of ours; None where the session is gone."""

@@ -324,8 +324,9 @@ class Session(DraftMapping):
         self._outside_atomic("atomic()")
         self.save()
         self._in_atomic = True
+        vault, turn = self._config.vault, None
         try:
-            for _ in self._config.vault.attempts():
+            for _ in vault.attempts():
                 result = function(self)
                 try:
                     if self._phase is not Phase.FAILED:
@@ -333,13 +334,16 @@ class Session(DraftMapping):
                     return result
                 except Overtaken as overtaken:
                     self._stored = overtaken.theirs
+                    turn = turn or vault.turn(overtaken.theirs.key)
                     self._undo()
-            raise self._config.vault.conflict(self._keys[-1])
+            raise vault.conflict(self._keys[-1])
         except BaseException:
             self._undo()
             raise
         finally:
             self._in_atomic = False
+            if turn is not None:
+                turn.release()
 
     def _undo(self) -> None:
         """Show what is stored again."""
