@@ -1,42 +1,22 @@
-"""The PostgreSQL store on a real server: the contract by way of a pool, of a callable, and of PgBouncer."""
+"""The PostgreSQL store on a real server: the contract, through connections of its own and through a hostile pool."""
 
 from __future__ import annotations
 
 import itertools
+import sys
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from support import postgres_server
-from support.postgres_server import PgBouncer, Postgres
+from support.postgres_server import hostile, shared_postgres
 
 from wsgisession.stores.postgres import PostgresStore, connector
-from wsgisession.testing import StoreContract
+from wsgisession.testing import StoreContract, new_key
 
-REASON = postgres_server.missing()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
-
-if REASON is None:
-    import psycopg
-
+pytestmark = pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing()))
 numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A server for this run."""
-    server = Postgres()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def table(postgres: Postgres) -> Iterator[str]:
-    """A table name of its own for each test; the table is dropped afterwards."""
-    name = f"t{next(numbers)}"
-    yield name
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f'DROP TABLE IF EXISTS "{name}"')
 
 
 class PostgresContract(StoreContract):
@@ -45,20 +25,132 @@ class PostgresContract(StoreContract):
     owners_exactly = True
 
     @pytest.fixture(autouse=True)
-    def place(self, postgres: Postgres, table: str) -> Iterator[None]:
-        self.url, self.table = postgres.url, table
+    def place(self) -> Iterator[None]:
+        self.table = f"contract_{next(numbers)}"
         self.stores: list[PostgresStore] = []
+        self.url = shared_postgres().url
         yield
         for store in self.stores:
             store.close()
 
+    def connect(self) -> Any:
+        raise AssertionError("say how to connect")
+
     def make_store(self) -> PostgresStore:
-        self.stores.append(PostgresStore(connector(self.url), table=self.table))
+        self.stores.append(PostgresStore(self.connect(), table=self.table))
         return self.stores[-1]
 
     def reopen(self, store: Any) -> PostgresStore:
         return self.make_store()
 
 
-class TestContractByCallable(PostgresContract):
-    """Connections of the store's own."""
+class TestOwnConnections(PostgresContract):
+    """Connections of the store's own, as ``from_url`` makes them."""
+
+    def connect(self) -> Any:
+        return connector(self.url)
+
+
+@pytest.fixture(scope="module")
+def hostile_pool() -> Iterator[Any]:
+    """A pool whose connections are set to everything that could make a difference."""
+    from psycopg_pool import ConnectionPool
+
+    def configure(connection: Any) -> None:
+        connection.read_only = True
+        connection.deferrable = True
+        connection.isolation_level = 4  # SERIALIZABLE
+        connection.prepare_threshold = 0
+
+    url = shared_postgres().url
+    with ConnectionPool(url, kwargs=hostile(), configure=configure, min_size=2, max_size=10, open=False) as pool:
+        yield pool
+
+
+class TestHostilePool(PostgresContract):
+    """The caller's pool, whatever is set on its connections."""
+
+    @pytest.fixture(autouse=True)
+    def take_pool(self, hostile_pool: Any) -> None:
+        self.pool = hostile_pool
+
+    def connect(self) -> Any:
+        return self.pool
+
+
+def test_connections_go_back_as_they_were(hostile_pool: Any) -> None:
+    """Whatever the caller set on a connection is still set, and no transaction is open, after each operation."""
+    store = PostgresStore(hostile_pool)
+    names = ("statement_timeout", "transaction_isolation", "transaction_read_only", "bytea_output", "search_path")
+
+    def settings() -> list[Any]:
+        with hostile_pool.connection() as connection:
+            server = [connection.execute(f"SHOW {name}").fetchone() for name in names]
+            connection.rollback()
+            client = [getattr(connection, name) for name in ("autocommit", "isolation_level", "read_only", "deferrable")]
+            return [*server, *client, connection.prepare_threshold, connection.row_factory, connection.info.transaction_status]
+
+    before = settings()
+    key = new_key()
+    store.create(key, b"one", 60, "ada")
+    store.replace(key, b"one", b"two", 60)
+    store.touch(key, 60)
+    assert store.load(key) is not None
+    assert list(store.keys()) == [key]
+    assert store.delete(key) is True
+    assert settings() == before
+    assert not hostile_pool.get_stats().get("returns_bad")
+
+
+CONFIGURATION = {
+    "a URL": ("postgresql://u:swordfish@h/d", {}, TypeError, "callable that returns a new psycopg connection, not str"),
+    "a table with quotes": (print, {"table": 'a"b'}, ValueError, "letters, digits and _"),
+    "three names": (print, {"table": "a.b.c"}, ValueError, "schema.name"),
+    "a long name": (print, {"table": "x" * 56}, ValueError, "up to 55"),
+    "no time": (print, {"timeout": 0}, ValueError, "positive number of seconds"),
+    "not a number": (print, {"timeout": float("nan")}, ValueError, "positive number of seconds"),
+}
+
+
+@pytest.mark.parametrize(("connect", "options", "error", "words"), CONFIGURATION.values(), ids=CONFIGURATION.keys())
+def test_wrong_configuration_is_refused(connect: Any, options: Any, error: Any, words: str) -> None:
+    """What cannot work is refused when the store is built, in words that say what to pass and show no password."""
+    with pytest.raises(error, match=words) as raised:
+        PostgresStore(connect, **options)
+    assert "swordfish" not in str(raised.value)
+
+
+def test_an_asynchronous_pool_is_refused() -> None:
+    """An AsyncConnectionPool looks like a pool and is none that can be used here."""
+    from psycopg_pool import AsyncConnectionPool
+
+    with pytest.raises(TypeError, match="not AsyncConnectionPool"):
+        PostgresStore(AsyncConnectionPool(open=False))
+
+
+@pytest.mark.parametrize("build", [lambda: PostgresStore(print), lambda: connector("postgresql://h/d")], ids=["store", "url"])
+def test_a_missing_psycopg_is_named(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without psycopg the error is one line that says what to install."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'wsgisession\[postgres\]'$"):
+        build()
+
+
+def test_a_bad_url_is_refused_without_showing_it() -> None:
+    """A URL that libpq cannot read is a ValueError; libpq's own message would quote a part of the password."""
+    url = "postgresql://ada:" + "sword" + "%zzfish@localhost/d"
+    with pytest.raises(ValueError, match="write postgresql://") as raised:
+        connector(url)
+    assert "zzfish" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_url_has_bounds_unless_it_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting and waiting for acknowledgements is bounded by default; what the URL says counts."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    seen: list[str] = []
+    monkeypatch.setattr(psycopg, "connect", lambda conninfo, **options: seen.append(conninfo))
+    connector("postgresql://ada:swordfish@h/d?connect_timeout=77")()
+    parts = conninfo_to_dict(seen[0])
+    assert (parts["password"], parts["connect_timeout"], parts["tcp_user_timeout"]) == ("swordfish", "77", "10000")

@@ -7,6 +7,7 @@ PostgreSQL refuses to run as root, so root starts it as the user ``postgres`` or
 
 from __future__ import annotations
 
+import atexit
 import os
 import pwd
 import shutil
@@ -15,8 +16,15 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from wsgisession.stores.base import Store
+from wsgisession.testing import new_key, new_payload
 
 START = 20.0  # seconds until a server that does not answer counts as broken
 
@@ -127,6 +135,7 @@ class Postgres(Server):
         "max_connections=120",
         "autovacuum=off",
         "max_wal_size=64MB",
+        "fsync=off",  # an operating system that crashes is not among the tests
     )
 
     def __init__(self) -> None:
@@ -173,3 +182,88 @@ server_login_retry = 0.1
         except BaseException:
             self.close()
             raise
+
+
+@cache
+def shared_postgres() -> Postgres:
+    """Return this run's cluster, started when it is first asked for; skip the test where there can be none."""
+    reason = missing()
+    if reason is not None:
+        pytest.skip(reason)
+    server = Postgres()
+    _close_at_exit(server)
+    return server
+
+
+@cache
+def shared_pgbouncer() -> PgBouncer:
+    """Return this run's PgBouncer in front of ``shared_postgres``; skip the test where there can be none."""
+    postgres = shared_postgres()
+    if find_program("pgbouncer") is None:
+        pytest.skip("PgBouncer is not installed (Debian: apt-get install pgbouncer)")
+    server = PgBouncer(postgres)
+    _close_at_exit(server)
+    return server
+
+
+def _close_at_exit(server: Server) -> None:
+    process = os.getpid()
+    atexit.register(lambda: server.close() if os.getpid() == process else None)
+
+
+def execute(sql: str, *values: Any) -> list[Any]:
+    """Run a statement on the shared cluster as its superuser and return the rows, if it has any."""
+    import psycopg
+
+    with psycopg.connect(shared_postgres().url, autocommit=True) as connection:
+        cursor = connection.execute(sql, values or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+MINE = "SELECT pid FROM pg_stat_activity WHERE application_name = %s ORDER BY backend_start"
+
+
+def backends(name: str) -> list[int]:
+    """Return the server's processes for the connections of that ``application_name``, the oldest first."""
+    return [row[0] for row in execute(MINE, name)]
+
+
+def kill(name: str) -> None:
+    """Let the server end the connections of that ``application_name``, and wait until they have ended."""
+    assert execute(f"SELECT pg_terminate_backend(pid, 5000) FROM ({MINE}) AS mine", name)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens elsewhere."""
+    deadline = time.monotonic() + START
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def created(store: Store, ttl: float = 60, owner: str | None = None) -> tuple[str, bytes]:
+    """Create a record; return its key and payload."""
+    key, payload = new_key(), new_payload()
+    assert store.create(key, payload, ttl, owner) is True
+    return key, payload
+
+
+def hostile() -> dict[str, Any]:
+    """Return arguments of ``psycopg.connect`` that set whatever might make a difference to a careless statement."""
+    from psycopg import ClientCursor
+    from psycopg.rows import dict_row
+
+    settings = {
+        "default_transaction_isolation": "serializable",
+        "default_transaction_read_only": "on",
+        "bytea_output": "escape",
+        "standard_conforming_strings": "off",
+        "client_encoding": "SJIS",
+        "datestyle": "German",
+        "intervalstyle": "sql_standard",
+        "timezone": "Pacific/Chatham",
+        "extra_float_digits": "-15",
+        "statement_timeout": "1d",
+    }
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    return {"autocommit": False, "row_factory": dict_row, "cursor_factory": ClientCursor, "options": options}

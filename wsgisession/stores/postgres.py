@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from zlib import crc32
 
-from wsgisession.stores.postgres_pool import CONFLICT, READ, WRITE, Refused, Transactions
+from wsgisession.stores.postgres_wire import CONFLICT, READ, WRITE, Failed, Transactions
 
 PAGE = 1000  # keys read, or dead records deleted, in one transaction
 FOREVER = 1000 * 365.25 * 86400  # seconds; a timestamp ends in the year 294276
@@ -123,23 +123,24 @@ class PostgresStore:
         return (result.get_value(0, 0), left / 1e6) if left > 0 else None
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
-        return self._run(WRITE, self._create, key.encode(), payload, _interval(ttl), _name(owner)).command_tuples == 1
+        values = (key.encode(), payload, _interval(ttl), _name(owner))
+        return self._changed(self._create, *values)
 
     def replace(self, key: str, expected: bytes, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         values = (key.encode(), expected, payload, _interval(ttl), _name(owner))
         try:
-            return self._run(WRITE, self._replace, *values).command_tuples == 1
-        except Refused as error:
+            return self._changed(self._replace, *values)
+        except Failed as error:
             if error.code in CONFLICT:
                 return False  # somebody else's transaction won, each time
             raise
 
     def touch(self, key: str, ttl: float, owner: str | None = None) -> bool:
-        return self._run(WRITE, self._touch, key.encode(), _interval(ttl)).command_tuples == 1
+        return self._changed(self._touch, key.encode(), _interval(ttl))
 
     def delete(self, key: str) -> bool:
         """Remove a record. False where there was no live one, or none any more when it was repeated after a lost reply."""
-        return self._run(WRITE, self._delete, key.encode()).command_tuples == 1
+        return self._changed(self._delete, key.encode())
 
     def owned_by(self, owner: str) -> Iterator[str]:
         return self._pages(self._owned_by, _name(owner))
@@ -169,10 +170,13 @@ class PostgresStore:
         """Close the connections this store has opened; the caller's pool stays open. A later operation connects again."""
         self._transactions.close()
 
+    def _changed(self, sql: bytes, *values: bytes | None) -> bool:
+        return bool(self._run(WRITE, sql, *values).command_tuples == 1)
+
     def _run(self, begin: bytes, sql: bytes, *values: bytes | None) -> Any:
         try:
             return self._transactions.run(begin, (sql, values))
-        except Refused as error:
+        except Failed as error:
             if error.code != MISSING:
                 raise
         self._transactions.run(WRITE, (self._lock, ()), *((statement.encode(), ()) for statement in self.ddl))
@@ -193,7 +197,7 @@ def connector(url: str) -> Callable[[], Any]:
         message = "a postgresql:// URL needs psycopg 3; install it with: pip install 'wsgisession[postgres]'"
         raise ModuleNotFoundError(message, name="psycopg") from error
     try:
-        conninfo = make_conninfo(**{**PATIENCE, **conninfo_to_dict(url)})
+        conninfo = make_conninfo(url, **{name: value for name, value in PATIENCE.items() if name not in conninfo_to_dict(url)})
     except psycopg.ProgrammingError:
         message = "this is no URL that PostgreSQL's client understands; write postgresql://user:password@host:5432/database"
         raise ValueError(message) from None

@@ -1,54 +1,25 @@
-"""Transactions on PostgreSQL connections that may belong to somebody else, each in one round trip and within a bound.
+"""Where a store's PostgreSQL connections come from: the caller's pool, or a small one of the store's own.
 
-Commands go out through libpq's pipeline: BEGIN with the isolation level we mean, a statement timeout for this transaction
-alone, the statement, COMMIT. So nothing the caller has set on a connection matters (autocommit, isolation level, read-only,
-row factories, cursors, adapters, prepared statements), and nothing is left behind on one. Values travel beside the SQL,
-so that the server's log, which quotes the statement of an error, shows no session.
-
-Knows nothing of sessions, keys, expiries or tables.
+Knows nothing of forks, transactions or tables: each of these belongs to one process, and is asked to lend connections.
 """
 
 from __future__ import annotations
 
-import os
-import random
-import selectors
+import inspect
+import math
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from threading import Semaphore
+from collections.abc import Callable
+from threading import Lock, Semaphore
 from typing import Any, Protocol
 
 from wsgisession.errors import StoreError
 
-Command = tuple[bytes, Sequence[bytes | None]]
-
 SIZE = 10  # connections that a store without the caller's pool has at most; PostgreSQL allows 100 in all by default
 IDLE = 180.0  # seconds; firewalls and load balancers forget quiet connections after 240 or more, and say nothing
-GRACE = 1.0  # seconds more than the server's own timeout that a silent server is waited for
-REPEATS = 6  # tries of a transaction that lost to another one
-PAUSE = 0.004  # seconds; the longest pause after the first try, doubled with each
-
-WRITE = b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-READ = b"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"  # a standby can answer too
-COMMIT: Command = (b"COMMIT", ())
-ROLLBACK: Command = (b"ROLLBACK", ())
-
-CONFLICT = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
-# A server that was demoted while we were connected: "read-only transaction", "read-write mode during recovery".
-DEMOTED = frozenset({"25006", "0A000"})
-
-
-class Refused(StoreError):
-    """The server's own answer was an error; ``code`` is its SQLSTATE."""
-
-    def __init__(self, message: str, code: str | None) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class Source(Protocol):
-    """Where connections come from; each is used by one thread at a time."""
+    """Where connections come from. A connection that was finished is given back like any other."""
 
     def take(self, deadline: float) -> Any: ...
     def give(self, connection: Any) -> None: ...
@@ -56,7 +27,7 @@ class Source(Protocol):
 
 
 class Lent:
-    """The caller's psycopg pool. A connection that is of no more use is finished: the pool replaces it on return."""
+    """The caller's psycopg pool, which replaces a finished connection by itself."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
@@ -79,22 +50,22 @@ class Own:
         TypeError: the callable returned no psycopg connection, or one that it had returned before.
     """
 
-    def __init__(self, connect: Callable[[], Any], idle: int) -> None:
+    def __init__(self, connect: Callable[[], Any], ready: int) -> None:
         self._connect = connect
-        self._idle_status = idle
+        self._ready = ready  # the status of a connection outside a transaction
         self._free = Semaphore(SIZE)
-        self._idle: deque[tuple[float, Any]] = deque()
+        self._guard = Lock()
+        self._idle: list[tuple[float, Any]] = []  # the longest idle first
         self._ours: set[int] = set()
 
     def take(self, deadline: float) -> Any:
         if not self._free.acquire(timeout=max(deadline - time.monotonic(), 0)):
             raise StoreError(f"PostgreSQL: all {SIZE} connections of this store are in use")
         try:
-            return self._idle.pop()[1]
-        except IndexError:
-            pass
-        try:
-            return self._open()
+            self._close_idle(time.monotonic() - IDLE)
+            with self._guard:
+                connection = self._idle.pop()[1] if self._idle else None
+            return connection or self._open()
         except BaseException:
             self._free.release()
             raise
@@ -105,193 +76,40 @@ class Own:
             raise TypeError(f"connect must return a psycopg 3 connection, not {type(connection).__name__}")
         if id(connection) in self._ours:
             raise TypeError("connect must open a new connection with each call: one cannot serve two threads")
-        if connection.pgconn.transaction_status != self._idle_status:
+        if connection.pgconn.transaction_status != self._ready:
             connection.commit()  # what the callable has set, SET search_path, say, and not committed
         self._ours.add(id(connection))
         return connection
 
     def give(self, connection: Any) -> None:
-        now = time.monotonic()
         if connection.closed:
             self._ours.discard(id(connection))
         else:
-            self._idle.append((now, connection))
+            with self._guard:
+                self._idle.append((time.monotonic(), connection))
         self._free.release()
-        while self._idle and self._idle[0][0] < now - IDLE:
-            self._close_oldest()
-
-    def _close_oldest(self) -> None:
-        try:
-            connection = self._idle.popleft()[1]
-        except IndexError:
-            return  # another thread took it
-        connection.close()
-        self._ours.discard(id(connection))
 
     def close(self) -> None:
         """Close what is idle. A later operation connects again."""
-        while self._idle:
-            self._close_oldest()
+        self._close_idle(math.inf)
+
+    def _close_idle(self, before: float) -> None:
+        """Close what was last used before a moment (``time.monotonic``)."""
+        with self._guard:
+            old = [connection for since, connection in self._idle if since < before]
+            del self._idle[: len(old)]
+        for connection in old:
+            self._ours.discard(id(connection))
+            connection.close()
 
 
-class Transactions:
-    """Runs statements, each in a READ COMMITTED transaction of its own, from any thread of any process.
-
-    A connection never crosses a fork: sources are kept by process id, so a child begins without one, and the parent's stay
-    referenced and untouched. (psycopg, for its part, closes no connection made in another process.)
-
-    Args:
-        connect: a psycopg_pool.ConnectionPool, or a callable that opens a psycopg connection.
-        timeout: seconds for one transaction, everything included; a server that has stopped answering costs one more.
-
-    Raises:
-        ModuleNotFoundError: psycopg is not installed.
-        TypeError: ``connect`` is neither.
-    """
-
-    def __init__(self, connect: Any, timeout: float) -> None:
-        try:
-            import psycopg
-            import psycopg.pq
-        except ImportError as error:
-            message = "PostgresStore needs psycopg 3; install it with: pip install 'wsgisession[postgres]'"
-            raise ModuleNotFoundError(message, name="psycopg") from error
-        self._psycopg = psycopg
-        self._lost = psycopg.pq.ConnStatus.BAD
-        self._idle = psycopg.pq.TransactionStatus.IDLE
-        self._failed = psycopg.pq.ExecStatus.FATAL_ERROR
-        self._synced = psycopg.pq.ExecStatus.PIPELINE_SYNC
-        self._timeout = timeout
-        self._connect = connect
-        if _is_pool(connect):
-            self._connect = lambda: _connect_like(connect)
-            self._sources: dict[int, Source] = {os.getpid(): Lent(connect)}
-        elif callable(connect):
-            self._sources = {}
-        else:
-            what = "a psycopg_pool.ConnectionPool or a callable that returns a new psycopg connection"
-            raise TypeError(f"connect must be {what}, not {type(connect).__name__}")
-
-    def _source(self) -> Source:
-        process = os.getpid()
-        source = self._sources.get(process)
-        # setdefault is atomic; a lock could have been held by another thread when this process was forked.
-        return source or self._sources.setdefault(process, Own(self._connect, self._idle))
-
-    def run(self, begin: bytes, *commands: Command) -> Any:
-        """Run the commands in one transaction and return the result (a ``PGresult``) of the last.
-
-        Where the connection breaks it is run once more on another one, though nobody knows whether it was carried out:
-        each of our statements can be repeated. Where the server says that it lost to another transaction, it is run a
-        few times more.
-
-        Raises:
-            Refused: the server answered with an error.
-            StoreError: no connection, or no answer, in time.
-        """
-        deadline = time.monotonic() + self._timeout
-        source = self._source()
-        lost = tries = 0
-        while True:
-            try:
-                connection = source.take(deadline)
-            except self._psycopg.Error as error:
-                # libpq's own words can name the host and, for a malformed URL, the password: they stay in the cause.
-                raise StoreError(f"PostgreSQL: no connection ({type(error).__name__})") from error
-            code, usable = None, False
-            try:
-                if not self._alive(connection.pgconn):
-                    continue
-                result = self._transact(connection.pgconn, begin, commands, deadline)
-                usable = True
-                return result
-            except self._psycopg.Error as error:
-                code = error.sqlstate
-                usable = code not in DEMOTED and self._settle(connection.pgconn, deadline)
-                tries += code in CONFLICT
-                lost += not usable
-                if lost > 1 or tries >= REPEATS or (usable and not tries) or time.monotonic() >= deadline:
-                    raise Refused(f"PostgreSQL: {_reason(error)}", code) from error
-            finally:
-                if not usable:
-                    connection.pgconn.finish()
-                source.give(connection)
-            if code in CONFLICT:
-                time.sleep(random.random() * PAUSE * 2**tries)
-
-    def _alive(self, pgconn: Any) -> bool:
-        """Whether an idle connection still is one; what the server said when it went away was said before we ask."""
-        try:
-            pgconn.consume_input()
-            pgconn.consume_input()  # its last words first, then the end of the stream
-        except self._psycopg.Error:
-            return False
-        return bool(pgconn.transaction_status == self._idle)
-
-    def _transact(self, pgconn: Any, begin: bytes, commands: Sequence[Command], deadline: float) -> Any:
-        left = max(1, round((deadline - time.monotonic()) * 1000))
-        limit = b"SET LOCAL statement_timeout = %d" % left
-        return self._exchange(pgconn, [(begin, ()), (limit, ()), *commands, COMMIT], deadline)[-2]
-
-    def _settle(self, pgconn: Any, deadline: float) -> bool:
-        """End a transaction that failed; False where the connection is of no more use."""
-        if pgconn.status == self._lost or pgconn.pipeline_status:
-            return False
-        try:
-            self._exchange(pgconn, [ROLLBACK], deadline)
-        except self._psycopg.Error:
-            return False
-        return True
-
-    def _exchange(self, pgconn: Any, commands: Sequence[Command], deadline: float) -> list[Any]:
-        """Send commands all at once and return their results; the first one's error, if one failed, after the last."""
-        deadline += GRACE
-        pgconn.enter_pipeline_mode()
-        for sql, values in commands:
-            pgconn.send_query_params(sql, values, None, [1] * len(values), 1)
-        pgconn.pipeline_sync()
-        while pgconn.flush():
-            self._wait(pgconn, selectors.EVENT_READ | selectors.EVENT_WRITE, deadline)
-            pgconn.consume_input()
-        results: list[Any] = []
-        error = None
-        while True:
-            while pgconn.is_busy():
-                self._wait(pgconn, selectors.EVENT_READ, deadline)
-                pgconn.consume_input()
-            result = pgconn.get_result()  # None between the commands
-            status = None if result is None else result.status
-            if status == self._synced:
-                break
-            if status == self._failed and error is None:
-                error = self._psycopg.errors.error_from_result(result)
-            if pgconn.status == self._lost:
-                raise error or self._psycopg.OperationalError("the connection is lost")
-            if result is not None:
-                results.append(result)
-        pgconn.exit_pipeline_mode()
-        if error is not None:
-            raise error
-        return results
-
-    def _wait(self, pgconn: Any, events: int, deadline: float) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(pgconn.socket, events)
-            if not selector.select(max(deadline - time.monotonic(), 0)):
-                raise self._psycopg.OperationalError(f"the server has not answered within {self._timeout + GRACE:g} s")
-
-    def close(self) -> None:
-        """Close what this process has opened. A later operation connects again."""
-        source = self._sources.get(os.getpid())
-        if source is not None:
-            source.close()
+def is_pool(connect: Any) -> bool:
+    """Whether this is a psycopg_pool pool, and not one of psycopg2's or an asynchronous one."""
+    named = all(hasattr(connect, name) for name in ("getconn", "putconn", "conninfo", "connection_class"))
+    return named and not inspect.iscoroutinefunction(connect.getconn)
 
 
-def _is_pool(connect: Any) -> bool:
-    return all(hasattr(connect, name) for name in ("getconn", "putconn", "conninfo", "connection_class"))
-
-
-def _connect_like(pool: Any) -> Any:
+def connect_like(pool: Any) -> Any:
     """Open a connection as a pool would, without touching the pool: it was made in another process."""
     conninfo = pool.conninfo() if callable(pool.conninfo) else pool.conninfo
     kwargs = pool.kwargs() if callable(pool.kwargs) else pool.kwargs
@@ -300,10 +118,3 @@ def _connect_like(pool: Any) -> Any:
     if configure is not None:
         configure(connection)
     return connection
-
-
-def _reason(error: Any) -> str:
-    """Say what went wrong in words that show no value: the server's first line, or the error's name."""
-    if error.sqlstate is None:
-        return f"the connection failed ({type(error).__name__})"
-    return f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"

@@ -1,0 +1,249 @@
+"""The PostgreSQL store's connections: its own, a pool's, and those of a forked child."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from support import postgres_server
+from support.postgres_server import backends, created, execute, shared_postgres, until
+
+from wsgisession.errors import StoreError
+from wsgisession.stores import postgres_pool
+from wsgisession.stores.postgres import PostgresStore, connector
+from wsgisession.testing import in_child, new_key, together
+
+pytestmark = [
+    pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing())),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
+numbers = itertools.count()
+
+
+@pytest.fixture
+def name() -> str:
+    """A name for this test's table and for its connections."""
+    return f"connections_{next(numbers)}"
+
+
+@pytest.fixture
+def url(name: str) -> str:
+    """Where this test connects to; the server knows its connections by their name."""
+    return f"{shared_postgres().url}?application_name={name}"
+
+
+@pytest.fixture
+def store(name: str, url: str) -> Iterator[PostgresStore]:
+    """A store with connections of its own, one of them open."""
+    store = PostgresStore(connector(url), table=name)
+    store.purge()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def pool(url: str) -> Iterator[Any]:
+    """The caller's pool, with one connection."""
+    from psycopg_pool import ConnectionPool
+
+    with ConnectionPool(url, min_size=1, max_size=1, open=False) as pool:
+        yield pool
+
+
+# Pools
+
+
+def test_waiting_for_the_callers_pool_is_bounded(pool: Any, name: str) -> None:
+    """A pool that has no connection to spare is a StoreError within the timeout, and nothing is taken from it."""
+    store = PostgresStore(pool, table=name, timeout=0.1)
+    with pool.connection():
+        start = time.monotonic()
+        with pytest.raises(StoreError, match="PoolTimeout"):
+            store.load(new_key())
+        assert time.monotonic() - start < 1.0
+    assert store.load(new_key()) is None
+
+
+def test_a_closed_pool_is_an_error(pool: Any, name: str) -> None:
+    """A pool that the caller closed is a StoreError."""
+    pool.close()
+    with pytest.raises(StoreError, match="PoolClosed"):
+        PostgresStore(pool, table=name).load(new_key())
+
+
+def test_own_connections_are_few_and_waited_for(
+    store: PostgresStore, name: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads share the store's connections; when all stay in use it is a StoreError within the timeout."""
+    monkeypatch.setattr(postgres_pool, "SIZE", 2)
+    few = PostgresStore(connector(f"{url}_few"), table=name, timeout=2)
+    assert together([partial(few.load, new_key())] * 8) == [None] * 8
+    assert 1 <= len(backends(f"{name}_few")) <= 2
+    few.close()
+
+    impatient = PostgresStore(connector(url), table=name, timeout=0.1)
+    source = impatient._transactions._source()
+    held = [source.take(time.monotonic()) for _ in range(2)]
+    with pytest.raises(StoreError, match="all 2 connections of this store are in use"):
+        impatient.load(new_key())
+    for connection in held:
+        source.give(connection)
+    assert impatient.load(new_key()) is None
+    impatient.close()
+
+
+def test_a_quiet_connection_is_not_trusted(store: PostgresStore, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that was idle for long is closed, not used: a firewall may have forgotten it in silence."""
+    before = backends(name)
+    monkeypatch.setattr(postgres_pool, "IDLE", -1.0)
+    assert store.load(new_key()) is None
+    assert not set(backends(name)) & set(before)
+
+
+def test_close_ends_own_connections_and_a_later_operation_connects_again(store: PostgresStore, name: str, url: str) -> None:
+    """close: the store's own connections end; the store can be used afterwards."""
+    key, _ = created(store)
+    store.close()
+    until(lambda: backends(name) == [])
+    assert store.load(key) is not None
+    PostgresStore(connector(url), table=name).close()
+
+
+def test_close_leaves_the_callers_pool_open(pool: Any, name: str) -> None:
+    """close: what the caller handed in stays the caller's."""
+    store = PostgresStore(pool, table=name)
+    key, _ = created(store)
+    store.close()
+    with pool.connection() as connection:
+        assert connection.execute(f"SELECT key FROM {name}").fetchone() == (key,)
+
+
+def test_what_a_callable_has_set_stays_set(name: str, url: str) -> None:
+    """A callable may set something, search_path, say, without committing it."""
+    execute(f"CREATE SCHEMA {name}")
+
+    def connect() -> Any:
+        import psycopg
+
+        connection = psycopg.connect(url)
+        connection.execute(f"SET search_path = {name}")
+        return connection
+
+    store = PostgresStore(connect, table="inside")
+    key, payload = created(store)
+    assert store.replace(key, payload, b"next", 60) is True
+    assert execute(f"SELECT key FROM {name}.inside") == [(key,)]
+    store.close()
+
+
+def test_a_callable_must_return_a_connection(pool: Any) -> None:
+    """Anything else, a context manager, say, is a TypeError that says so; it costs no place among the connections."""
+    store = PostgresStore(pool.connection)
+    for _ in range(postgres_pool.SIZE + 1):
+        with pytest.raises(TypeError, match="psycopg 3 connection, not _GeneratorContextManager"):
+            store.load(new_key())
+
+
+def test_a_callable_must_return_a_new_connection(store: PostgresStore, name: str, url: str) -> None:
+    """One connection for all threads would mix up their answers: a TypeError when a second one is needed."""
+    connection = connector(url)()
+    one = PostgresStore(lambda: connection, table=name)
+    assert one.load(new_key()) is None
+    source = one._transactions._source()
+    held = source.take(time.monotonic() + 1)
+    with pytest.raises(TypeError, match="a new connection with each call"):
+        one.load(new_key())
+    source.give(held)
+    one.close()
+
+
+# Forks
+
+
+def test_a_child_neither_uses_nor_closes_its_parents_connection(store: PostgresStore, name: str) -> None:
+    """A child opens a connection of its own, and the parent's survives the child, its collector and its ``close``."""
+    key, _ = created(store)
+    before = backends(name)
+
+    def child() -> bool:
+        worked = store.load(key) is not None and len(backends(name)) == 2
+        store.close()
+        gc.collect()
+        return worked
+
+    assert in_child(child)
+    assert in_child(partial(lives_and_ends, store))
+    assert store.load(key) is not None
+    assert backends(name)[:1] == before
+
+
+def lives_and_ends(store: PostgresStore) -> bool:
+    store.close()
+    return gc.collect() >= 0
+
+
+def test_a_child_of_a_pools_owner_connects_like_the_pool(name: str, url: str) -> None:
+    """Given a pool, a child opens its own connections with the pool's arguments and its ``configure``."""
+    from psycopg_pool import ConnectionPool
+
+    execute(f"CREATE SCHEMA {name}")
+
+    def configure(connection: Any) -> None:
+        connection.execute(f"SET search_path = {name}")
+        connection.commit()
+
+    kwargs = {"application_name": f"{name}_pool"}
+    with ConnectionPool(url, kwargs=kwargs, configure=configure, min_size=1, max_size=1, open=False) as pool:
+        store = PostgresStore(pool, table="inside")
+        key, _ = created(store)
+        before = backends(f"{name}_pool")
+        assert in_child(lambda: store.load(key) is not None and len(backends(f"{name}_pool")) == 2)
+        assert store.load(key) is not None
+        assert backends(f"{name}_pool")[:1] == before
+        with pool.connection() as connection:
+            assert connection.info.backend_pid == before[0]
+
+
+def test_a_pool_may_compute_its_arguments(name: str, url: str) -> None:
+    """A pool's conninfo and kwargs may be callables, or missing: a child asks as the pool does."""
+
+    class Pool:
+        """What psycopg_pool offers from version 3.3 on."""
+
+        class connection_class:
+            connect = staticmethod(lambda conninfo, **kwargs: (conninfo, kwargs))
+
+        def __init__(self, conninfo: Any, kwargs: Any) -> None:
+            self.conninfo, self.kwargs = conninfo, kwargs
+
+    assert postgres_pool.connect_like(Pool("a", None)) == ("a", {})
+    assert postgres_pool.connect_like(Pool(lambda: "a", lambda: {"b": "c"})) == ("a", {"b": "c"})
+
+
+def test_a_child_that_ends_like_a_program_closes_nothing(name: str, url: str) -> None:
+    """The parent's connection survives a child whose interpreter is shut down, with every destructor run."""
+    program = """
+import os, sys
+from wsgisession.stores.postgres import PostgresStore, connector
+store = PostgresStore(connector(sys.argv[1]), table=sys.argv[2])
+store.create("key", b"payload", 60)
+pid = store._transactions._source()._idle[0][1].info.backend_pid
+child = os.fork()
+if child == 0:
+    assert store.load("key")
+    del store
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert store.load("key")
+assert pid == store._transactions._source()._idle[0][1].info.backend_pid
+store.close()
+"""
+    done = subprocess.run([sys.executable, "-c", program, url, name], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,263 @@
+"""The PostgreSQL store and what goes wrong on the way: lost replies, servers that went away, every wait bounded."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from support import postgres_server
+from support.pg_proxy import Proxy
+from support.postgres_server import backends, created, execute, free_port, kill, shared_postgres
+
+from wsgisession.errors import StoreError
+from wsgisession.stores import postgres_wire
+from wsgisession.stores.postgres import PostgresStore, connector
+from wsgisession.testing import new_key, new_payload, together
+
+pytestmark = pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing()))
+numbers = itertools.count()
+
+
+@pytest.fixture
+def name() -> str:
+    """A name for this test's table and for its connections."""
+    return f"outages_{next(numbers)}"
+
+
+@pytest.fixture
+def url(name: str) -> str:
+    """Where this test connects to; the server knows its connections by their name."""
+    return f"{shared_postgres().url}?application_name={name}"
+
+
+@pytest.fixture
+def store(name: str, url: str) -> Iterator[PostgresStore]:
+    """A store with connections of its own, one of them open."""
+    store = PostgresStore(connector(url), table=name)
+    store.purge()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def pool(url: str) -> Iterator[Any]:
+    """The caller's pool, with one connection."""
+    from psycopg_pool import ConnectionPool
+
+    with ConnectionPool(url, min_size=1, max_size=1, open=False) as pool:
+        yield pool
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """A proxy in front of the server."""
+    with Proxy(shared_postgres().port) as proxy:
+        yield proxy
+
+
+def through(proxy: Proxy, url: str) -> Callable[[], Any]:
+    return connector(url.replace(f":{shared_postgres().port}", f":{proxy.port}"))
+
+
+# Lost replies
+
+OPERATIONS = {
+    "load": (lambda store, key, old: (store.load(key) or (None,))[0] == old, True),
+    "create": (lambda store, key, old: store.create(new_key(), new_payload(), 60), True),
+    "replace": (lambda store, key, old: store.replace(key, old, b"next", 60, "ada"), True),
+    "touch": (lambda store, key, old: store.touch(key, 90), True),
+    "delete": (lambda store, key, old: (store.delete(key), store.load(key)), (False, None)),
+    "keys": (lambda store, key, old: list(store.keys()) == [key], True),
+    "owned_by": (lambda store, key, old: list(store.owned_by("ada")) == [key], True),
+    "purge": (lambda store, key, old: store.purge(), 0),
+}
+
+
+@pytest.mark.parametrize(("operation", "expected"), OPERATIONS.values(), ids=OPERATIONS.keys())
+def test_a_lost_reply_is_made_good(
+    proxy: Proxy, name: str, url: str, operation: Callable[[Any, str, bytes], Any], expected: Any
+) -> None:
+    """Where a reply is lost the operation is repeated, and answers as if it had been carried out once.
+
+    Only ``delete`` cannot know whether the record it does not find any more was its own doing; it is gone.
+    """
+    store = PostgresStore(through(proxy, url), table=name)
+    key, payload = created(store, 60, "ada")
+    proxy.eat = 1
+    assert operation(store, key, payload) == expected
+    assert (proxy.eat, proxy.connections) == (0, 2)
+    store.close()
+
+
+def test_two_lost_replies_are_an_error(proxy: Proxy, name: str, url: str) -> None:
+    """Where the repetition fails too it is a StoreError, and the next operation works."""
+    store = PostgresStore(through(proxy, url), table=name)
+    key, _ = created(store)
+    source = store._transactions._source()
+    for connection in [source.take(time.monotonic() + 5) for _ in range(2)]:
+        source.give(connection)
+    proxy.eat = 2
+    with pytest.raises(StoreError, match="the connection failed") as raised:
+        store.touch(key, 60)
+    assert "swordfish" not in f"{raised.value} {raised.value.__cause__}"
+    assert store.touch(key, 60) is True
+    store.close()
+
+
+# Servers that went away
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_connections_that_died_idle_are_not_used(store: PostgresStore, name: str, count: int) -> None:
+    """After the server ended every connection the next operation opens another one, at the first try."""
+    together([partial(store.load, new_key())] * count)
+    before = backends(name)
+    kill(name)
+    key, _ = created(store)
+    assert store.load(key) is not None
+    assert len(backends(name)) == 1 and not set(backends(name)) & set(before)
+
+
+def test_a_pools_connections_that_died_idle_are_not_used(pool: Any, name: str) -> None:
+    """The caller's pool is given back what is dead, and replaces it."""
+    store = PostgresStore(pool, table=name)
+    key, _ = created(store)
+    kill(name)
+    assert store.load(key) is not None
+    assert pool.get_stats()["pool_size"] == 1
+
+
+def test_no_server_is_an_error_without_the_password(url: str) -> None:
+    """A server that is not there is a StoreError at once, the engine's chained, and shows no address."""
+    port = free_port()
+    store = PostgresStore(connector(url.replace(f":{shared_postgres().port}", f":{port}")))
+    with pytest.raises(StoreError) as raised:
+        store.load(new_key())
+    assert str(raised.value) == "PostgreSQL: no connection (OperationalError)"
+    assert str(port) in str(raised.value.__cause__) and "swordfish" not in str(raised.value.__cause__)
+
+
+def test_a_connection_that_is_dead_on_arrival_is_an_error_in_time(name: str, url: str) -> None:
+    """Connections that break as soon as they are made are a StoreError within the timeout."""
+
+    def connect() -> Any:
+        connection = connector(url)()
+        execute("SELECT pg_terminate_backend(%s, 5000)", connection.info.backend_pid)
+        return connection
+
+    store = PostgresStore(connect, table=name, timeout=0.2)
+    with pytest.raises(StoreError, match="no connection that works"):
+        store.load(new_key())
+
+
+def test_a_server_that_does_not_answer_is_an_error_in_time(
+    proxy: Proxy, name: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that has stopped answering is a StoreError a little after the timeout; its connection is not used again."""
+    monkeypatch.setattr(postgres_wire, "GRACE", 0.1)
+    store = PostgresStore(through(proxy, url), table=name, timeout=0.2)
+    key, _ = created(store)
+    proxy.mute = True
+    start = time.monotonic()
+    with pytest.raises(StoreError, match="the connection failed") as raised:
+        store.load(key)
+    assert 0.25 < time.monotonic() - start < 1.5
+    assert "has not answered within 0.3 s" in str(raised.value.__cause__)
+    proxy.mute = False
+    assert store.load(key) is not None
+    store.close()
+
+
+def test_a_server_that_was_demoted_is_left(store: PostgresStore, name: str) -> None:
+    """A server that says it may only be read now is left for a new connection, which may lead to its successor."""
+    key, _ = created(store)
+    execute(f"CREATE SEQUENCE {name}_count")
+    execute(
+        f"CREATE FUNCTION {name}_fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"IF nextval('{name}_count') = 1 THEN RAISE 'read-only' USING ERRCODE = '25006'; END IF; RETURN NEW; END $$"
+    )
+    execute(f"CREATE TRIGGER fail BEFORE UPDATE ON {name} FOR EACH ROW EXECUTE FUNCTION {name}_fail()")
+    before = backends(name)
+    assert store.touch(key, 60) is True
+    assert not set(backends(name)) & set(before)
+
+
+def test_a_connection_that_breaks_while_a_failure_is_cleared_away(
+    proxy: Proxy, name: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rollback whose reply is lost costs the connection and hides nothing."""
+    store = PostgresStore(through(proxy, url), table=name)
+    execute(f"CREATE TABLE {name} (key text)")
+    settle = store._transactions._settle
+
+    def disturbed(pgconn: Any, deadline: float) -> bool:
+        proxy.eat = 1
+        return settle(pgconn, deadline)
+
+    monkeypatch.setattr(store._transactions, "_settle", disturbed)
+    with pytest.raises(StoreError, match='column "payload" does not exist'):
+        store.load(new_key())
+    store.close()
+
+
+def test_an_interrupted_operation_costs_its_connection(
+    store: PostgresStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while an answer is awaited: whoever comes next does not get that answer."""
+    key, payload = created(store)
+    before = backends(name)
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._transactions, "_wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            store.load(new_key())
+    assert (store.load(key) or (None,))[0] == payload
+    assert not set(backends(name)) & set(before)
+
+
+def test_a_large_payload_goes_both_ways(store: PostgresStore) -> None:
+    """A payload larger than every buffer on the way."""
+    key, payload = new_key(), bytes(range(256)) * 40_000
+    assert store.create(key, payload, 60) is True
+    assert store.replace(key, payload, payload[::-1], 60) is True
+    assert (store.load(key) or (b"", 0))[0] == payload[::-1]
+
+
+def test_a_connection_that_breaks_between_the_look_and_the_use(
+    store: PostgresStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that cannot even be written to any more costs a repetition on another one."""
+    key, payload = created(store)
+    alive = store._transactions._alive
+    broken: list[socket.socket] = []
+
+    def breaks(pgconn: Any) -> bool:
+        verdict = alive(pgconn)
+        if not broken:
+            broken.append(socket.socket(fileno=os.dup(pgconn.socket)))
+            broken[0].shutdown(socket.SHUT_RDWR)
+            broken[0].close()
+        return verdict
+
+    monkeypatch.setattr(store._transactions, "_alive", breaks)
+    assert (store.load(key) or (None,))[0] == payload
+    assert broken
+
+
+def test_a_reply_that_makes_no_sense_costs_the_connection(proxy: Proxy, name: str, url: str) -> None:
+    """Bytes that are no message of PostgreSQL's end the connection; the operation is repeated on another one."""
+    store = PostgresStore(through(proxy, url), table=name)
+    key, payload = created(store)
+    proxy.garble = b"Z\0\0\0\1"
+    assert (store.load(key) or (None,))[0] == payload
+    assert proxy.connections == 2
+    store.close()

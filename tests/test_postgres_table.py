@@ -1,0 +1,278 @@
+"""The PostgreSQL store's table: who creates it, what a conflict does, how listings and purges go about it."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from support import postgres_server
+from support.postgres_server import created, execute, shared_postgres, until
+
+from wsgisession.errors import StoreError
+from wsgisession.stores import postgres, postgres_wire
+from wsgisession.stores.postgres import PostgresStore, connector
+from wsgisession.testing import new_key, new_payload, together
+
+pytestmark = pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing()))
+numbers = itertools.count()
+
+Make = Callable[..., PostgresStore]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """A function that makes a store on this test's own table."""
+    table = f"table_{next(numbers)}"
+    stores: list[PostgresStore] = []
+
+    def make_store(connect: Any = None, **options: Any) -> PostgresStore:
+        stores.append(PostgresStore(connect or connector(shared_postgres().url), **{"table": table, **options}))
+        return stores[-1]
+
+    yield make_store
+    for store in stores:
+        store.close()
+
+
+def table_of(store: PostgresStore) -> str:
+    return store.ddl[0].split('"')[1]
+
+
+@pytest.fixture
+def role() -> Iterator[Callable[[], Any]]:
+    """Connects as a role that may use what it was granted, and create nothing."""
+    execute("CREATE ROLE reader LOGIN PASSWORD 'reader'")
+    execute("REVOKE CREATE ON SCHEMA public FROM public")
+    yield connector(shared_postgres().url.replace("wsgisession:swordfish", "reader:reader"))
+    execute("DROP OWNED BY reader")
+    execute("DROP ROLE reader")
+
+
+def trigger(store: PostgresStore, code: str, times: int) -> None:
+    """Let the first updates and inserts of a store's table fail with an SQLSTATE."""
+    table = table_of(store)
+    store.purge()  # creates the table
+    execute(f"CREATE SEQUENCE {table}_count")
+    execute(
+        f"CREATE FUNCTION {table}_fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"IF nextval('{table}_count') <= {times} THEN RAISE 'made to fail' USING ERRCODE = '{code}'; END IF; "
+        "RETURN NEW; END $$"
+    )
+    execute(f"CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_fail()")
+
+
+def test_first_users_at_once_share_one_table(make: Make) -> None:
+    """Any number of stores may meet a missing table at the same time; all of them work at once."""
+    stores = [make() for _ in range(6)]
+    keys = [new_key() for _ in stores]
+    jobs: list[Callable[[], bool]] = [
+        partial(store.create, key, b"payload", 60) for store, key in zip(stores, keys, strict=True)
+    ]
+    assert together(jobs) == [True] * 6
+    assert sorted(stores[0].keys()) == sorted(keys)
+
+
+def test_the_indexes_are_used(make: Make) -> None:
+    """Looking up a key, an owner's keys and the dead are index scans, not scans of the table."""
+    import psycopg
+
+    store = make()
+    created(store)
+    table = table_of(store)
+    names = [row[0] for row in execute("SELECT indexname FROM pg_indexes WHERE tablename = %s ORDER BY 1", table)]
+    assert names == [f"{table}_expires", f"{table}_owner", f"{table}_pkey"]
+    with psycopg.connect(shared_postgres().url) as connection:
+        connection.execute("SET enable_seqscan = off")
+        for index, sql in (("pkey", store._load), ("owner", store._owned_by), ("expires", store._purge)):
+            statement = sql.decode().replace("$1", "'a'").replace("$2", "'ada'")
+            plan = str(connection.execute(f"EXPLAIN {statement}").fetchall())
+            assert f"{table}_{index}" in plan and "Seq Scan" not in plan
+
+
+def test_a_role_that_may_not_create_uses_the_table(make: Make, role: Callable[[], Any]) -> None:
+    """Where the table exists, the right to read and write it is enough for every operation."""
+    table = table_of(store := make())
+    store.purge()
+    execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO reader")
+    theirs = make(role)
+    key, payload = created(theirs, 60, "ada")
+    assert theirs.replace(key, payload, b"next", 60, "ada") is True
+    assert theirs.touch(key, 60) is True
+    assert [*theirs.keys(), *theirs.owned_by("ada")] == [key, key]
+    assert theirs.delete(key) is True
+    assert theirs.purge() == 0
+
+
+def test_a_role_that_may_not_create_gets_a_clear_error(make: Make, role: Callable[[], Any]) -> None:
+    """A missing table that may not be created is a StoreError with the server's words, for reads too."""
+    store = make(role)
+    with pytest.raises(StoreError, match="permission denied for schema public"):
+        store.load(new_key())
+
+
+def test_a_table_in_a_schema(make: Make) -> None:
+    """``schema.name`` is a table in that schema."""
+    execute("CREATE SCHEMA IF NOT EXISTS web")
+    store = make(table="web.Sessions")
+    key, _ = created(store)
+    assert execute('SELECT key FROM web."Sessions"') == [(key,)]
+    execute("DROP SCHEMA web CASCADE")
+
+
+def test_a_table_of_another_shape_is_an_error(make: Make) -> None:
+    """A table that is none of ours is a StoreError, and is left as it is."""
+    store = make()
+    execute(f"CREATE TABLE {table_of(store)} (key text)")
+    with pytest.raises(StoreError, match='column "payload" does not exist'):
+        store.load(new_key())
+
+
+@pytest.mark.parametrize("code", ["40001", "40P01"])
+def test_a_conflict_is_tried_again(make: Make, code: str) -> None:
+    """A transaction that the server rolled back in favour of another is repeated."""
+    store = make()
+    trigger(store, code, 2)
+    key, payload = created(store)
+    assert store.replace(key, payload, b"next", 60) is True
+
+
+@pytest.mark.parametrize("code", ["40001", "40P01"])
+def test_a_conflict_that_stays_is_a_lost_swap(make: Make, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """replace: False where each try was rolled back; create and touch are no swaps: StoreError."""
+    monkeypatch.setattr(postgres_wire, "PAUSE", 0.0)
+    store = make()
+    key, payload = created(store)
+    trigger(store, code, 999)
+    assert store.replace(key, payload, b"next", 60) is False
+    for operation in (partial(store.touch, key, 60), partial(store.create, new_key(), b"x", 60)):
+        with pytest.raises(StoreError, match=code):
+            operation()
+    assert (store.load(key) or (None,))[0] == payload
+
+
+def test_another_error_of_replace_goes_on(make: Make) -> None:
+    """An error that is no conflict is a StoreError from replace too, with the engine's chained."""
+    store = make()
+    key, payload = created(store)
+    trigger(store, "P0001", 999)
+    with pytest.raises(StoreError, match=r"made to fail \(SQLSTATE P0001\)") as raised:
+        store.replace(key, payload, b"next", 60)
+    assert type(raised.value.__cause__).__name__ == "RaiseException"
+
+
+def test_an_error_puts_no_session_into_the_servers_log(make: Make) -> None:
+    """PostgreSQL logs the statement that failed; the values of ours are not part of it."""
+    store = make()
+    trigger(store, "P0001", 999)
+    with pytest.raises(StoreError):
+        store.create(new_key(), b"sesame-7041", 60, "owner-7041")
+    log = shared_postgres().log()
+    assert f'INSERT INTO "{table_of(store)}"' in log
+    assert "7041" not in log and b"sesame-7041".hex() not in log
+
+
+def test_a_repeated_replace_that_had_to_wait_is_true(make: Make) -> None:
+    """replace, twice at once with the same payload, both waiting for a lock: both say that it is there."""
+    import psycopg
+
+    store = make()
+    key, payload = created(store)
+    fresh = new_payload()
+    with psycopg.connect(shared_postgres().url) as holder:
+        holder.execute(f"SELECT 1 FROM {table_of(store)} FOR UPDATE")
+        threads = [Result(partial(store.replace, key, payload, fresh, 60)) for _ in range(2)]
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        until(lambda: execute(waiting) == [(2,)])
+        holder.rollback()
+    assert [thread.result() for thread in threads] == [True, True]
+    assert (store.load(key) or (None,))[0] == fresh
+
+
+def test_a_repeated_write_changes_nothing(make: Make) -> None:
+    """create and replace that meet their own payload are True and leave the time left as another request set it."""
+    store = make()
+    key, payload = created(store, 60)
+    store.touch(key, 1000)
+    assert store.create(key, payload, 60) is True
+    assert (store.load(key) or (b"", 0))[1] > 900
+    fresh = new_payload()
+    store.replace(key, payload, fresh, 60)
+    store.touch(key, 1000)
+    assert store.replace(key, payload, fresh, 60) is True
+    assert (store.load(key) or (b"", 0))[1] > 900
+
+
+def test_a_lock_is_waited_for_within_the_timeout(make: Make) -> None:
+    """A row that another transaction holds is a StoreError in time, and the connection is still good."""
+    import psycopg
+
+    store = make(timeout=0.2)
+    key, _ = created(store)
+    with psycopg.connect(shared_postgres().url) as holder:
+        holder.execute(f"SELECT 1 FROM {table_of(store)} FOR UPDATE")
+        start = time.monotonic()
+        with pytest.raises(StoreError, match="statement timeout"):
+            store.touch(key, 60)
+        assert 0.15 < time.monotonic() - start < 1.0
+        assert store.load(key) is not None
+
+
+def test_an_endless_ttl_is_cut(make: Make) -> None:
+    """A time that no timestamp can hold is a thousand years."""
+    store = make()
+    key, _ = created(store, 1e18)
+    assert (store.load(key) or (b"", 0))[1] > 999 * 365 * 86400
+
+
+def test_listings_come_in_pages(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """keys and owned_by name everything however many pages it takes, and hold nothing between two of them."""
+    monkeypatch.setattr(postgres, "PAGE", 3)
+    store = make()
+    for count in (0, 3, 7):
+        made = sorted([created(store, 60, "ada")[0] for _ in range(count)])
+        for listing in (store.keys, partial(store.owned_by, "ada")):
+            named = []
+            for key in listing():
+                open_ = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%'"
+                assert execute(open_) == [(0,)]
+                named.append(key)
+            assert named == made
+        for key in made:
+            store.delete(key)
+
+
+def test_purge_goes_by_batches_and_waits_for_nobody(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """purge removes all the dead, some at a time, but the row that another transaction holds at the moment."""
+    import psycopg
+
+    monkeypatch.setattr(postgres, "PAGE", 3)
+    store = make(timeout=0.5)
+    live, _ = created(store)
+    dead = [created(store, 0.001)[0] for _ in range(8)]
+    time.sleep(0.003)
+    with psycopg.connect(shared_postgres().url) as holder:
+        holder.execute(f"SELECT 1 FROM {table_of(store)} WHERE key = %s FOR UPDATE", [dead[0]])
+        assert store.purge() == 7
+    assert [store.purge(), store.purge()] == [1, 0]
+    assert execute(f"SELECT key FROM {table_of(store)}") == [(live,)]
+
+
+class Result(threading.Thread):
+    """A job in a thread, and what it returned."""
+
+    def __init__(self, job: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self.job = job
+        self.start()
+
+    def run(self) -> None:
+        self.value = self.job()
+
+    def result(self) -> Any:
+        self.join(10)
+        return self.value
