@@ -59,7 +59,9 @@ _CREATE = (
     "INSERT INTO sessions (payload, expires, owner, key) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE"
     f" SET payload = excluded.payload, expires = excluded.expires, owner = excluded.owner WHERE NOT ({_LIVE})"
 )
-_REPLACE = f"UPDATE sessions SET payload = ?, expires = ?, owner = ? WHERE key = ? AND {_LIVE} AND payload = ?"
+# Only where the owner stays: assigning the column, even the same owner, rewrites its index entry (8 to 25 µs).
+_REPLACE = f"UPDATE sessions SET payload = ?, expires = ? WHERE key = ? AND {_LIVE} AND payload = ? AND owner IS ?"
+_REPLACE_AND_OWNER = f"UPDATE sessions SET payload = ?, expires = ?, owner = ? WHERE key = ? AND {_LIVE} AND payload = ?"
 _TOUCH = f"UPDATE sessions SET expires = ? WHERE key = ? AND {_LIVE}"
 _DELETE = f"DELETE FROM sessions WHERE key = ? AND {_LIVE}"
 _OWNED_BY = f"SELECT key FROM sessions WHERE owner = ? AND key > ? AND {_LIVE} ORDER BY key LIMIT {PAGE}"
@@ -133,13 +135,17 @@ class SQLiteStore:
         now = int(self._clock() * 1000)
         if self._write(_CREATE, (payload, now + _milliseconds(ttl), owner, key, now, now)):
             return True
-        return self._holds(key, payload, now)
+        return self._payload(key, now) == payload  # carried out before, and its reply was lost
 
     def replace(self, key: str, expected: bytes, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         now = int(self._clock() * 1000)
-        if self._write(_REPLACE, (payload, now + _milliseconds(ttl), owner, key, now, now, expected)):
+        expires = now + _milliseconds(ttl)
+        if self._write(_REPLACE, (payload, expires, key, now, now, expected, owner)):
             return True
-        return self._holds(key, payload, now)
+        found = self._payload(key, now)
+        if found == expected:
+            return self._write(_REPLACE_AND_OWNER, (payload, expires, owner, key, now, now, expected))
+        return found == payload  # carried out before, and its reply was lost
 
     def touch(self, key: str, ttl: float, owner: str | None = None) -> bool:
         now = int(self._clock() * 1000)
@@ -194,10 +200,9 @@ class SQLiteStore:
             self._sweep()
         return changed
 
-    def _holds(self, key: str, payload: bytes, now: int) -> bool:
-        """Whether the live payload is this one: then the write was carried out before, and its reply was lost."""
+    def _payload(self, key: str, now: int) -> bytes | None:
         row = self._run(_LOAD, (key, now, now), _one)
-        return row is not None and bool(row[0] == payload)
+        return None if row is None else row[0]
 
     def _sweep(self) -> None:
         """Remove the dead among the next few rows, if that needs no waiting. Whatever fails, the write stands."""
