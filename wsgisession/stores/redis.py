@@ -1,0 +1,242 @@
+"""Sessions in Redis or Valkey, for any number of machines: standalone, Sentinel or Cluster.
+
+Every record is one key with its payload as the value and its expiry as the key's own, set in one command. Every command
+uses a single key, so a Cluster may put each key on another node. What an operation needs to know and to change is one Lua
+script, which Redis runs without anything in between; so its answers never come from a replica or a client-side cache either.
+
+An owner's index is a sorted set of record keys in another key, scored by when each may be dropped: a minute after its
+record, by the server's clock. It is written before the record and only ever extended, so it may name too many keys and
+never too few.
+
+Knows nothing of ids, cookies, HTTP, or what a payload says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha1
+from inspect import iscoroutinefunction
+from itertools import compress
+from typing import Any
+from urllib.parse import quote
+
+from wsgisession.errors import StoreError
+from wsgisession.stores.redis_gate import gate
+
+# Milliseconds. The nodes of a Cluster have clocks of their own: the margin keeps a listing from losing a living record.
+MARGIN = 60_000
+PAGE = 1000  # keys that SCAN looks at in one step, and that one pipeline asks for
+
+# One script rather than five: a flush of the server's scripts then costs one reload, and in a pipeline of index and record
+# the server knows either both or neither. The time stands still while a script runs. Redis 6.2 has all it uses.
+SCRIPT = b"""\
+local operation, key = ARGV[1], KEYS[1]
+
+if operation == 'load' then
+  local payload = redis.call('GET', key)
+  return payload and {payload, redis.call('PTTL', key)}
+elseif operation == 'create' then
+  if redis.call('SET', key, ARGV[2], 'PX', ARGV[3], 'NX') then return 1 end
+  -- The live payload is the new one: this command was carried out before, and its reply was lost.
+  return redis.call('GET', key) == ARGV[2] and 1 or 0
+elseif operation == 'replace' then
+  local payload = redis.call('GET', key)
+  if payload == ARGV[4] then
+    redis.call('SET', key, ARGV[2], 'PX', ARGV[3])
+    return 1
+  end
+  return payload == ARGV[2] and 1 or 0
+elseif operation == 'exists' then
+  return redis.call('EXISTS', key)
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if operation == 'owned' then
+  return redis.call('ZRANGEBYSCORE', key, string.format('(%.0f', now), '+inf')
+end
+-- Only ever later (GT): of a replace and a touch at the same time either may be the last to reach the record.
+redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now))
+redis.call('ZADD', key, 'GT', string.format('%.0f', now + ARGV[3]), ARGV[2])
+redis.call('PEXPIREAT', key, redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2])
+"""
+DIGEST = sha1(SCRIPT, usedforsecurity=False).hexdigest()
+
+Command = tuple[Any, ...]
+
+
+class RedisStore:
+    """Keeps sessions in Redis 6.2 or later, or Valkey, through a redis-py client, which stays the caller's.
+
+    A load is one round trip, a write one more; with an owner, index and record share it, except on a Cluster, where they
+    are on different nodes. Give the client finite timeouts; from a URL it has them. An ACL of ``~prefix*`` suffices, with
+    ``+evalsha +eval +get +set +pttl +exists +pexpire +pexpireat +del +scan +time +zadd +zrange +zrangebyscore
+    +zremrangebyscore``. Where Redis may evict keys, sessions end early: set ``maxmemory-policy noeviction``.
+
+    Args:
+        client: a ``redis.Redis`` (also from ``Sentinel.master_for``) or ``redis.RedisCluster``, without
+            ``decode_responses``. Safe in forked processes: each opens connections of its own.
+        prefix: what every key begins with. No other program may use keys that begin with it.
+        owns_client: whether ``close`` closes the client too.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it must be.
+    """
+
+    def __init__(self, client: Any, prefix: str = "wsgisession:", *, owns_client: bool = False) -> None:
+        _check(client, prefix)
+        from redis import exceptions
+
+        self._client = client
+        self._owns_client = owns_client
+        self._cluster = hasattr(client, "keyslot")
+        self._prefix = prefix.encode()
+        self._index = self._prefix + b"owner:"
+        self._unknown_script = exceptions.NoScriptError
+        # The last two are not RedisErrors.
+        self._errors = (exceptions.RedisError, exceptions.RedisClusterException, exceptions.ChildDeadlockedError)
+
+    def load(self, key: str) -> tuple[bytes, float] | None:
+        found = self._send(self._script("load", self._name(key)))
+        # -1 is a key without an expiry, which somebody else must have taken away: due at once, so it gets one again.
+        return None if found is None else (found[0], max(found[1], 0) / 1000)
+
+    def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
+        name = self._name(key)
+        return bool(self._send(*self._listed(name, ttl, owner), self._script("create", name, payload, _milliseconds(ttl))))
+
+    def replace(self, key: str, expected: bytes, payload: bytes, ttl: float, owner: str | None = None) -> bool:
+        name = self._name(key)
+        swap = self._script("replace", name, payload, _milliseconds(ttl), expected)
+        return bool(self._send(*self._listed(name, ttl, owner), swap))
+
+    def touch(self, key: str, ttl: float, owner: str | None = None) -> bool:
+        name = self._name(key)
+        return bool(self._send(*self._listed(name, ttl, owner), ("PEXPIRE", name, _milliseconds(ttl))))
+
+    def delete(self, key: str) -> bool:
+        """Remove a record. False where there was no live one, or none any more when redis-py had to repeat the command."""
+        return bool(self._send(("DEL", self._name(key))))
+
+    def owned_by(self, owner: str) -> Iterator[str]:
+        names = self._send(self._script("owned", self._owner(owner)))
+        for start in range(0, len(names), PAGE):
+            page = names[start : start + PAGE]
+            # Members outlive their records: of the dead and deleted nothing is said.
+            alive = self._send_all([self._script("exists", name) for name in page])
+            yield from (self._key(name) for name in compress(page, alive))
+
+    def keys(self) -> Iterator[str]:
+        """Yield the keys of the live records; one may come twice where Redis halves its table meanwhile (see SCAN)."""
+        pattern = re.sub(rb"[*?\[\]\\]", rb"\\\g<0>", self._prefix) + b"*"
+        names = self._client.scan_iter(match=pattern, count=PAGE)
+        while True:
+            with self._engine():
+                name = next(names, None)
+            if name is None:
+                return
+            if not name.startswith(self._index):
+                yield self._key(name)
+
+    def purge(self) -> int:
+        """Return 0: Redis itself removes what has expired."""
+        return 0
+
+    def close(self) -> None:
+        """Close the connections, if the client is this store's own (made from a URL). A later operation connects again."""
+        if self._owns_client:
+            sentinels = getattr(getattr(self._client, "connection_pool", None), "sentinel_manager", None)
+            with self._engine():
+                for client in (self._client, *getattr(sentinels, "sentinels", ())):
+                    client.close()
+
+    def _name(self, key: str) -> bytes:
+        return self._prefix + key.encode()
+
+    def _key(self, name: bytes) -> str:
+        return name[len(self._prefix) :].decode(errors="replace")
+
+    def _owner(self, owner: str) -> bytes:
+        # Quoted, because braces would let owners choose the Cluster's node.
+        return self._index + quote(owner, safe="@:", errors="surrogatepass").encode()
+
+    def _script(self, operation: str, name: bytes, *values: Any) -> Command:
+        return ("EVALSHA", DIGEST, 1, name, operation, *values)
+
+    def _listed(self, name: bytes, ttl: float, owner: str | None) -> list[Command]:
+        """Return what to send before a record of this owner is written."""
+        if owner is None:
+            return []
+        return [self._script("list", self._owner(owner), name, _milliseconds(ttl) + MARGIN)]
+
+    def _send(self, *commands: Command) -> Any:
+        """Carry out commands in this order and return the reply to the last."""
+        return self._send_all(commands)[-1]
+
+    def _send_all(self, commands: list[Command] | tuple[Command, ...]) -> list[Any]:
+        """Carry out commands in this order, in one round trip where that is possible, and return their replies.
+
+        A pipeline of redis-py's for Clusters takes no scripts, and would keep no order between nodes.
+        """
+        with self._engine():
+            if self._cluster or len(commands) == 1:
+                return [self._send_one(command) for command in commands]
+            pipeline = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            # Raised by the pipeline, an error would quote the command, payload and all.
+            replies = pipeline.execute(raise_on_error=False)
+            return [self._settle(*turn) for turn in zip(commands, replies, strict=True)]
+
+    def _send_one(self, command: Command) -> Any:
+        try:
+            return self._client.execute_command(*command)
+        except self._unknown_script as error:
+            return self._settle(command, error)
+
+    def _settle(self, command: Command, reply: Any) -> Any:
+        """Send a command again with the script's source, where the server does not know it (any more)."""
+        if isinstance(reply, self._unknown_script):
+            return self._client.execute_command("EVAL", SCRIPT, *command[2:])
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    @contextmanager
+    def _engine(self) -> Iterator[None]:
+        """Turn what Redis and its client raise into a StoreError, and keep forks out."""
+        with gate:
+            try:
+                yield
+            except self._errors as error:
+                self._leave_replica(error)
+                raise StoreError(f"Redis: {type(error).__name__}: {error}") from error
+
+    def _leave_replica(self, error: Exception) -> None:
+        """Drop the idle connections to a master that has become a replica: its address may lead to the new one by now."""
+        if "READONLY" in str(error) and not self._cluster:
+            with suppress(TypeError):  # redis-py 5's BlockingConnectionPool cannot tell idle connections from busy ones
+                self._client.connection_pool.disconnect(inuse_connections=False)
+
+
+def _milliseconds(ttl: float) -> int:
+    return max(round(ttl * 1000), 1)
+
+
+def _check(client: Any, prefix: str) -> None:
+    """Refuse what would work only at first sight."""
+    command = getattr(client, "execute_command", None)
+    if command is None or not hasattr(client, "get_encoder"):
+        raise TypeError("client must be a redis-py client such as redis.Redis(); for a URL there is stores.from_url")
+    if iscoroutinefunction(command):
+        raise TypeError("client is an asynchronous one; pass a redis.Redis or redis.RedisCluster")
+    if client.get_encoder().decode_responses:
+        raise ValueError("payloads are bytes: pass a client of its own, made without decode_responses=True")
+    if getattr(client, "connection", None) is not None:
+        raise ValueError("one connection cannot serve several threads: pass a client made without single_connection_client")
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix must be a str such as 'wsgisession:', not {type(prefix).__name__}")
+    if not prefix or "{" in prefix or "}" in prefix:
+        raise ValueError("prefix must not be empty or have braces (all keys would be on one Cluster node): pass 'myapp:', say")

@@ -1,0 +1,221 @@
+"""Stores from URLs, for configuration files and command lines. Every client made here has finite timeouts.
+
+A URL may contain a password, so no message repeats any part of one that a password could be in, and no exception that
+does is chained.
+
+Knows how each store is made, and nothing of what it does.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+
+from wsgisession.errors import StoreError
+from wsgisession.stores.base import Store
+from wsgisession.stores.memory import MemoryStore
+from wsgisession.stores.postgres import PostgresStore, connector
+from wsgisession.stores.redis import RedisStore
+from wsgisession.stores.sqlite import SQLiteStore
+
+# Seconds, for each attempt; the attempts after the first, and seconds that may pass between two. The URL may say otherwise.
+TIMEOUTS = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
+RETRIES, CLUSTER_RETRIES, LONGEST_PAUSE = 1, 4, 0.5
+REDIS_PORT, SENTINEL_PORT = 6379, 26379
+
+# What may follow the question mark for Redis, besides ?prefix=; redis-py knows the types. Anything else could be a slip, or
+# make a client that does not suit (decode_responses, say).
+PARAMETERS = {
+    *("client_name", "db", "health_check_interval", "max_connections", "password", "protocol", "username"),
+    *("socket_connect_timeout", "socket_keepalive", "socket_timeout"),
+}
+TLS_PARAMETERS = {
+    *("ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_ciphers", "ssl_keyfile"),
+    "ssl_password",
+}
+CERT_REQS = ("required", "optional", "none")
+
+HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
+
+
+class _Bad(Exception):
+    """The URL is wrong in a way that the message says; it never contains any of the URL but names of parameters."""
+
+
+def from_url(url: str) -> Store:
+    """Make the store that a URL describes.
+
+    ``?prefix=`` is ``RedisStore``'s; further parameters go to redis-py's connections (``?socket_timeout=1``) and to
+    PostgreSQL's client. In user names and passwords, everything but letters, digits and ``-._~`` is written ``%XX``. A
+    Redis Cluster is asked for its nodes at once; the other servers need not be up yet.
+
+    Args:
+        url: ``memory:``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``redis://``, ``rediss://``,
+            ``redis+cluster://host:port[,host:port]``, ``redis+sentinel://[user:pass@]host:port[,host:port]/service[/db]``
+            or ``postgresql://``.
+
+    Raises:
+        TypeError, ValueError: this is no such URL; the message says what to write and shows no password.
+        ModuleNotFoundError: the client library is missing; the message says what to install.
+        StoreError: the SQLite file or the Redis Cluster cannot be opened.
+    """
+    if not isinstance(url, str):
+        raise TypeError(f"a store's URL must be a str, not {type(url).__name__}")
+    scheme = url.partition(":")[0].lower()
+    if scheme not in SCHEMES:
+        raise ValueError("no store has a URL like this; write one of: " + ", ".join(form for _, form in SCHEMES.values()))
+    make, form = SCHEMES[scheme]
+    try:
+        return make(_split(url))
+    except _Bad as error:
+        message = f"bad store URL: {error}; write {form}"
+    # Outside of the handler, so that nothing is chained.
+    raise ValueError(message)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _Bad("it cannot be parsed") from None
+    rest = url.partition(":")[2]
+    if rest and not rest.startswith("//"):
+        raise _Bad("the scheme is followed by ://")
+    if "#" in rest:
+        raise _Bad("a '#' in it must be written %23")
+    if parts.netloc and "@" in parts.path + parts.query:
+        # A password with an unquoted slash or question mark ends the host part early.
+        raise _Bad("'@', '/' and '?' in a user name, password or parameter must be written %40, %2F and %3F")
+    return parts
+
+
+def _memory(parts: SplitResult) -> Store:
+    if parts.netloc or parts.path or parts.query:
+        raise _Bad("memory has neither a place nor parameters")
+    return MemoryStore()
+
+
+def _sqlite(parts: SplitResult) -> Store:
+    if parts.query:
+        raise _Bad("a SQLite file takes no parameters, and a '?' in its name must be written %3F")
+    if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
+        raise _Bad("three slashes come before the file")
+    return SQLiteStore(unquote(parts.path[1:]))
+
+
+def _postgres(parts: SplitResult) -> Store:
+    if "prefix" in dict(parse_qsl(parts.query, keep_blank_values=True)):
+        raise _Bad("PostgreSQL has no prefix")
+    return PostgresStore(connector(f"postgresql://{parts.netloc}{parts.path}" + (parts.query and f"?{parts.query}")))
+
+
+def _redis(parts: SplitResult) -> Store:
+    host, port = _hosts(parts, REDIS_PORT)[0]
+    database = _database(parts.path.removeprefix("/"))
+    return _store(parts, lambda redis, options: redis.Redis(**{"host": host, "port": port, **database, **options}))
+
+
+def _sentinel(parts: SplitResult) -> Store:
+    hosts = _hosts(parts, SENTINEL_PORT, several=True)
+    service, _, number = parts.path.removeprefix("/").partition("/")
+    if not service:
+        raise _Bad("the service's name is missing")
+    database = _database(number)
+
+    def connect(redis: Any, options: dict[str, Any]) -> Any:
+        # User and password are the Redis servers'; the sentinels are asked without.
+        shared = {name: value for name, value in options.items() if name.startswith(("socket_", "ssl", "retry"))}
+        return redis.Sentinel(hosts, sentinel_kwargs=shared).master_for(unquote(service), **{**database, **options})
+
+    return _store(parts, connect)
+
+
+def _cluster(parts: SplitResult) -> Store:
+    hosts = _hosts(parts, REDIS_PORT, several=True)
+    if parts.path not in ("", "/"):
+        raise _Bad("a Cluster has a single database")
+
+    def connect(redis: Any, options: dict[str, Any]) -> Any:
+        nodes = [redis.cluster.ClusterNode(*host) for host in hosts]
+        options["retry"].update_retries(CLUSTER_RETRIES)
+        try:
+            return redis.RedisCluster(startup_nodes=nodes, **options)
+        except (redis.RedisError, redis.exceptions.RedisClusterException) as error:
+            raise StoreError(f"Redis: {error}") from error
+
+    return _store(parts, connect)
+
+
+def _store(parts: SplitResult, connect: Callable[[Any, dict[str, Any]], Any]) -> Store:
+    """Make a RedisStore with a client of its own."""
+    try:
+        import redis
+    except ImportError:
+        message = "a redis:// URL needs redis-py; install it with: pip install 'wsgisession[redis]'"
+    else:
+        prefix, options = _options(redis, parts)
+        return RedisStore(connect(redis, options), **prefix, owns_client=True)
+    raise ModuleNotFoundError(message, name="redis")
+
+
+def _options(redis: Any, parts: SplitResult) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return what the parameters of a URL say to RedisStore, and to redis-py's clients."""
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    prefix = {name: given.pop(name) for name in ("prefix",) if name in given}
+    tls = parts.scheme.startswith("rediss")
+    unknown = given.keys() - PARAMETERS - TLS_PARAMETERS
+    if unknown:
+        raise _Bad(f"unknown parameters: {', '.join(sorted(unknown))}")
+    if not tls and given.keys() & TLS_PARAMETERS:
+        raise _Bad("ssl_ parameters belong to a scheme that begins with rediss")
+    retry = redis.retry.Retry(redis.backoff.EqualJitterBackoff(LONGEST_PAUSE, 0.05), RETRIES)
+    options = {**TIMEOUTS, "retry": retry, **({"ssl": True} if tls else {})}
+    for part, value in (("username", parts.username), ("password", parts.password)):
+        if value:
+            options[part] = unquote(value)
+    try:
+        options |= redis.connection.parse_url("redis://?" + urlencode(given))
+    except ValueError:
+        raise _Bad("a parameter's value is not of the right type") from None
+    if not all(0 < options[name] < math.inf for name in TIMEOUTS):
+        raise _Bad("a timeout is a number of seconds above 0")
+    if options.get("ssl_cert_reqs", "none") not in CERT_REQS:
+        raise _Bad(f"ssl_cert_reqs is one of {', '.join(CERT_REQS)}")
+    return prefix, options
+
+
+def _hosts(parts: SplitResult, default: int, *, several: bool = False) -> list[tuple[str, int]]:
+    """Return hosts and ports; without any, the one on this machine."""
+    found = []
+    for place in parts.netloc.rpartition("@")[2].split(","):
+        match = HOST.fullmatch(place or "localhost")
+        if match is None:
+            raise _Bad("a host must be a name or an address, with a port that is a number")
+        found.append((match["host"].strip("[]"), int(match["port"] or default)))
+    if len(found) > 1 and not several:
+        raise _Bad("only redis+cluster:// and redis+sentinel:// have several hosts")
+    return found
+
+
+def _database(number: str) -> dict[str, int]:
+    if number and not (number.isascii() and number.isdigit()):
+        raise _Bad("the database is a number")
+    return {"db": int(number)} if number else {}
+
+
+_SEVERAL, _ONE = "//[user:password@]host:port[,host:port]", "//[user:password@]host[:port]"
+SCHEMES: dict[str, tuple[Callable[[SplitResult], Store], str]] = {
+    "memory": (_memory, "memory:"),
+    "sqlite": (_sqlite, "sqlite:///relative.db or sqlite:////absolute.db"),
+    "redis": (_redis, f"redis:{_ONE}[/db]"),
+    "rediss": (_redis, f"rediss:{_ONE}[/db]"),
+    "redis+cluster": (_cluster, f"redis+cluster:{_SEVERAL}"),
+    "rediss+cluster": (_cluster, f"rediss+cluster:{_SEVERAL}"),
+    "redis+sentinel": (_sentinel, f"redis+sentinel:{_SEVERAL}/service[/db]"),
+    "rediss+sentinel": (_sentinel, f"rediss+sentinel:{_SEVERAL}/service[/db]"),
+    "postgresql": (_postgres, f"postgresql:{_ONE}/database"),
+    "postgres": (_postgres, f"postgres:{_ONE}/database"),
+}
