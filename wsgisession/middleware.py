@@ -93,7 +93,7 @@ class SessionMiddleware:
         try:
             body = self.app(environ, response.start)
         except BaseException:
-            session._phase = Phase.FAILED
+            response.fail()
             raise
         if type(body) is list or type(body) is tuple or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
@@ -200,11 +200,19 @@ class _Response:
                 self.send()
             elif self.sent:
                 self.session._finish()
+            else:
+                self.fail()
         except BaseException:
+            self.fail()
             close = getattr(body, "close", None)
             if close is not None:
                 close()
             raise
+
+    def fail(self) -> None:
+        """Nothing more is saved or sent; the error is let go, whose traceback holds the application, and that holds us."""
+        self.session._phase = Phase.FAILED
+        self._headers = self._exc_info = None
 
 
 class _Body:
@@ -230,7 +238,7 @@ class _Body:
                 response.send()
             raise
         except BaseException:
-            response.session._phase = Phase.FAILED
+            response.fail()
             raise
         if response.held:
             response.send()
@@ -241,17 +249,17 @@ class _Body:
         body, self._body = self._body, None
         if body is None:
             return
-        session = self._response.session
+        response = self._response
         try:
             close = getattr(body, "close", None)
             if close is not None:
                 close()
         except BaseException:
-            session._phase = Phase.FAILED
+            response.fail()
             raise
-        if session._phase is Phase.OPEN:  # abandoned before its headers left
-            session._phase = Phase.FAILED
-        session._finish()
+        if response.session._phase is Phase.OPEN:  # abandoned before its headers left
+            response.fail()
+        response.session._finish()
 
 
 def _failure(status: str) -> bool:

@@ -1,0 +1,105 @@
+"""A server as PEP 3333 describes one, and bodies that say what is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+from support.web import SECRET, Site
+
+from wsgisession import MemoryStore, SessionMiddleware, StoreError
+
+KEY = "wsgisession.session"
+TEXT = [("Content-Type", "text/plain")]
+
+
+class Server:
+    """A server as PEP 3333 describes one: keeps what it is given, in order, and sends headers with the first bytes."""
+
+    def __init__(self, app: Any, cookie: str = "", **environ: Any) -> None:
+        self.app = app
+        self.environ: dict[str, Any] = {"QUERY_STRING": ""}
+        setup_testing_defaults(self.environ)
+        self.environ.update(environ)
+        if cookie:
+            self.environ["HTTP_COOKIE"] = cookie
+        self.status, self.headers = "", []
+        self.log: list[Any] = []
+        self.sent = False
+
+    def start_response(self, status: str, headers: Any, exc_info: Any = None, /) -> Callable[[bytes], object]:
+        if exc_info is not None:
+            try:
+                if self.sent:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        else:
+            assert not self.status
+        self.status, self.headers = status, list(headers)
+        self.log.append(status)
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        self.sent = True
+        self.log.append(data)
+
+    def run(self, chunks: int | None = None) -> Server:
+        """Serve the request; ``chunks``: abandon it after that many."""
+        body = self.app(self.environ, self.start_response)
+        try:
+            if chunks != 0:
+                for number, data in enumerate(body, 1):
+                    assert self.status
+                    self.write(data)
+                    if number == chunks:
+                        break
+        finally:
+            if hasattr(body, "close"):
+                body.close()
+        return self
+
+    @property
+    def cookie(self) -> str | None:
+        found = dict(self.headers).get("Set-Cookie")
+        return found and found.partition(";")[0]
+
+
+class Body:
+    """An iterable that says when it is asked and when it is closed."""
+
+    def __init__(self, log: list[Any], chunks: list[Any], close: Exception | None = None) -> None:
+        self.log, self.chunks, self.error = log, iter(chunks), close
+
+    def __iter__(self) -> Body:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk = next(self.chunks)
+        self.log.append("made")
+        if isinstance(chunk, Exception):
+            raise chunk
+        return chunk() if callable(chunk) else chunk
+
+    def close(self) -> None:
+        self.log.append("closed")
+        if self.error is not None:
+            raise self.error
+
+
+def wrap(app: Any, **options: Any) -> SessionMiddleware:
+    return SessionMiddleware(app, secret=SECRET, **options)
+
+
+def stored(middleware: SessionMiddleware, cookie: str | None) -> Any:
+    """Return what a new request with this cookie finds."""
+    site = Site(middleware.manager.store)
+    return site.read(cookie) if cookie else None
+
+
+class Broken(MemoryStore):
+    """Refuses to create."""
+
+    def create(self, *args: Any, **kwargs: Any) -> bool:
+        raise StoreError("down")

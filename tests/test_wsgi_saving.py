@@ -1,0 +1,394 @@
+"""What a response saves, when, and what is left behind: the middleware's order of work (PEP 3333)."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import io
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+from wsgiref.util import FileWrapper
+from wsgiref.validate import validator
+
+import pytest
+from support.server import KEY, TEXT, Body, Broken, Server, stored, wrap
+from support.web import SECRET
+
+from wsgisession import MemoryStore, SessionMiddleware, StoreError
+
+Make = Callable[[list[Any]], Any]
+
+BODIES: dict[str, Make] = {
+    "list": lambda log: [b"x"],
+    "empty list": lambda log: [],
+    "tuple": lambda log: (b"x",),
+    "iterator": lambda log: Body(log, [b"x"]),
+    "empty iterator": lambda log: Body(log, []),
+    "file": lambda log: FileWrapper(io.BytesIO(b"x")),
+}
+
+
+def answering(make: Make, *, write: bool = False, touch: bool = True, headers: Any = None) -> Any:
+    """Return an application that stores an item, unless ``touch`` is False, and answers with the body that is made."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        if touch:
+            environ[KEY]["a"] = 1
+        out = start_response("200 OK", TEXT if headers is None else headers)
+        if write:
+            out(b"w")
+        return make([])
+
+    return app
+
+
+@pytest.mark.parametrize("write", [False, True], ids=["returned", "written"])
+@pytest.mark.parametrize("make", BODIES.values(), ids=BODIES)
+def test_saved_before_the_first_header(make: Make, write: bool) -> None:
+    """When the server's start_response is called, the record is in the store."""
+    middleware = wrap(answering(make, write=write))
+    counts: list[int] = []
+    server = Server(middleware, **{"wsgi.file_wrapper": FileWrapper})
+    start = server.start_response
+
+    def watching(status: str, headers: Any, exc_info: Any = None, /) -> Callable[[bytes], object]:
+        counts.append(middleware.manager.count())
+        return start(status, headers, exc_info)
+
+    server.start_response = watching  # type: ignore[method-assign]
+    server.run()
+    assert counts == [1] and stored(middleware, server.cookie) == {"a": 1}
+
+
+@pytest.mark.parametrize("make", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("touch", [False, True], ids=["untouched", "touched"])
+def test_the_applications_headers_are_left_alone(make: Make, touch: bool) -> None:
+    """A touched response gets a list of its own; an untouched one the very object, and the bytes of the bare one."""
+    headers = [*TEXT, ("Vary", "Accept"), ("Cache-Control", "public, s-maxage=9"), ("CDN-Cache-Control", "max-age=9")]
+    before, given = list(headers), []
+    app = answering(make, touch=touch, headers=headers)
+    server = Server(wrap(app), **{"wsgi.file_wrapper": FileWrapper})
+    start = server.start_response
+    server.start_response = lambda *args: given.append(args[1]) or start(*args)  # type: ignore[func-returns-value,method-assign]
+    server.run()
+    assert headers == before and (given[0] is headers) is not touch
+    if not touch:
+        bare = Server(app, **{"wsgi.file_wrapper": FileWrapper, KEY: None}).run()
+        assert (server.log, server.headers) == (bare.log, bare.headers)
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["started before", "started inside"])
+def test_a_generator_that_fails_before_its_first_chunk(early: bool) -> None:
+    """No header leaves and nothing is saved, even where start_response was called early."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ[KEY]["a"] = 1
+        if early:
+            start_response("200 OK", TEXT)
+
+        def chunks() -> Any:
+            if not early:
+                start_response("200 OK", TEXT)
+            yield from [b"x"][int("not a number") :]
+
+        return chunks()
+
+    middleware = wrap(app)
+    server = Server(middleware)
+    with pytest.raises(ValueError, match="not a number"):
+        server.run()
+    assert server.log == [] and middleware.manager.count() == 0
+
+
+@pytest.mark.parametrize("status", ["500 Internal Server Error", "503 Service Unavailable", "599 Other"])
+def test_a_5xx_saves_nothing(status: str) -> None:
+    """No change, no new id, no cookie."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        session = environ[KEY]
+        session["a"] = 2
+        session.owner = "ada"
+        start_response(status, TEXT)
+        return [b"sorry"]
+
+    middleware = wrap(app)
+    cookie = middleware.manager.issue({"a": 1})
+    server = Server(middleware, cookie).run()
+    assert server.cookie is None and stored(middleware, cookie) == {"a": 1}
+    assert Server(middleware).run().cookie is None and middleware.manager.count() == 1
+
+
+def test_a_4xx_saves() -> None:
+    """The visitor's mistake is no failure."""
+    middleware = wrap(answering(BODIES["list"]))
+    app, middleware.app = middleware.app, lambda environ, start: app(environ, lambda s, *rest: start("404 Not Found", *rest))
+    server = Server(middleware).run()
+    assert server.status == "404 Not Found" and stored(middleware, server.cookie) == {"a": 1}
+
+
+@pytest.mark.parametrize("make", [BODIES["list"], BODIES["iterator"]], ids=["list", "iterator"])
+def test_what_save_did_before_a_5xx_stands(make: Make) -> None:
+    """Its cookie goes out with the error page; what came after it is not saved."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        session = environ[KEY]
+        session["a"] = 1
+        assert session.save()
+        session["a"] = 2
+        start_response("500 Internal Server Error", TEXT)
+        return make([])
+
+    middleware = wrap(app)
+    server = Server(middleware).run()
+    assert server.status.startswith("500") and stored(middleware, server.cookie) == {"a": 1}
+
+
+def test_what_destroy_did_before_a_5xx_stands() -> None:
+    """The error page deletes the cookie, and is unfit for shared caches."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ[KEY].destroy()
+        environ[KEY]["a"] = 2
+        start_response("500 Internal Server Error", [("Cache-Control", "public")])
+        return [b"sorry"]
+
+    middleware = wrap(app)
+    cookie = middleware.manager.issue({"a": 1})
+    headers = dict(Server(middleware, cookie).run().headers)
+    assert "Max-Age=0" in headers["Set-Cookie"] and headers["Cache-Control"] == "private"
+    assert stored(middleware, cookie) == {}
+
+
+class Full(MemoryStore):
+    """Refuses to replace."""
+
+    def replace(self, *args: Any, **kwargs: Any) -> bool:
+        raise StoreError("down")
+
+
+@pytest.mark.parametrize("shape", ["iterator", "empty iterator", "file", "file, not the server's"])
+@pytest.mark.parametrize("write", [False, True], ids=["returned", "written"])
+def test_a_failing_commit_closes_the_body(shape: str, write: bool) -> None:
+    """Once, whichever shape it has; no header leaves, and the stored data is as it was."""
+    closed: list[Any] = []
+
+    class File:
+        def read(self, size: int) -> bytes:
+            return b""
+
+        def close(self) -> None:
+            closed.append("closed")
+
+    makes: dict[str, Any] = {
+        "iterator": lambda: Body(closed, [b"x"]),
+        "empty iterator": lambda: Body(closed, []),
+        "file": lambda: FileWrapper(File()),
+        "file, not the server's": lambda: FileWrapper(File()),
+    }
+
+    def app(environ: Any, start_response: Any) -> Any:
+        out = start_response("200 OK", TEXT)
+        environ[KEY]["a"] = 2
+        if write:
+            with pytest.raises(StoreError):
+                out(b"w")
+            start_response("200 OK", TEXT, (StoreError, StoreError("seen"), None))
+        return makes[shape]()
+
+    middleware = wrap(app, store=Full())
+    cookie = middleware.manager.issue({"a": 1})
+    environ = {} if shape == "file, not the server's" else {"wsgi.file_wrapper": FileWrapper}
+    server = Server(middleware, cookie, **environ)
+    with pytest.raises(StoreError):
+        server.run()
+    assert closed.count("closed") == 1 and server.log == [] and stored(middleware, cookie) == {"a": 1}
+
+
+def test_a_commit_that_fails_at_close_is_an_error() -> None:
+    """Late changes that cannot be saved are told to the server, once."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", TEXT)
+        yield b"x"
+        environ[KEY]["a"] = 2
+
+    middleware = wrap(app, store=Full())
+    server = Server(middleware, middleware.manager.issue({"a": 1}))
+    body = server.app(server.environ, server.start_response)
+    assert list(body) == [b"x"]
+    with pytest.raises(StoreError):
+        body.close()
+    body.close()
+
+
+def test_late_changes_of_an_abandoned_stream() -> None:
+    """A visitor who leaves after a chunk does not undo what the application did for it."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", TEXT)
+        for number in range(9):
+            yield b"x"
+            environ[KEY]["sent"] = number + 1
+
+    middleware = wrap(app)
+    cookie = middleware.manager.issue({"sent": 0})
+    Server(middleware, cookie).run(3)
+    assert stored(middleware, cookie) == {"sent": 2}
+
+
+def test_an_environ_used_again_after_a_failed_commit() -> None:
+    """An error page rendered by the same application has a session that saves (an inner redirect, for one)."""
+    store = Broken()
+    middleware = wrap(answering(BODIES["list"]), store=store)
+    server = Server(middleware)
+    with pytest.raises(StoreError):
+        server.run()
+    middleware.manager.store.create = functools.partial(MemoryStore.create, store)  # type: ignore[method-assign]
+    assert stored(middleware, server.run().cookie) == {"a": 1}
+
+
+@pytest.mark.parametrize("make", [BODIES["list"], BODIES["iterator"]], ids=["list", "iterator"])
+def test_an_environ_used_again_after_no_response(make: Make) -> None:
+    """Also where the application forgot start_response the first time."""
+
+    def forgetful(environ: Any, start_response: Any) -> Any:
+        return make([])
+
+    middleware = wrap(forgetful)
+    server = Server(middleware)
+    with pytest.raises(AssertionError):
+        server.run()
+    middleware.app = answering(make)
+    assert stored(middleware, server.run().cookie) == {"a": 1}
+
+
+def caught(environ: Any, start_response: Any) -> None:
+    """Start an error page with exc_info, whose traceback holds the application's frame."""
+    environ[KEY]["a"] = 1
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        start_response("200 OK", TEXT, sys.exc_info())
+
+
+def caught_then_body(environ: Any, start_response: Any) -> Any:
+    caught(environ, start_response)
+    return iter([b"x"])
+
+
+def caught_then_raises(environ: Any, start_response: Any) -> Any:
+    caught(environ, start_response)
+    raise KeyError
+
+
+def caught_then_fails(environ: Any, start_response: Any) -> Any:
+    def chunks() -> Any:
+        caught(environ, start_response)
+        raise KeyError
+        yield b""
+
+    return chunks()
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks", "options"),
+    [
+        (caught_then_body, None, {}),
+        (caught_then_body, 0, {}),
+        (caught_then_raises, None, {}),
+        (caught_then_fails, None, {}),
+        (answering(BODIES["iterator"]), 0, {}),
+        (answering(BODIES["list"]), None, {"store": Broken}),
+        (answering(BODIES["iterator"]), None, {"store": Broken}),
+        (answering(BODIES["file"], write=True), None, {}),
+    ],
+    ids=["served", "abandoned", "raises", "fails", "abandoned iterator", "list, no commit", "iterator, no commit", "file"],
+)
+def test_no_reference_cycle_where_a_request_fails(shape: Any, chunks: int | None, options: dict[str, Any]) -> None:
+    """What was in the environ is freed with the request, without the collector, however the request ended."""
+
+    class Thing:
+        pass
+
+    gc.collect()
+    gc.disable()
+    try:
+        thing = Thing()
+        gone = weakref.ref(thing)
+        middleware = wrap(shape, **{name: make() for name, make in options.items()})
+        server = Server(middleware, **{"test.thing": thing, "wsgi.file_wrapper": FileWrapper})
+        try:
+            server.run(chunks)
+        except (KeyError, StoreError):
+            pass
+        del server, thing
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_everything_is_passed_by_position() -> None:
+    """Names of parameters are nobody's business; start_response gets a third one only where there is exc_info."""
+    seen: list[tuple[int, bool]] = []
+
+    def app(one: Any, two: Any, /) -> Any:
+        out = two("200 OK", TEXT)
+        assert callable(out)
+        if one["test.error"]:
+            two("200 OK", TEXT, (ValueError, ValueError(), None))
+        return [b"x"]
+
+    def start(*args: Any) -> Callable[[bytes], object]:
+        seen.append((len(args), args[0] == "200 OK"))
+        return lambda data: None
+
+    for error in (False, True):
+        server = Server(app, **{"test.error": error})
+        wrap(app)(server.environ, start)
+    assert seen == [(2, True), (3, True)]
+
+
+def test_an_error_page_for_an_error_seen_in_the_stream() -> None:
+    """exc_info before any byte replaces the held-back headers; the first ones never leave."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ[KEY]["a"] = 1
+        start_response("200 OK", [*TEXT, ("X-First", "1")])
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError:
+            start_response("500 Internal Server Error", TEXT, sys.exc_info())
+        yield b"sorry"
+
+    middleware = wrap(validator(app))
+    server = Server(validator(middleware)).run()
+    assert server.log == ["500 Internal Server Error", b"sorry"]
+    assert "X-First" not in dict(server.headers) and middleware.manager.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("app", "secret", "options", "error", "words"),
+    [
+        ("app", SECRET, {}, TypeError, "app must be a WSGI application"),
+        (validator, None, {}, TypeError, "python -m wsgisession secret"),
+        (validator, SECRET, {"environ_key": b"a.b"}, TypeError, "environ_key must be a str"),
+        (validator, SECRET, {"environ_key": "session"}, ValueError, "must contain a dot"),
+    ],
+    ids=["app", "secret", "key type", "key"],
+)
+def test_a_wrong_configuration(app: Any, secret: Any, options: Any, error: type[Exception], words: str) -> None:
+    """Refused when the middleware is built, in words that say what to pass."""
+    with pytest.raises(error, match=words):
+        SessionMiddleware(app, secret=secret, **options)
+
+
+def test_several_processes_with_a_store_of_one(caplog: pytest.LogCaptureFixture) -> None:
+    """One warning per middleware that names the alternatives; none where one process serves."""
+    middleware = wrap(answering(BODIES["list"], touch=False))
+    Server(middleware, **{"wsgi.multiprocess": False}).run()
+    assert caplog.messages == []
+    for _ in range(2):
+        Server(middleware, **{"wsgi.multiprocess": True}).run()
+    assert len(caplog.messages) == 1 and all(word in caplog.text for word in ("sqlite:", "redis:", "postgresql:"))
