@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 import traceback
 from collections.abc import Iterator
@@ -10,38 +9,13 @@ from typing import Any
 
 import pytest
 from support import postgres_server
+from support.postgres_contract import PostgresContract
 from support.postgres_server import hostile, shared_postgres
 
 from wsgisession.stores.postgres import PostgresStore, connector
-from wsgisession.testing import StoreContract, new_key
+from wsgisession.testing import new_key
 
 pytestmark = pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing()))
-numbers = itertools.count()
-
-
-class PostgresContract(StoreContract):
-    """The contract, each clause on a table of its own."""
-
-    owners_exactly = True
-
-    @pytest.fixture(autouse=True)
-    def place(self) -> Iterator[None]:
-        self.table = f"contract_{next(numbers)}"
-        self.stores: list[PostgresStore] = []
-        self.url = shared_postgres().url
-        yield
-        for store in self.stores:
-            store.close()
-
-    def connect(self) -> Any:
-        raise AssertionError("say how to connect")
-
-    def make_store(self) -> PostgresStore:
-        self.stores.append(PostgresStore(self.connect(), table=self.table))
-        return self.stores[-1]
-
-    def reopen(self, store: Any) -> PostgresStore:
-        return self.make_store()
 
 
 class TestOwnConnections(PostgresContract):

@@ -178,10 +178,14 @@ server_login_retry = 0.1
 """
         (self.home / "pgbouncer.ini").write_text(config)
         try:
-            self.launch(find_program("pgbouncer") or "pgbouncer", "-q", "pgbouncer.ini")
+            self.start()
         except BaseException:
             self.close()
             raise
+
+    def start(self) -> None:
+        """Start PgBouncer, again on the same port."""
+        self.launch(find_program("pgbouncer") or "pgbouncer", "-q", "pgbouncer.ini")
 
 
 @cache
