@@ -55,7 +55,8 @@ def _unshared(headers: Headers) -> Headers:
         return list(headers)
     # A qualified private="field" lets shared caches keep the rest, so it goes too; as does a bare one, said again below.
     kept = [item for item in directives if item and item.lower().partition("=")[0].rstrip() not in _SHARED]
-    mine = ("Cache-Control", ", ".join([*kept, "private"]))
+    # First: after a quote that the application forgot to close, it would be part of that string.
+    mine = ("Cache-Control", ", ".join(["private", *kept]))
     if not given:
         return [*headers, mine]
     result: Headers = []
