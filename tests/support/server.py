@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
-from wsgiref.util import setup_testing_defaults
+from wsgiref.util import FileWrapper, setup_testing_defaults
 
 from support.web import SECRET, Site
 
@@ -103,3 +104,29 @@ class Broken(MemoryStore):
 
     def create(self, *args: Any, **kwargs: Any) -> bool:
         raise StoreError("down")
+
+
+Make = Callable[[list[Any]], Any]
+
+BODIES: dict[str, Make] = {
+    "list": lambda log: [b"x"],
+    "empty list": lambda log: [],
+    "tuple": lambda log: (b"x",),
+    "iterator": lambda log: Body(log, [b"x"]),
+    "empty iterator": lambda log: Body(log, []),
+    "file": lambda log: FileWrapper(io.BytesIO(b"x")),
+}
+
+
+def answering(make: Make, *, write: bool = False, touch: bool = True, headers: Any = None) -> Any:
+    """Return an application that stores an item, unless ``touch`` is False, and answers with the body that is made."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        if touch:
+            environ[KEY]["a"] = 1
+        out = start_response("200 OK", TEXT if headers is None else headers)
+        if write:
+            out(b"w")
+        return make([])
+
+    return app

@@ -1,0 +1,134 @@
+"""What the middleware refuses, and what a request leaves behind: no cycle, an environ that can be used again."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import sys
+import weakref
+from typing import Any
+from wsgiref.util import FileWrapper
+from wsgiref.validate import validator
+
+import pytest
+from support.server import BODIES, KEY, TEXT, Broken, Make, Server, answering, stored, wrap
+from support.web import SECRET
+
+from wsgisession import MemoryStore, SessionMiddleware, StoreError
+
+
+def test_an_environ_used_again_after_a_failed_commit() -> None:
+    """An error page rendered by the same application has a session that saves (an inner redirect, for one)."""
+    store = Broken()
+    middleware = wrap(answering(BODIES["list"]), store=store)
+    server = Server(middleware)
+    with pytest.raises(StoreError):
+        server.run()
+    middleware.manager.store.create = functools.partial(MemoryStore.create, store)  # type: ignore[method-assign]
+    assert stored(middleware, server.run().cookie) == {"a": 1}
+
+
+@pytest.mark.parametrize("make", [BODIES["list"], BODIES["iterator"]], ids=["list", "iterator"])
+def test_an_environ_used_again_after_no_response(make: Make) -> None:
+    """Also where the application forgot start_response the first time."""
+
+    def forgetful(environ: Any, start_response: Any) -> Any:
+        return make([])
+
+    middleware = wrap(forgetful)
+    server = Server(middleware)
+    with pytest.raises(AssertionError):
+        server.run()
+    middleware.app = answering(make)
+    assert stored(middleware, server.run().cookie) == {"a": 1}
+
+
+def caught(environ: Any, start_response: Any) -> None:
+    """Start an error page with exc_info, whose traceback holds the application's frame."""
+    environ[KEY]["a"] = 1
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        start_response("200 OK", TEXT, sys.exc_info())
+
+
+def caught_then_body(environ: Any, start_response: Any) -> Any:
+    caught(environ, start_response)
+    return iter([b"x"])
+
+
+def caught_then_raises(environ: Any, start_response: Any) -> Any:
+    caught(environ, start_response)
+    raise KeyError
+
+
+def caught_then_fails(environ: Any, start_response: Any) -> Any:
+    def chunks() -> Any:
+        caught(environ, start_response)
+        raise KeyError
+        yield b""
+
+    return chunks()
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks", "options"),
+    [
+        (caught_then_body, None, {}),
+        (caught_then_body, 0, {}),
+        (caught_then_raises, None, {}),
+        (caught_then_fails, None, {}),
+        (answering(BODIES["iterator"]), 0, {}),
+        (answering(BODIES["list"]), None, {"store": Broken}),
+        (answering(BODIES["iterator"]), None, {"store": Broken}),
+        (answering(BODIES["file"], write=True), None, {}),
+    ],
+    ids=["served", "abandoned", "raises", "fails", "abandoned iterator", "list, no commit", "iterator, no commit", "file"],
+)
+def test_no_reference_cycle_where_a_request_fails(shape: Any, chunks: int | None, options: dict[str, Any]) -> None:
+    """What was in the environ is freed with the request, without the collector, however the request ended."""
+
+    class Thing:
+        pass
+
+    gc.collect()
+    gc.disable()
+    try:
+        thing = Thing()
+        gone = weakref.ref(thing)
+        middleware = wrap(shape, **{name: make() for name, make in options.items()})
+        server = Server(middleware, **{"test.thing": thing, "wsgi.file_wrapper": FileWrapper})
+        try:
+            server.run(chunks)
+        except (KeyError, StoreError):
+            pass
+        del server, thing
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("app", "secret", "options", "error", "words"),
+    [
+        ("app", SECRET, {}, TypeError, "app must be a WSGI application"),
+        (validator, None, {}, TypeError, "python -m wsgisession secret"),
+        (validator, SECRET, {"environ_key": b"a.b"}, TypeError, "environ_key must be a str"),
+        (validator, SECRET, {"environ_key": "session"}, ValueError, "must contain a dot"),
+    ],
+    ids=["app", "secret", "key type", "key"],
+)
+def test_a_wrong_configuration(app: Any, secret: Any, options: Any, error: type[Exception], words: str) -> None:
+    """Refused when the middleware is built, in words that say what to pass."""
+    with pytest.raises(error, match=words):
+        SessionMiddleware(app, secret=secret, **options)
+
+
+def test_several_processes_with_a_store_of_one(caplog: pytest.LogCaptureFixture) -> None:
+    """One warning per middleware that names the alternatives; none where one process serves."""
+    middleware = wrap(answering(BODIES["list"], touch=False))
+    Server(middleware, **{"wsgi.multiprocess": False}).run()
+    assert caplog.messages == []
+    for _ in range(2):
+        Server(middleware, **{"wsgi.multiprocess": True}).run()
+    assert len(caplog.messages) == 1 and all(word in caplog.text for word in ("sqlite:", "redis:", "postgresql:"))
