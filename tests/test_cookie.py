@@ -22,18 +22,61 @@ def plainly(header: str, name: str) -> list[str]:
     return list(dict.fromkeys(values[:8]))
 
 
-@given(st.lists(st.sampled_from(["sid", "=", ";", "; ", " ", "\t", "a", "xsid", "T", "sid=", "\xa0", '"'])).map("".join))
+PIECES = ["sid", "=", ";", "; ", " ", "\t", "a", "xsid", "Sid", "T", "U", "sid=", "; sid=", "\xa0", "\x85", "\x1f", '"', ","]
+LONG = ["x" * 4090, "x" * 8180, "; sid=T" * 7, "; sid=1; sid=2; sid=3; sid=4"]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.sampled_from(LONG) | st.characters(max_codepoint=255)).map("".join))
 def test_reading_has_no_shortcut_that_shows(header: str) -> None:
     """The fast path and the general one agree, for any header."""
     assert Cookie.read(header, "sid") == plainly(header, "sid")
 
 
-@pytest.mark.parametrize("length", range(8185, 8200))
-def test_a_pair_that_crosses_the_end_is_not_seen(length: int) -> None:
-    """The first 8 KiB are looked at."""
-    header = "sid=T".rjust(length, "x")[: length - 5].replace("x", "x") + "; sid=T"
-    assert Cookie.read(header, "sid") == plainly(header, "sid")
-    assert Cookie.read("sid=A;" + header, "sid") == plainly("sid=A;" + header, "sid")
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("sid=", [""]),
+        ("sid=a=b", ["a=b"]),
+        ("sid= a", [" a"]),
+        (" \tsid=a\t ", ["a"]),
+        ("sid=a\xa0", ["a\xa0"]),
+        ("sid=a\x85; sid=\x1fa", ["a\x85", "\x1fa"]),
+        ('sid="a"', ['"a"']),
+        ("sid=%61", ["%61"]),
+        ("sid=a,sid=b", ["a,sid=b"]),
+        ("sid=b; sid=a; sid=b", ["b", "a"]),
+        ("x=sid=a", []),
+        ("xsid=a", []),
+        ("a=1 sid=b", []),
+        ("xsid=a;sid=b", ["b"]),
+        ("sid =a", []),
+        ("SID=a", []),
+        ("=sid=a", []),
+    ],
+    ids=repr,
+)
+def test_reading(header: str, expected: list[str]) -> None:
+    """The name byte for byte, the value as it is, different values once and in order."""
+    assert Cookie.read(header, "sid") == expected
+
+
+@pytest.mark.parametrize(("before", "seen"), [(7, True), (8, False)])
+def test_eight_candidates_are_looked_at(before: int, seen: bool) -> None:
+    """A flood of cookies of our name costs no more MACs than that."""
+    values = Cookie.read("; ".join(f"sid={number}" for number in range(before)) + "; sid=T", "sid")
+    assert len(values) == 8 and ("T" in values) is seen
+
+
+@pytest.mark.parametrize(
+    ("length", "tail", "seen"),
+    [(8192, "", True), (8192, "; a=b", True), (8192, " ; a=b", False), (8193, "", False), (8193, ";", False)],
+)
+@pytest.mark.parametrize("first", ["", "sid=A; "], ids=["once", "twice"])
+def test_a_pair_that_crosses_the_end_is_not_seen(length: int, tail: str, seen: bool, first: str) -> None:
+    """The first 8 KiB are looked at: a pair that ends with them is seen, one character more and it is not."""
+    header = f"{first}a={'x' * (length - len(first) - 9)}; sid=T{tail}"
+    assert len(header) == length + len(tail)
+    assert Cookie.read(header, "sid") == ["A"] * bool(first) + ["T"] * seen
 
 
 @pytest.mark.parametrize(
@@ -63,7 +106,14 @@ def test_max_age(age: int, told: int) -> None:
     assert f"; Max-Age={told};" in Cookie().render("sid", "v", secure=False, max_age=age)
 
 
-@pytest.mark.parametrize("value", ["a;b", "a,b", 'a"b', "a\\b", "é", "x" * 4096], ids=lambda value: value[:5])
+def test_name_and_value_fill_a_cookie() -> None:
+    """4096 characters together (RFC 6265bis 5.7), and a name leaves room for the token."""
+    assert Cookie().render("sid", "x" * 4093, secure=False, max_age=None).startswith("sid=xxx")
+    assert len(Cookie(name="x" * 4002).wire_name(True)) + 87 == 4096
+    assert len(Cookie(name="x" * 4009, secure=False).wire_name(False)) + 87 == 4096
+
+
+@pytest.mark.parametrize("value", ["a;b", "a,b", 'a"b', "a\\b", "é", "a b", "a\n", "x" * 4094], ids=lambda value: value[:5])
 def test_a_token_no_browser_would_keep(value: str) -> None:
     """An identity of the application's own is told at once."""
     with pytest.raises(ValueError, match="token"):
@@ -79,11 +129,37 @@ def test_a_token_no_browser_would_keep(value: str) -> None:
         ({"domain": "example.org"}, "sid"),
         ({"name": "__Host-x", "secure": True}, "__Host-x"),
         ({"name": "__secure-x", "secure": True}, "__secure-x"),
+        ({"name": "__Host-Http-x", "secure": True}, "__Host-Http-x"),
+        ({"name": "Http-x"}, "__Host-Http-x"),
+        ({"name": "!#$%&'*+-.^_`|~09azAZ"}, "__Host-!#$%&'*+-.^_`|~09azAZ"),
     ],
 )
 def test_the_name_on_the_wire(options: dict[str, Any], name: str) -> None:
     """__Host- where the cookie is secure, has path / and no domain (RFC 6265bis 4.1.3.2)."""
-    assert Cookie(**options).wire_name(True) == name
+    cookie = Cookie(**options)
+    assert cookie.wire_name(True) == name
+    assert cookie.wire_name(False) == cookie.name
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"path": "/a b/%C3%A9,x"},
+        {"path": "/" + "x" * 1023},
+        {"domain": ".example.org"},
+        {"domain": "xn--mnchen-3ya.example"},
+        {"domain": "my_host"},
+        {"domain": "127.0.0.1"},
+        {"secure": True, "samesite": "None"},
+        {"secure": True, "partitioned": True},
+    ],
+    ids=repr,
+)
+def test_what_a_browser_takes_passes(options: dict[str, Any]) -> None:
+    """The rules refuse no more than they have to; the attribute goes out as it was given."""
+    cookie = Cookie(**options)
+    sent = cookie.render("sid", "v", secure=True, max_age=None)
+    assert f"; Path={cookie.path};" in sent and (f"; Domain={cookie.domain};" in sent) is (cookie.domain is not None)
 
 
 @pytest.mark.parametrize(("secure", "http", "https"), [("auto", False, True), (True, True, True), (False, False, False)])
@@ -108,16 +184,31 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"name": "a=b"}, ValueError, "token"),
     ({"name": "é"}, ValueError, "token"),
     ({"name": "a\r\n"}, ValueError, "token"),
-    ({"name": "x" * 4090}, ValueError, "at most"),
+    ({"name": "a\n"}, ValueError, "token"),
+    ({"name": "a\x7f"}, ValueError, "token"),
+    ({"name": "\ud800"}, ValueError, "token"),
+    ({"name": b"sid"}, TypeError, "str"),
+    ({"secure": 1}, TypeError, "auto"),
+    ({"name": "x" * 4003}, ValueError, "at most 4002"),
+    ({"name": "x" * 4010, "secure": False}, ValueError, "at most 4009"),
     ({"path": ""}, ValueError, "begins with"),
     ({"path": "app"}, ValueError, "begins with"),
     ({"path": "/a;b"}, ValueError, "path"),
     ({"path": "/a\n"}, ValueError, "path"),
     ({"path": "/é"}, ValueError, "path"),
+    ({"path": "/a\0"}, ValueError, "path"),
+    ({"path": "/a\x7f"}, ValueError, "path"),
+    ({"path": "/a "}, ValueError, "space"),
     ({"path": "/" + "x" * 1024}, ValueError, "path"),
     ({"domain": ""}, ValueError, "host name"),
     ({"domain": "https://example.org"}, ValueError, "host name"),
     ({"domain": "a;b"}, ValueError, "host name"),
+    ({"domain": "example.org\n"}, ValueError, "host name"),
+    ({"domain": "example.org:8080"}, ValueError, "host name"),
+    ({"domain": "example..org"}, ValueError, "host name"),
+    ({"domain": "example.org."}, ValueError, "host name"),
+    ({"domain": "münchen.example"}, ValueError, "xn--"),
+    ({"domain": "x" * 64 + ".org"}, ValueError, "host name"),
     ({"domain": "x." * 200 + "org"}, ValueError, "host name"),
     ({"samesite": "lax"}, ValueError, "Strict"),
     ({"samesite": "None"}, ValueError, "secure=True"),
@@ -127,7 +218,11 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"name": "__Secure-x", "secure": False}, ValueError, "secure=True"),
     ({"name": "__host-x", "secure": True, "path": "/a"}, ValueError, "path="),
     ({"name": "__Host-x", "secure": True, "domain": "example.org"}, ValueError, "domain=None"),
+    ({"name": "__HTTP-x"}, ValueError, "secure=True"),
     ({"name": "__Http-x", "secure": True, "httponly": False}, ValueError, "httponly"),
+    ({"name": "__host-http-x", "secure": True, "httponly": False}, ValueError, "httponly"),
+    ({"name": "__Host-Http-x", "secure": True, "path": "/a"}, ValueError, "path="),
+    ({"name": "Http-x", "httponly": False}, ValueError, "httponly"),
 ]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import os
 import random
+import string
 import traceback
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wsgisession import Identity, SessionManager
@@ -37,15 +40,20 @@ def test_forked_processes_make_no_id_twice(identity: Identity) -> None:
     pipes = []
     for _ in range(8):
         read, write = os.pipe()
-        if os.fork() == 0:
-            with os.fdopen(write, "w") as file:
-                file.write("\n".join(identity.new_id() for _ in range(1000)))
-            os._exit(0)
+        child = os.fork()
+        if child == 0:
+            try:
+                with os.fdopen(write, "w") as file:
+                    file.write("\n".join(identity.new_id() for _ in range(1000)))
+            finally:
+                os._exit(0)
         os.close(write)
-        pipes.append(read)
-    ids = [id for read in pipes for id in os.fdopen(read).read().split("\n")]
-    for _ in range(8):
-        os.wait()
+        pipes.append((child, read))
+    ids = []
+    for child, read in pipes:
+        with os.fdopen(read) as file:
+            ids += file.read().split("\n")
+        os.waitpid(child, 0)
     assert len(set(ids)) == 8000
 
 
@@ -63,6 +71,44 @@ def test_name_and_id_cannot_trade_characters(identity: Identity) -> None:
     signature = identity.sign("a", "b" + "c" * 42).rpartition(".")[2]
     assert identity.unsign("ab", "c" * 42 + "." + signature) is None
     assert identity.unsign("ab", "c" * 43 + "." + signature) is None
+    assert identity.unsign("ab", "c." + identity.sign("a", "bc").partition(".")[2]) is None
+    assert identity.unsign("a", identity.sign("a", "bc")) == ("bc", False)
+
+
+def test_the_signature_is_what_it_was(identity: Identity) -> None:
+    """HMAC-SHA256 of the id, under a key derived for version, purpose and name; a change here logs everybody out."""
+    key = hmac.digest(NEW, b"wsgisession 1 cookie\0" + b"__Host-sid", "sha256")
+    tag = base64.urlsafe_b64encode(hmac.digest(key, b"A" * 43, "sha256")).rstrip(b"=").decode()
+    assert identity.sign("__Host-sid", "A" * 43) == "A" * 43 + "." + tag
+
+
+def test_one_spelling_of_the_last_character(identity: Identity) -> None:
+    """Four of the 64 decode alike; one is accepted."""
+    token = identity.sign("sid", identity.new_id())
+    alphabet = string.ascii_letters + string.digits + "-_"
+    assert [last for last in alphabet if identity.unsign("sid", token[:-1] + last)] == [token[-1]]
+
+
+@pytest.mark.parametrize("strange", ["{}=", "{}\n", " {}", "{}.", ".{}", "{}A", "\ufeff{}"], ids=repr)
+def test_nothing_is_trimmed(identity: Identity, strange: str) -> None:
+    """Padding, white space or a dot around a token make it another string."""
+    assert identity.unsign("sid", strange.format(identity.sign("sid", identity.new_id()))) is None
+
+
+def test_the_bare_signature_of_an_empty_id(identity: Identity) -> None:
+    """Even an id that nobody makes has one spelling."""
+    token = identity.sign("sid", "")
+    assert identity.unsign("sid", token) == ("", False)
+    assert identity.unsign("sid", token[1:]) is None
+
+
+def test_signatures_are_compared_in_constant_time(identity: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both sides go to hmac.compare_digest, in bytes and whole."""
+    compared = []
+    monkeypatch.setattr(hmac, "compare_digest", lambda *sides: compared.append(sides))
+    token = identity.sign("sid", identity.new_id())
+    assert identity.unsign("sid", token) is None
+    assert compared == [(token[44:].encode(), token[44:].encode())]
 
 
 def test_rotation() -> None:
@@ -76,6 +122,20 @@ def test_rotation() -> None:
     assert Identity([NEW]).unsign("sid", token) is None
 
 
+def test_a_secret_twice_is_harmless() -> None:
+    """The first place counts."""
+    twice = Identity([NEW, NEW])
+    assert twice.unsign("sid", twice.sign("sid", "A" * 43)) == ("A" * 43, False)
+
+
+def test_names_that_come_and_go(identity: Identity) -> None:
+    """What is kept per cookie name is bounded, and forgetting it changes nothing."""
+    token = identity.sign("sid", "A" * 43)
+    assert len({identity.sign(f"name{number}", "A" * 43) for number in range(100)}) == 100
+    assert identity._macs.cache_info().currsize == 16
+    assert identity.unsign("sid", token) == ("A" * 43, False)
+
+
 def test_a_thousand_mutations(identity: Identity) -> None:
     """One character changed, lost or added anywhere: not ours."""
     token = identity.sign("sid", identity.new_id())
@@ -87,21 +147,28 @@ def test_a_thousand_mutations(identity: Identity) -> None:
         assert mutated == token or identity.unsign("sid", mutated) is None
 
 
-@given(st.text())
+@given(st.text(st.characters()))
+@example("\ud800")
+@example("é")
+@example("A" * 43 + "." + "é" * 43)
 def test_no_text_raises(token: str) -> None:
     """Whatever it is, surrogates and all."""
     identity = Identity([NEW])
     assert identity.unsign("sid", token) is None
     assert identity.unsign("sid", "A" * 43 + "." + token) is None
+    assert identity.unsign("sid", token + "." + "A" * 43) is None
 
 
 def test_secrets_show_nowhere() -> None:
     """Not in a repr, not in a traceback."""
     assert NEW.decode() not in repr(Identity([NEW])) + repr(vars(Identity([NEW])))
-    try:
-        SessionManager(secret=[NEW, "too short"])
-    except ValueError:
-        assert NEW.decode() not in traceback.format_exc()
+    short = "too" + " short"  # in two pieces, because a traceback quotes this file
+    wrongs: list[Any] = [[NEW, short], [NEW, None], [short], short, [NEW, short + "\ud800"]]
+    for wrong in wrongs:
+        with pytest.raises((ValueError, TypeError)) as raised:
+            SessionManager(secret=wrong)
+        shown = "".join(traceback.format_exception(raised.value))
+        assert NEW.decode() not in shown and short not in shown
 
 
 def test_a_string_is_one_secret() -> None:
@@ -109,3 +176,28 @@ def test_a_string_is_one_secret() -> None:
     assert check_secrets("é" * 16, 32) == ["é".encode() * 16]
     assert check_secrets((NEW, "x" * 32), 32) == [NEW, b"x" * 32]
     assert len(check_secrets("\ud800" * 16, 32)) == 1
+
+
+@pytest.mark.parametrize("secret", ["x" * 31, b"x" * 31, "é" * 15, "", [], (), [NEW, b"x"], ["x"] * 32], ids=repr)
+def test_a_secret_that_is_too_short(secret: object) -> None:
+    """Length is counted in bytes, of each; the error says how to make one."""
+    with pytest.raises(ValueError, match=r"^secret must be at least 32 bytes; make one with: python -m wsgisession secret$"):
+        check_secrets(secret, 32)
+
+
+@pytest.mark.parametrize("secret", [None, 7, True, {NEW}, iter([NEW]), bytearray(NEW), [[NEW]], [NEW, None]], ids=repr)
+def test_a_secret_of_the_wrong_type(secret: object) -> None:
+    """Such as the None of an environment variable that is not set."""
+    with pytest.raises(TypeError, match=r"^secret must be str or bytes, or a list of them, not .* secret$"):
+        check_secrets(secret, 32)
+
+
+def test_an_identity_checks_for_itself() -> None:
+    """Also where it is built without a manager; a subclass may ask for less."""
+    with pytest.raises(ValueError, match="at least 32 bytes"):
+        Identity([b"short"])
+
+    class Short(Identity):
+        min_secret = 1
+
+    assert Short([b"short"]).sign("sid", "A" * 43) != Identity([NEW]).sign("sid", "A" * 43)

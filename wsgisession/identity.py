@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import sha256
 
-_TEXT = 43  # characters of 32 bytes in base64url without padding
 _PURPOSE = b"wsgisession 1 cookie\0"  # version and purpose of the signature; another purpose derives from another label
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 _INNER = bytes(byte ^ 0x36 for byte in range(256))  # HMAC's two pads, RFC 2104
@@ -66,15 +65,16 @@ class Identity:
 
         None for anything that ``sign`` did not make for this very name, whatever the string.
         """
-        if token[-_TEXT - 1 : -_TEXT] != "." or not token.isascii():
+        id, dot, signature = token.rpartition(".")
+        if not dot or not token.isascii():
             return None
-        id = token[: -_TEXT - 1]
-        message, signature = id.encode(), token[-_TEXT:].encode()
-        for age, mac in enumerate(self._macs(name)):
+        message, tag = id.encode(), signature.encode()
+        macs = self._macs(name)
+        for mac in macs:
             # The text is compared, never what it decodes to: four spellings of the last character decode alike.
             # In bytes, because compare_digest raises for text that is not ASCII.
-            if hmac.compare_digest(mac(message), signature):
-                return id, age > 0
+            if hmac.compare_digest(mac(message), tag):
+                return id, mac is not macs[0]
         return None
 
     def _derive(self, name: str) -> tuple[Callable[[bytes], bytes], ...]:
