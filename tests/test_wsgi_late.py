@@ -1,0 +1,129 @@
+"""Failures of the application, and changes that come after the headers: what is saved and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.server import KEY, TEXT, Body, Server, stored, wrap
+
+from wsgisession import HeadersSent
+
+
+@pytest.mark.parametrize("where", ["first chunk", "second chunk", "close", "iter", "call"])
+def test_a_failing_application(where: str) -> None:
+    """Its error goes on, close is called, and late changes are not saved."""
+    log: list[Any] = []
+    middleware = wrap(lambda environ, start_response: None)
+    cookie = middleware.manager.issue({"a": 1})
+
+    def app(environ: Any, start_response: Any) -> Any:
+        session = environ[KEY]
+        start_response("200 OK", TEXT)
+
+        def change() -> bytes:
+            session["a"] = 3
+            return b"x"
+
+        if where == "call":
+            change()
+            raise ZeroDivisionError
+        if where == "iter":
+
+            class Bad:
+                def __iter__(self) -> Iterator[bytes]:
+                    raise ZeroDivisionError
+
+                def close(self) -> None:
+                    log.append("closed")
+
+            change()
+            return Bad()
+        if where == "first chunk":
+            change()
+            return Body(log, [ZeroDivisionError()])
+        if where == "second chunk":
+            return Body(log, [b"1", change, ZeroDivisionError()])
+        return Body(log, [b"1", change], close=ZeroDivisionError())
+
+    middleware.app = app
+    with pytest.raises(ZeroDivisionError):
+        Server(middleware, cookie).run()
+    assert log.count("closed") == (0 if where == "call" else 1)
+    assert stored(middleware, cookie) == {"a": 1}
+
+
+def test_late_changes_are_saved_after_the_application_closed() -> None:
+    """Also those its own close() makes, for a session this very response began."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        session = environ[KEY]
+        session["log"] = ["start"]
+        start_response("200 OK", TEXT)
+        try:
+            yield b"1"
+            session["log"].append("late")
+            yield b"2"
+        finally:
+            session["log"].append("closed")
+
+    middleware = wrap(app)
+    server = Server(middleware).run()
+    assert stored(middleware, server.cookie) == {"log": ["start", "late", "closed"]}
+
+
+@pytest.mark.parametrize("late", ["write", "regenerate", "owner", "persistent"])
+def test_what_can_no_longer_reach_the_client(late: str) -> None:
+    """HeadersSent, where it is done; the response goes on."""
+    told: list[Any] = []
+    act: dict[str, Any] = {
+        "write": lambda s: s.update(a=1),
+        "regenerate": lambda s: s.regenerate(),
+        "owner": lambda s: setattr(s, "owner", "ada"),
+        "persistent": lambda s: setattr(s, "persistent", True),
+    }
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", TEXT)
+        yield b"1"
+        try:
+            act[late](environ[KEY])
+        except HeadersSent as error:
+            told.append(error)
+
+    middleware = wrap(app)
+    Server(middleware).run()
+    assert len(told) == 1 and middleware.manager.count() == 0
+
+
+def test_a_late_logout_acts() -> None:
+    """And raises nothing."""
+    middleware = wrap(lambda environ, start_response: None)
+    cookie = middleware.manager.issue({"a": 1})
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", TEXT)
+        yield b"1"
+        environ[KEY].destroy()
+
+    middleware.app = app
+    assert Server(middleware, cookie).run().cookie is None
+    assert stored(middleware, cookie) == {}
+
+
+def test_after_a_5xx_late_changes_are_dropped() -> None:
+    """save() says False."""
+    told: list[bool] = []
+    middleware = wrap(lambda environ, start_response: None)
+    cookie = middleware.manager.issue({"a": 1})
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("500 Internal Server Error", TEXT)
+        yield b"1"
+        environ[KEY]["a"] = 2
+        told.append(environ[KEY].save())
+
+    middleware.app = app
+    Server(middleware, cookie).run()
+    assert told == [False] and stored(middleware, cookie) == {"a": 1}
