@@ -38,16 +38,29 @@ class Forking(Exception):
     """The connections are put away because this process is being forked, or the pool closed; ask again."""
 
 
+class Connection(sqlite3.Connection):
+    """A connection that can be referred to weakly."""
+
+    __slots__ = ("__weakref__",)
+
+
+class _Opening:
+    """Stands for a connection that is being opened."""
+
+
 class _Shelf:
-    """The connections opened between two forks. ``count`` includes those in use and those just being opened."""
+    """The connections opened between two forks: the idle ones, and weak references to all, those just being opened too.
 
-    __slots__ = ("count", "crossed", "idle", "shut")
+    Weak, because a signal handler may raise anywhere: a connection lost that way is closed by the collector, where a
+    count would be wrong for good, and each later fork would wait for it.
+    """
 
-    def __init__(self, *, shut: bool = False, crossed: bool = False) -> None:
-        self.idle: list[sqlite3.Connection] = []
-        self.count = 0
+    __slots__ = ("all", "idle", "shut")
+
+    def __init__(self, *, shut: bool) -> None:
+        self.idle: list[Connection] = []
+        self.all: weakref.WeakSet[Connection | _Opening] = weakref.WeakSet()
         self.shut = shut
-        self.crossed = crossed
 
 
 class Pool:
@@ -59,7 +72,7 @@ class Pool:
         timeout: seconds that an operation asks a busy database again.
     """
 
-    def __init__(self, name: str, connect: Callable[[], sqlite3.Connection], timeout: float) -> None:
+    def __init__(self, name: str, connect: Callable[[], Connection], timeout: float) -> None:
         self._name = name
         self._connect = connect
         self._timeout = timeout
@@ -112,27 +125,27 @@ class Pool:
             self._drop(shelf, connection)
         return result
 
-    def _open(self, shelf: _Shelf) -> sqlite3.Connection:
+    def _open(self, shelf: _Shelf) -> Connection:
+        opening = _Opening()
         with _guard:
-            if shelf.crossed:
+            if _crossed:
                 raise StoreError(f"{self._name}: this process was forked in the middle of an operation; start it again")
             if shelf.shut:
                 raise Forking("the process is being forked")
-            shelf.count += 1
+            shelf.all.add(opening)
         try:
-            return self._connect()
-        except BaseException:
+            connection = self._connect()
             with _guard:
-                shelf.count -= 1
-            raise
+                shelf.all.add(connection)
+            return connection
+        finally:
+            with _guard:
+                shelf.all.discard(opening)  # now: an exception's traceback would keep it
 
-    def _drop(self, shelf: _Shelf, connection: sqlite3.Connection) -> None:
-        try:
-            connection.close()
-        except sqlite3.Error:
-            pass  # It failed already, which was reported, or did all it was asked.
+    def _drop(self, shelf: _Shelf, connection: Connection) -> None:
+        connection.close()
         with _guard:
-            shelf.count -= 1
+            shelf.all.discard(connection)
 
     def close(self) -> None:
         """Close every connection, after the statements in progress. A later operation opens new ones."""
@@ -143,23 +156,23 @@ class Pool:
         with _guard:
             self._shelf.shut = True
             self._away.append(self._shelf)
-            self._shelf = _Shelf(shut=_forking is not None, crossed=self._shelf.crossed)
+            self._shelf = _Shelf(shut=_forking is not None)
 
     def _empty(self) -> None:
         """Close what was put away, waiting up to ``GRACE`` for what is in use."""
         deadline = time.monotonic() + GRACE
         for shelf in list(self._away):
-            while shelf.count and time.monotonic() < deadline:
+            while shelf.all and time.monotonic() < deadline:
                 try:
                     self._drop(shelf, shelf.idle.pop())
                 except IndexError:
                     time.sleep(0.0005)
         with _guard:
-            self._away = [shelf for shelf in self._away if shelf.count]
+            self._away = [shelf for shelf in self._away if shelf.all]
 
-    def _reopen(self, *, crossed: bool = False) -> None:
+    def _reopen(self) -> None:
         with _guard:
-            self._shelf = _Shelf(crossed=crossed)
+            self._shelf = _Shelf(shut=False)
 
 
 def _passes(error: BaseException) -> bool:
@@ -171,7 +184,9 @@ def _passes(error: BaseException) -> bool:
 _guard = threading.RLock()
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 _forking: int | None = None  # the thread that forks
-_crossed: list[_Shelf] = []  # never used, and never closed, which would release the parent's locks
+# The parent's connections that were in use beyond GRACE. Never used; never closed, which would release the parent's locks.
+# SQLite itself may hang in such a child, so every pool refuses.
+_crossed: list[object] = []
 
 
 def _before_fork() -> None:
@@ -204,9 +219,10 @@ def _after_in_child() -> None:
     _guard = threading.RLock()
     _forking = None
     for pool in list(_pools):
-        _crossed.extend(pool._away)
-        pool._reopen(crossed=bool(pool._away))
+        for shelf in pool._away:
+            _crossed.extend(shelf.all)
         pool._away = []
+        pool._reopen()
 
 
 if hasattr(os, "register_at_fork"):
