@@ -1,71 +1,73 @@
 """A page that counts its views: run ``python3 demo.py`` and open the address it prints, in two browsers.
 
 It shows what a session holds, logs in and out, and ends this user's other sessions. Its login has no password: it is an
-example of sessions, not of logins. Served by ``wsgiref`` here; ``application`` is for any other WSGI server.
+example of sessions, not of logins. Served by ``wsgiref`` here; for any other WSGI server there is ``application``:
+``WSGISESSION_STORE=sqlite:///demo.db gunicorn -w 4 demo:application``.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import hashlib
 import hmac
+import json
 import os
+import re
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from functools import cache
 from html import escape
 from ipaddress import ip_address
+from pathlib import Path
 from socketserver import ThreadingMixIn
+from tempfile import NamedTemporaryFile
+from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from wsgisession import Session, SessionMiddleware
+from wsgisession import Session, SessionError, SessionMiddleware
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 MOST_ITEMS, LONGEST, LARGEST_FORM = 20, 80, 4096  # items in the list, characters of one, bytes of a posted form
 
 
-class BadRequest(Exception):
-    """What the visitor sent is not what our forms send; the status says how."""
+class Refused(Exception):
+    """What the visitor sent is not what our forms send: a status, and a sentence for the visitor."""
 
 
 def count(session: Session) -> int:
     """Count one view. Inside atomic(), so that requests that overlap count exactly."""
+    session.setdefault("csrf", secrets.token_urlsafe(16))  # what our own forms carry, and nobody else knows
     session["views"] = session.get("views", 0) + 1
     return int(session["views"])
 
 
-def csrf(session: Session) -> str:
-    """Return the token that our own forms carry, made at first use."""
-    return str(session.setdefault("csrf", secrets.token_urlsafe(16)))
-
-
-def show(session: Session) -> str:
-    """GET /: count, and show everything."""
-    token = csrf(session)
-    views = session.atomic(count)
-    return page(session, views, token)
-
-
 def add(session: Session, form: dict[str, str]) -> None:
     """POST /add: one more item in a nested list. No flag is needed, the change is noticed."""
-    text = form.get("item", "").strip()[:LONGEST]
-    items = session.setdefault("cart", {"items": []})["items"]
-    if text and len(items) < MOST_ITEMS:
-        items.append(text)
+    item = entry(form, "item")
+
+    def append(session: Session) -> None:
+        items = session.setdefault("cart", {"items": []})["items"]
+        if len(items) >= MOST_ITEMS:
+            raise Refused("400 Bad Request", "The list is full.")
+        items.append(item)
+
+    session.atomic(append)  # the length and the change belong together; without a limit, append alone would do
 
 
 def login(session: Session, form: dict[str, str]) -> None:
     """POST /login: a new owner implies a new id. The token changes too: nobody may know one from before the login."""
-    name = form.get("name", "").strip()[:LONGEST].replace("\0", "")
-    if name:
-        session.owner = name
-        session["csrf"] = secrets.token_urlsafe(16)
+    session.owner = entry(form, "name")
+    session["csrf"] = secrets.token_urlsafe(16)
 
 
 def logout(session: Session, form: dict[str, str]) -> None:
@@ -91,59 +93,65 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     """The application: a page, four forms, and the bare count at /views."""
     session: Session = environ["wsgisession.session"]
     path, method = environ.get("PATH_INFO") or "/", environ["REQUEST_METHOD"]
-    headers = [
-        ("Content-Security-Policy", POLICY),
-        ("Referrer-Policy", "same-origin"),
-        ("X-Content-Type-Options", "nosniff"),
-    ]
 
     def answer(status: str, text: str, kind: str = "text/plain", *more: tuple[str, str]) -> Iterable[bytes]:
         body = text.encode("utf-8", "replace")
         own = [("Content-Type", f"{kind}; charset=utf-8"), ("Content-Length", str(len(body)))]
-        start_response(status, [*own, *headers, *more])
+        start_response(status, [*own, *SAFETY, *more])
         return [b"" if method == "HEAD" else body]
 
-    reading = method in ("GET", "HEAD")
     if path in ACTIONS:
         if method != "POST":
             return answer("405 Method Not Allowed", "POST only", "text/plain", ("Allow", "POST"))
         try:
-            form = read_form(environ)
-            # Compared in constant time, and as bytes: what a visitor sends need not be ASCII.
-            expected = session.get("csrf", "")
-            if not expected or not hmac.compare_digest(form.get("csrf", "").encode("utf-8", "replace"), expected.encode()):
-                raise BadRequest("403 Forbidden")
-        except BadRequest as error:
-            return answer(str(error), "This form is not from this page, or too old. Go back and reload it.")
-        ACTIONS[path](session, form)
+            ACTIONS[path](session, read_form(environ, session))
+        except Refused as refused:
+            status, reason = refused.args
+            return answer(status, reason)
         return answer("303 See Other", "", "text/plain", ("Location", "/"))
     if path not in ("/", "/views"):
         return answer("404 Not Found", "Nothing here")  # a favicon too: no view is counted
-    if not reading:
+    if method not in ("GET", "HEAD"):
         return answer("405 Method Not Allowed", "GET only", "text/plain", ("Allow", "GET, HEAD"))
+    views = session.atomic(count)
     if path == "/views":
-        return answer("200 OK", f"Number of views {session.atomic(count)}\n")
-    return answer("200 OK", show(session), "text/html", ("Cache-Control", "no-store"))
+        return answer("200 OK", f"Number of views {views}\n", "text/plain", ("Cache-Control", "no-store"))
+    return answer("200 OK", page(session, views), "text/html", ("Cache-Control", "no-store"))
 
 
-def read_form(environ: WSGIEnvironment) -> dict[str, str]:
-    """Return the fields of a posted form, the first of each name."""
+def read_form(environ: WSGIEnvironment, session: Session) -> dict[str, str]:
+    """Return the fields of a posted form, the first of each name, once it has shown that it comes from our own page."""
     length = environ.get("CONTENT_LENGTH") or "0"
     if not (length.isascii() and length.isdigit()):
-        raise BadRequest("400 Bad Request")
-    if int(length) > LARGEST_FORM:
-        raise BadRequest("413 Content Too Large")
+        raise Refused("400 Bad Request", "The form's length is no number.")
+    if len(length) > 9 or int(length) > LARGEST_FORM:
+        raise Refused("413 Content Too Large", "The form is too long.")
     try:
-        fields = parse_qs(environ["wsgi.input"].read(int(length)).decode(), max_num_fields=20)
-    except ValueError:
-        raise BadRequest("400 Bad Request") from None
-    return {name: values[0] for name, values in fields.items()}
+        sent = environ["wsgi.input"].read(int(length)).decode("ascii")
+        fields = parse_qs(sent, max_num_fields=20, errors="strict")
+    except (ValueError, OSError):  # what is no form, and a visitor who stopped half way
+        raise Refused("400 Bad Request", "This is no form.") from None
+    form = {name: values[0] for name, values in fields.items()}
+    token = session.get("csrf", "")
+    # Compared in constant time, and as bytes: what a visitor sends need not be ASCII.
+    if not token or not hmac.compare_digest(form.get("csrf", "").encode(), token.encode()):
+        raise Refused("403 Forbidden", "This form is not from this page, or too old. Go back and reload it.")
+    return form
+
+
+def entry(form: dict[str, str], name: str) -> str:
+    """Return what was typed into a field."""
+    text = form.get(name, "").strip()
+    if not 1 <= len(text) <= LONGEST or re.search(r"[\x00-\x1f\x7f]", text):
+        raise Refused("400 Bad Request", f"Type 1 to {LONGEST} characters, please.")
+    return text
 
 
 STYLE = """
-:root { color-scheme: light dark; --fg: #1c2430; --bg: #f6f7f9; --card: #fff; --line: #c9d0da; --accent: #14539a; }
+:root { color-scheme: light dark; --fg: #1c2430; --bg: #f6f7f9; --card: #fff; --line: #c9d0da; --edge: #6b7686;
+  --accent: #14539a }
 @media (prefers-color-scheme: dark) {
-  :root { --fg: #e6eaf0; --bg: #12161c; --card: #1b212a; --line: #3a4452; --accent: #8ec2ff; } }
+  :root { --fg: #e6eaf0; --bg: #12161c; --card: #1b212a; --line: #3a4452; --edge: #8592a3; --accent: #8ec2ff } }
 * { box-sizing: border-box }
 body { margin: 0; font: 1rem/1.55 system-ui, sans-serif; color: var(--fg); background: var(--bg) }
 main { max-width: 42rem; margin: 0 auto; padding: 1.5rem 1rem 3rem }
@@ -153,27 +161,38 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem .9rem; m
 dd { margin: 0; overflow-wrap: anywhere } ul, ol { margin: 0 0 .8rem; padding-left: 1.2rem; overflow-wrap: anywhere }
 form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: end } label { flex: 1 1 12rem }
 input { display: block; width: 100%; font: inherit; padding: .45rem .6rem; color: inherit; background: var(--bg);
-  border: 1px solid var(--line); border-radius: .4rem }
+  border: 1px solid var(--edge); border-radius: .4rem }
 button { font: inherit; padding: .5rem .9rem; border: 1px solid var(--accent); border-radius: .4rem; cursor: pointer;
   background: var(--accent); color: var(--card) }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }
 """
 
+# Nothing runs on the page and nothing comes from elsewhere; our one style sheet is named by its hash.
+POLICY = "default-src 'none'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; style-src "
+POLICY += f"'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
+SAFETY = [
+    ("Content-Security-Policy", POLICY),
+    ("Referrer-Policy", "same-origin"),
+    ("X-Content-Type-Options", "nosniff"),
+]
 
-def page(session: Session, views: int, token: str) -> str:
+
+def page(session: Session, views: int) -> str:
     """Return the page. Everything that came from a visitor is escaped."""
 
     def form(action: str, button: str, field: str = "") -> str:
-        hidden = f'<input type="hidden" name="csrf" value="{escape(token)}">'
+        hidden = f'<input type="hidden" name="csrf" value="{escape(session.get("csrf", ""))}">'
         return f'<form method="post" action="{action}">{hidden}{field}<button>{button}</button></form>'
 
     def field(name: str, label: str) -> str:
         return f'<label>{label} <input name="{name}" maxlength="{LONGEST}" required autocomplete="off"></label>'
 
+    data = json.dumps({name: value for name, value in session.items() if name != "csrf"}, ensure_ascii=False)
+    times = {"created": moment(session.created), "expires": moment(session.expires)}
+    facts = {"key": session.key or "none: nothing is stored", **times, "data": data}
+    rows = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     items = session.get("cart", {"items": []})["items"]
     listed = "".join(f"<li>{escape(item)}</li>" for item in items)
-    facts = {"key": session.key or "", "created": moment(session.created), "expires": moment(session.expires)}
-    rows = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     adding = form("/add", "Add", field("item", "New item")) if len(items) < MOST_ITEMS else "<p>The list is full.</p>"
     if session.owner is None:
         who = "<h2>Log in</h2>" + form("/login", "Log in", field("name", "Your name (no password: a demo)"))
@@ -199,23 +218,57 @@ def moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
-def make_application(store: str) -> tuple[SessionMiddleware, bool]:
-    """Return the wrapped application, and whether its secret was made just now."""
-    secret = os.environ.get("WSGISESSION_SECRET")
-    return SessionMiddleware(app, secret=secret or secrets.token_urlsafe(32), store=store), not secret
+def find_secret(store: str) -> tuple[str, str]:
+    """Return the secret, and a sentence about it. Where sessions outlive the process, so must a secret made here."""
+    if secret := os.environ.get("WSGISESSION_SECRET"):
+        return secret, "The secret is the one in WSGISESSION_SECRET."
+    made = secrets.token_urlsafe(32)
+    if store == "memory:":
+        return made, "WSGISESSION_SECRET is not set: a secret was made for this run."
+    kept = Path("demo.secret")
+    with NamedTemporaryFile("w", dir=".") as file:  # mode 0600
+        file.write(made)
+        file.flush()
+        with suppress(FileExistsError):
+            os.link(file.name, kept)  # appears when it is whole, once: workers that start together agree on it
+    return kept.read_text(), f"WSGISESSION_SECRET is not set: a secret was made, and is kept in {kept}."
+
+
+def make_application(store: str) -> tuple[SessionMiddleware, str]:
+    """Return the wrapped application, and what to say about its secret."""
+    secret, told = find_secret(store)
+    return SessionMiddleware(app, secret=secret, store=store), told
+
+
+STORE = os.environ.get("WSGISESSION_STORE", "memory:")
+_build, _building = cache(make_application), Lock()
+
+
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """The demo for any WSGI server; WSGISESSION_STORE and WSGISESSION_SECRET configure it. Built by its first request."""
+    with _building:
+        built, _ = _build(STORE)
+    return built(environ, start_response)
 
 
 class Server(ThreadingMixIn, WSGIServer):
     """wsgiref's server, a thread for each request."""
 
     daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A visitor who leaves, or never says anything, is no error."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
-class QuietHandler(WSGIRequestHandler):
-    """Does not look up the names of its visitors; logs as wsgiref does."""
+class Server6(Server):
+    address_family = socket.AF_INET6
 
-    def address_string(self) -> str:
-        return str(self.client_address[0])
+
+class Handler(WSGIRequestHandler):
+    timeout = 30  # seconds a visitor may be silent
 
 
 def is_loopback(host: str) -> bool:
@@ -225,35 +278,30 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def interrupt(number: int, frame: object) -> None:
-    """A polite kill ends the server as Ctrl-C does."""
-    raise KeyboardInterrupt
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Serve the demo until Ctrl-C."""
     parser = argparse.ArgumentParser(description="A page that counts its views, in a session.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
-    parser.add_argument("--store", default="memory:", metavar="URL", help="where sessions live (default: %(default)s)")
+    parser.add_argument("--store", default=STORE, metavar="URL", help="default: WSGISESSION_STORE, or memory:")
     options = parser.parse_args(arguments)
+    address = f"[{options.host}]" if ":" in options.host else options.host
     try:
-        application, made = make_application(options.store)
-        server = make_server(options.host, options.port, application, Server, QuietHandler)
-    except (OSError, OverflowError, ValueError) as error:
-        print(f"demo.py: cannot serve http://{options.host}:{options.port}: {error}", file=sys.stderr)
+        what = "open the store"
+        application, told = make_application(options.store)
+        what = f"serve http://{address}:{options.port}"
+        server = make_server(options.host, options.port, application, Server6 if ":" in options.host else Server, Handler)
+    except (ImportError, OSError, OverflowError, SessionError, ValueError) as error:
+        print(f"demo.py: cannot {what}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     if not is_loopback(options.host):
         print("Warning: others can reach this address, and the demo's login has no password.", file=sys.stderr)
-    if made:
-        print("A secret was made for this run; set WSGISESSION_SECRET to keep cookies valid over a restart.")
-    signal.signal(signal.SIGTERM, interrupt)
-    print(f"Open http://{options.host}:{server.server_port} (Ctrl-C ends it)", flush=True)
-    with server:
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print("\nBye.")
+    with suppress(KeyboardInterrupt), closing(application.manager.store), server:
+        for number in (signal.SIGINT, signal.SIGTERM):  # a polite kill ends it as Ctrl-C does
+            signal.signal(number, signal.default_int_handler)
+        print(f"{told}\nOpen http://{address}:{server.server_port} (Ctrl-C ends it)", flush=True)
+        server.serve_forever()
+    print("\nBye.")
     return 0
 
 

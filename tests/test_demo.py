@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from html import escape
+from html.parser import HTMLParser
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -60,23 +66,24 @@ def test_a_favicon_counts_no_view(browser: Any) -> None:
 
 
 def test_items_in_a_nested_list(browser: Any) -> None:
-    """Escaped, capped in number and length; an empty one is none."""
-    assert "&lt;b&gt;" in act(browser, "/add", item="<b>")
-    act(browser, "/add", item=" ")
+    """Escaped, and capped in number, also for a form from before the list was full."""
+    stale = next(form for form in browser.get("/").forms.values() if form.action == "/add")
+    assert "&lt;b&gt;" in act(browser, "/add", item=" <b> ")
     for number in range(demo.MOST_ITEMS - 1):
-        act(browser, "/add", item=f"{number}" * 100)
-    page = browser.get("/")
-    assert page.text.count("<li>") == demo.MOST_ITEMS and "full" in page
-    assert "0" * demo.LONGEST in page and "0" * (demo.LONGEST + 1) not in page
-
-
-def test_a_full_list_stays_full(browser: Any) -> None:
-    """Also for a form from before it was."""
-    form = next(form for form in browser.get("/").forms.values() if form.action == "/add")
-    form["item"] = "x"
-    for _ in range(demo.MOST_ITEMS + 2):
-        form.submit()
+        act(browser, "/add", item=f"{number}")
+    assert "The list is full." in browser.get("/")
+    stale["item"] = "one more"
+    assert stale.submit(status=400).text == "The list is full."
     assert browser.get("/").text.count("<li>") == demo.MOST_ITEMS
+
+
+@pytest.mark.parametrize("text", ["", " ", "x" * 81, "a\nb", "\0"], ids=["empty", "blank", "long", "newline", "NUL"])
+@pytest.mark.parametrize(("action", "name"), [("/add", "item"), ("/login", "name")])
+def test_what_no_field_takes(browser: Any, action: str, name: str, text: str) -> None:
+    """Is refused in words, and changes nothing."""
+    token = browser.get("/").forms[0]["csrf"].value
+    assert "80 characters" in browser.post(action, {"csrf": token, name: text}, status=400)
+    assert "Log in" in browser.get("/") and "None yet." in browser.get("/")
 
 
 def test_login_changes_the_cookie_and_the_token_and_logout_ends_it(browser: Any) -> None:
@@ -89,11 +96,6 @@ def test_login_changes_the_cookie_and_the_token_and_logout_ends_it(browser: Any)
     assert before[0] != after[0] and before[1] != after[1]
     page = act(browser, "/logout")
     assert "mine" not in page and "Number of views 1" in page
-
-
-def test_an_empty_name_is_no_login(browser: Any) -> None:
-    """Nothing changes."""
-    assert "Log in" in act(browser, "/login", name=" ")
 
 
 def test_the_other_sessions_of_a_user(site: SessionMiddleware) -> None:
@@ -130,7 +132,16 @@ def test_what_our_forms_do_not_send(browser: Any, method: str, path: str, status
 
 @pytest.mark.parametrize(
     ("length", "body", "status"),
-    [("", b"", 403), ("-1", b"", 400), ("x", b"", 400), ("5000", b"", 413), ("1", b"\xff", 400), ("7", b"csrf=%C3%A9", 403)],
+    [
+        ("", b"", 403),
+        ("-1", b"", 400),
+        ("x", b"", 400),
+        ("5000", b"", 413),
+        ("9" * 5000, b"", 413),
+        ("1", b"\xff", 400),
+        ("8", b"csrf=%FF", 400),
+        ("11", b"csrf=%C3%A9", 403),
+    ],
 )
 def test_bad_forms(site: SessionMiddleware, length: str, body: bytes, status: int) -> None:
     """Bad input is an answer of its own, never an error."""
@@ -144,39 +155,106 @@ def test_loopback(host: str, loopback: bool) -> None:
     assert demo.is_loopback(host) is loopback
 
 
+class Outline(HTMLParser):
+    """What a screen reader meets: tags that must close, labels around inputs, headings, addresses."""
+
+    VOID = ("meta", "input", "link", "br")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None], str]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs), self.open[-1] if self.open else ""))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_sound_and_brings_everything_along(browser: Any) -> None:
+    """Every tag closes, every field has its label, one h1; nothing is loaded, and the policy names our style sheet."""
+    act(browser, "/add", item="one")
+    answer = act(browser, "/login", name="ada")
+    outline = Outline(answer.text)
+    assert outline.open == []
+    tags = [tag for tag, _, _ in outline.seen]
+    assert tags.count("h1") == tags.count("main") == 1 and ("html", {"lang": "en"}, "") in outline.seen
+    assert [inside for tag, attrs, inside in outline.seen if tag == "input" and attrs.get("type") != "hidden"] == ["label"]
+    assert [attrs for _, attrs, _ in outline.seen if "src" in attrs or "href" in attrs or "style" in attrs] == []
+    style = re.findall("<style>(.*)</style>", answer.text, re.DOTALL)[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in answer.headers["Content-Security-Policy"]
+    assert "url(" not in style and "prefers-color-scheme: dark" in style and ":focus-visible" in style
+
+
+def test_the_page_shows_the_session(browser: Any, site: SessionMiddleware) -> None:
+    """Its key, its times and its data; never the id, and the token only inside the forms."""
+    page = act(browser, "/add", item="one")
+    ((info,),) = [list(site.manager.sessions())]
+    assert info.key in page and demo.moment(info.created) in page
+    assert escape('{"views": 2, "cart": {"items": ["one"]}}') in page
+    assert browser.cookies["sid"].partition(".")[0] not in page
+
+
+def test_application_is_for_any_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built once, by its first request."""
+    monkeypatch.setenv("WSGISESSION_SECRET", SECRET)
+    browser = TestApp(demo.application)
+    assert [browser.get("/views").text[-2:-1] for _ in range(3)] == ["1", "2", "3"]
+
+
+class Served:
+    """``python3 demo.py`` as a user runs it, on a port that is free; ends with a signal, and must end well."""
+
+    def __init__(self, *arguments: str, end: signal.Signals = signal.SIGINT, cwd: Path | None = None, **env: str) -> None:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("WSGISESSION")}
+        command = [sys.executable, str(DEMO), "--port", "0", *arguments]
+        self.end = end
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd, env={**clean, **env}
+        )
+
+    def __enter__(self) -> Served:
+        assert self.process.stdout is not None and self.process.stderr is not None
+        self.told = self.process.stdout.readline() + self.process.stdout.readline()
+        found = re.search(r"Open (http://\S+):(\d+) ", self.told)
+        if not found:
+            self.process.kill()
+            raise AssertionError(self.told + self.process.stderr.read())
+        self.port = int(found[2])
+        self.url = f"{found[1]}:{found[2]}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.send_signal(self.end)
+        self.out, self.err = self.process.communicate(timeout=20)
+        assert self.process.returncode == 0 and "Bye." in self.out and "Traceback" not in self.err, self.err
+
+    def views(self, cookie: str = "") -> tuple[int, str]:
+        """Count one view; return the number and the cookie to send from now on."""
+        request = urllib.request.Request(self.url + "/views", headers={"Cookie": cookie} if cookie else {})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            set_cookie = (answer.headers["Set-Cookie"] or "").partition(";")[0]
+            return int(answer.read().split()[-1]), set_cookie or cookie
+
+
 class TestServed:
     """As a user runs it."""
 
-    @pytest.fixture
-    def url(self) -> Iterator[str]:
-        env = {name: value for name, value in os.environ.items() if name != "WSGISESSION_SECRET"}
-        process = subprocess.Popen(
-            [sys.executable, str(DEMO), "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
-        )
-        assert process.stdout is not None
-        told = process.stdout.readline() + process.stdout.readline()
-        found = re.search(r"http://\S+", told)
-        assert found and "WSGISESSION_SECRET" in told
-        yield found[0]
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
-        assert process.returncode == 0 and "Bye." in out and "Traceback" not in err
-
-    def test_overlapping_requests_of_one_jar_count_exactly(self, url: str) -> None:
+    def test_overlapping_requests_of_one_jar_count_exactly(self) -> None:
         """Twenty at once, with one cookie: every number from 2 to 21, once; another jar begins at 1."""
-        with urllib.request.urlopen(url + "/views") as answer:
-            assert answer.read() == b"Number of views 1\n"
-            cookie = answer.headers["Set-Cookie"].partition(";")[0]
-
-        def get(_: int) -> int:
-            request = urllib.request.Request(url + "/views", headers={"Cookie": cookie})
-            with urllib.request.urlopen(request) as answer:
-                return int(answer.read().split()[-1])
-
-        with ThreadPoolExecutor(20) as pool:
-            assert sorted(pool.map(get, range(20))) == list(range(2, 22))
-        with urllib.request.urlopen(url + "/views") as answer:
-            assert answer.read() == b"Number of views 1\n"
+        with Served() as site:
+            first, cookie = site.views()
+            with ThreadPoolExecutor(20) as pool:
+                counted = sorted(number for number, _ in pool.map(site.views, [cookie] * 20))
+            assert first == 1 and counted == list(range(2, 22))
+            assert site.views()[0] == 1
+        assert "a secret was made for this run" in site.told
 
     def test_a_taken_port_is_one_clear_line(self) -> None:
         """And exit code 1."""
@@ -185,16 +263,62 @@ class TestServed:
             done = subprocess.run([sys.executable, str(DEMO), "--port", port], capture_output=True, text=True, timeout=30)
         assert done.returncode == 1 and done.stderr.count("\n") == 1 and port in done.stderr
 
+    @pytest.mark.parametrize("store", ["nonsense", "nosuch://x", "sqlite:////no/such/folder/demo.db"])
+    def test_a_bad_store_is_one_clear_line(self, store: str, tmp_path: Path) -> None:
+        """And exit code 1."""
+        command = [sys.executable, str(DEMO), "--port", "0", "--store", store]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=tmp_path)
+        assert done.returncode == 1 and done.stderr.startswith("demo.py: cannot open the store: ")
+        assert done.stderr.count("\n") == 1 and done.stdout == ""
+
     def test_a_host_for_everybody_is_warned_of(self) -> None:
         """Its login has no password. SIGTERM ends it as Ctrl-C does."""
-        process = subprocess.Popen(
-            [sys.executable, str(DEMO), "--host", "0.0.0.0", "--port", "0"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "WSGISESSION_SECRET": SECRET},
-        )
-        assert process.stdout is not None and "Open" in process.stdout.readline()
-        process.terminate()
-        out, err = process.communicate(timeout=20)
-        assert process.returncode == 0 and "no password" in err
+        with Served("--host", "0.0.0.0", end=signal.SIGTERM, WSGISESSION_SECRET=SECRET) as site:
+            pass
+        assert "no password" in site.err and "in WSGISESSION_SECRET" in site.told
+
+    def test_ipv6(self) -> None:
+        """An address of the other family needs no option, and its own loopback no warning."""
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError:  # a machine without it: one clear line there
+            command = [sys.executable, str(DEMO), "--host", "::1", "--port", "0"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+            assert done.returncode == 1 and done.stderr.count("\n") == 1
+            return
+        with Served("--host", "::1") as site:
+            assert site.url.startswith("http://[::1]:") and site.views()[0] == 1
+        assert "Warning" not in site.err
+
+    def test_views_survive_a_restart_where_the_store_does(self, tmp_path: Path) -> None:
+        """The secret made at the first start is kept beside it, for its owner alone."""
+        with Served("--store", "sqlite:///demo.db", cwd=tmp_path) as site:
+            _, cookie = site.views()
+        with Served(cwd=tmp_path, WSGISESSION_STORE="sqlite:///demo.db") as site:
+            assert site.views(cookie) == (2, cookie)
+        assert "demo.secret" in site.told and (tmp_path / "demo.secret").stat().st_mode & 0o777 == 0o600
+
+    def test_visitors_who_leave_or_say_nothing(self) -> None:
+        """Neither a connection cut in the middle of a form nor a silent one stops the server or fills its log."""
+        with Served() as site, socket.create_connection(("127.0.0.1", site.port)):
+            cut = socket.create_connection(("127.0.0.1", site.port))
+            cut.sendall(b"POST /add HTTP/1.0\r\nContent-Length: 100\r\n\r\nhalf")
+            cut.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() sends a reset
+            cut.close()
+            assert site.views()[0] == 1
+
+    def test_ended_under_load(self, tmp_path: Path) -> None:
+        """Requests in flight may be cut; nobody sees a traceback."""
+        with Served("--store", "sqlite:///demo.db", cwd=tmp_path) as site, ThreadPoolExecutor(4) as pool:
+            _, cookie = site.views()
+
+            def visit() -> None:
+                with suppress(OSError, HTTPException):
+                    while True:
+                        site.views(cookie)
+
+            for _ in range(4):
+                pool.submit(visit)
+            for _ in range(10):
+                site.views(cookie)
+            site.process.send_signal(signal.SIGINT)
