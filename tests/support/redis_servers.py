@@ -1,0 +1,259 @@
+"""Real Redis servers that live as long as the tests that need them: alone, as a Cluster, and watched by sentinels.
+
+They listen on free ports of the loopback interface, keep their files in temporary directories, and write nothing to disk
+on their own account. Valkey serves wherever there is no Redis, and beside it where both are found.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+START = 20.0  # seconds until a server that does not answer counts as broken
+SLOTS = 16384
+NODE_TIMEOUT = 1000  # milliseconds until a Cluster, or a sentinel, takes a silent node for dead
+SERVICE = "sessions"
+
+
+def missing(program: str | None = None) -> str | None:
+    """Say why there can be no server here; None where there can."""
+    try:
+        import redis  # noqa: F401
+    except ImportError:
+        return "redis-py is not installed (pip install redis)"
+    if program is not None:
+        return None if shutil.which(program) else f"there is no {program} on the PATH"
+    return None if _program() else "no Redis server is installed (Debian: apt-get install redis-server)"
+
+
+def _program() -> str | None:
+    return shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, and neither on the one 10000 above it, which a Cluster's nodes use as well."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as first, socket.socket() as second:
+            try:
+                first.bind(("127.0.0.1", port))
+                second.bind(("127.0.0.1", port + 10000))
+            except OSError:
+                continue
+            return port
+
+
+def until(condition: Callable[[], Any], what: str, patience: float = START) -> None:
+    """Wait until a server has come so far."""
+    from redis.exceptions import RedisError
+
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            if condition():
+                return
+        except RedisError:
+            pass
+        assert time.monotonic() < deadline, f"{what}: not after {patience:g} s"
+        time.sleep(0.01)
+
+
+class RedisServer:
+    """One server in the foreground, in a directory of its own."""
+
+    def __init__(self, *options: str, program: str | None = None) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="wsgisession-redis-"))
+        self.port = free_port()
+        self._command = [program or _program() or "redis-server", *options]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, again on the same port, and wait until it answers."""
+        common = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.home), "--loglevel", "warning"]
+        with open(self.home / "log", "ab") as log:
+            self._process = subprocess.Popen(
+                self._command + common, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.home
+            )
+        with self.client() as client:
+            until(client.ping, f"redis-server on port {self.port}: {(self.home / 'log').read_text()}")
+
+    def client(self, **options: Any) -> Any:
+        """Return a new client, of the impatient kind that waits for nothing."""
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        return redis.Redis(**{"port": self.port, "socket_timeout": 5, "retry": Retry(NoBackoff(), 0), **options})
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        """End the server, or with SIGKILL let it crash; what it held is gone."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(START)
+            self._process = None
+
+    def close(self) -> None:
+        """End the server and remove its directory."""
+        self.stop(signal.SIGKILL)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+class Standalone(RedisServer):
+    """A server that forgets everything when it ends."""
+
+    def __init__(self, *options: str, program: str | None = None) -> None:
+        super().__init__("--save", "", "--appendonly", "no", *options, program=program)
+
+
+class RedisCluster:
+    """Three masters, each with one replica."""
+
+    def __init__(self) -> None:
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT))
+        # A replica stands for election however long it has not heard from its master: the tests kill and start quickly.
+        options += ("--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0")
+        self.nodes = [Standalone(*options) for _ in range(6)]
+        self.masters, self.replicas = self.nodes[:3], self.nodes[3:]
+        clients = [node.client() for node in self.nodes]
+        for number, client in enumerate(clients):
+            client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
+        for number, client in enumerate(clients[:3]):
+            client.execute_command("CLUSTER ADDSLOTS", *range(SLOTS * number // 3, SLOTS * (number + 1) // 3))
+        for node in self.nodes[1:]:
+            clients[0].execute_command("CLUSTER MEET", "127.0.0.1", node.port)
+        until(lambda: all(_info(client)["cluster_known_nodes"] == "6" for client in clients), "the Cluster meets")
+        for master, replica in zip(clients[:3], clients[3:], strict=True):
+            replica.execute_command("CLUSTER REPLICATE", master.execute_command("CLUSTER MYID"))
+        until(self.is_whole, "the Cluster forms")
+
+    def is_whole(self) -> bool:
+        """Whether every slot has a master that has a replica, as all nodes see it."""
+        clients = [node.client() for node in self.nodes]
+        roles = [client.info("replication") for client in clients]
+        masters = [role for role in roles if role["role"] == "master"]
+        return (
+            all(_info(client)["cluster_state"] == "ok" for client in clients)
+            and [role.get("connected_slaves") for role in masters] == [1, 1, 1]
+            and all(role["master_link_status"] == "up" for role in roles if role["role"] == "slave")
+        )
+
+    @property
+    def url(self) -> str:
+        """Where a store finds it."""
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def client(self, **options: Any) -> Any:
+        """Return a new client."""
+        import redis
+
+        nodes = [redis.cluster.ClusterNode("127.0.0.1", node.port) for node in self.nodes]
+        return redis.RedisCluster(startup_nodes=nodes, **{"socket_timeout": 5, **options})
+
+    def close(self) -> None:
+        """End all nodes."""
+        for node in self.nodes:
+            node.close()
+
+
+class RedisSentinel:
+    """One master with one replica, watched by three sentinels."""
+
+    def __init__(self) -> None:
+        self.master = Standalone()
+        self.replica = Standalone("--replicaof", f"127.0.0.1 {self.master.port}", "--repl-diskless-sync-delay", "0")
+        self.sentinels = [self._sentinel() for _ in range(3)]
+        until(self.is_whole, "the sentinels agree")
+
+    def _sentinel(self) -> RedisServer:
+        home = Path(tempfile.mkdtemp(prefix="wsgisession-sentinel-"))
+        settings = [
+            f"sentinel monitor {SERVICE} 127.0.0.1 {self.master.port} 2",
+            f"sentinel down-after-milliseconds {SERVICE} {NODE_TIMEOUT}",
+            f"sentinel failover-timeout {SERVICE} 3000",
+        ]
+        (home / "sentinel.conf").write_text("\n".join(settings) + "\n")
+        sentinel = RedisServer(str(home / "sentinel.conf"), "--sentinel")
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
+        return sentinel
+
+    def is_whole(self) -> bool:
+        """Whether each sentinel knows the others and a replica that is in step."""
+        for sentinel in self.sentinels:
+            state = sentinel.client().sentinel_master(SERVICE)
+            if state["num-other-sentinels"] != 2 or state["num-slaves"] != 1:
+                return False
+        return bool(self.replica.client().info("replication")["master_link_status"] == "up")
+
+    @property
+    def url(self) -> str:
+        """Where a store finds it."""
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{hosts}/{SERVICE}"
+
+    def close(self) -> None:
+        """End all servers."""
+        for server in (*self.sentinels, self.replica, self.master):
+            server.close()
+
+
+def _info(client: Any) -> dict[str, str]:
+    found: dict[str, str] = client.cluster("INFO")
+    return found
+
+
+@cache
+def shared_redis() -> Standalone:
+    """Return this run's standalone server, started when it is first asked for; skip the test where there can be none."""
+    return until_exit(_or_skip(Standalone))
+
+
+@cache
+def shared_valkey() -> Standalone:
+    """Return this run's Valkey, likewise."""
+    return until_exit(_or_skip(lambda: Standalone(program="valkey-server"), "valkey-server"))
+
+
+@cache
+def shared_cluster() -> RedisCluster:
+    """Return this run's Cluster, likewise."""
+    return until_exit(_or_skip(RedisCluster))
+
+
+def new_server() -> Standalone:
+    """Return a server for one test alone, which closes it; skip the test where there can be none."""
+    server: Standalone = _or_skip(Standalone)
+    return server
+
+
+def new_sentinel() -> RedisSentinel:
+    """Return a master, its replica and their sentinels for one test alone, likewise."""
+    sentinel: RedisSentinel = _or_skip(RedisSentinel)
+    return sentinel
+
+
+def _or_skip(make: Callable[[], Any], program: str | None = None) -> Any:
+    reason = missing(program)
+    if reason is not None:
+        pytest.skip(reason)
+    return make()
+
+
+def until_exit(server: Any) -> Any:
+    """Close a server when this process, and no fork of it, ends."""
+    process = os.getpid()
+    atexit.register(lambda: server.close() if os.getpid() == process else None)
+    return server
