@@ -304,7 +304,7 @@ def test_a_wrong_configuration(wrong: dict[str, Any], error: type[Exception], wo
 def test_timeouts_may_be_timedeltas() -> None:
     """Seconds as a number or a timedelta, the same."""
     manager = SessionManager(idle_timeout=timedelta(minutes=2), lifetime=timedelta(hours=1), cookie=Cookie(), codec=JSONCodec())
-    assert manager._config.vault.limits[:2] == (120.0, 3600.0)
+    assert manager._config.vault.timeouts.limits[:2] == (120.0, 3600.0)
 
 
 def test_a_store_url() -> None:

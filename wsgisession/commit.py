@@ -16,6 +16,7 @@ from typing import NamedTuple
 from wsgisession.codec import JSONCodec, Record
 from wsgisession.draft import Draft
 from wsgisession.errors import SessionConflict, SessionTooLarge, StoreError
+from wsgisession.limits import Limits, Timeouts
 from wsgisession.log import event
 from wsgisession.stores.base import Store
 
@@ -30,15 +31,6 @@ class SessionInfo(NamedTuple):
     owner: str | None
     created: float
     expires: float
-
-
-class Limits(NamedTuple):
-    """The timeouts in seconds, and the size of a payload in bytes. ``idle`` None: only the lifetime counts."""
-
-    idle: float | None = 7200.0
-    lifetime: float = 86400.0
-    remember: float = 2592000.0
-    max_size: int = 65536
 
 
 class Stored:
@@ -86,7 +78,7 @@ class Vault:
     ) -> None:
         self.store = store
         self.codec = codec
-        self.limits = limits
+        self.timeouts = Timeouts(limits, codec, clock)
         self.clock = clock
         self.show = show  # a key as logs may name it
         self._sleep = sleep
@@ -120,46 +112,13 @@ class Vault:
         infos = (self.info(key) for key in dict.fromkeys(self.store.owned_by(owner)))
         return sorted((info for info in infos if info and info.owner == owner), key=lambda info: -info.created)
 
-    # Timeouts
-
-    def timeout(self, record: Record | Draft) -> float:
-        """Return the seconds of disuse after which this session ends."""
-        idle, lifetime, remember, _ = self.limits
-        if record.extra is not None and (own := self.codec.timeout(record)) is not None:
-            return own
-        return remember if record.persistent else lifetime if idle is None else idle
-
-    def dated(self, record: Record | Draft) -> bool:
-        """True where the session's cookie carries a Max-Age, so that its expiry moves only together with it."""
-        return record.persistent or (record.extra is not None and self.codec.timeout(record) is not None)
-
-    def allowed(self, record: Record | Draft) -> float:
-        """Return how many seconds from now the expiry may be; 0 where nothing of the lifetime is left."""
-        timeout = self.timeout(record)
-        if record.persistent:
-            return timeout
-        lifetime = self.limits.lifetime
-        # Clamped: a wall clock that is wrong shifts the end and kills nothing.
-        return min(timeout, max(0.0, min(lifetime, record.created + lifetime - self.clock())))
-
-    def _expiry(self, draft: Draft, stored: Stored, follow: bool) -> tuple[float, bool]:
-        """Return the seconds to store with a write of this draft, and whether that moves the expiry."""
-        left = stored.left()
-        allowed = self.allowed(draft)
-        if draft.persistent != draft.stored_persistent:
-            idle, lifetime, _, _ = self.limits
-            return allowed or min(left, lifetime if idle is None else idle), True
-        if (follow or not self.dated(draft)) and allowed - left >= self.timeout(draft) / 10:
-            return allowed, True
-        return left, False
-
     # Writing
 
     def create(self, draft: Draft, key: str) -> Stored:
         """Store a draft under a new key. SessionTooLarge, StoreError: nothing was stored."""
         record = draft.record(draft.encode())
         payload = self._pack(record)
-        ttl = self.allowed(draft) or self.timeout(draft)  # 0: the request outlasted the lifetime
+        ttl = self.timeouts.first(draft)
         if not self.store.create(key, payload, ttl, draft.owner):
             raise StoreError("the store says that a random 256-bit key is taken; it does not keep the contract")
         draft.settle(record)
@@ -181,7 +140,7 @@ class Vault:
                     return self._touch(draft, stored, follow)
                 record = draft.record(lines)
                 payload = self._pack(record)
-                ttl, moved = self._expiry(draft, stored, follow)
+                ttl, moved = self.timeouts.next(draft, stored.left(), follow)
                 lost, draft.attempt = draft.attempt, payload
                 if self.store.replace(stored.key, stored.payload, payload, ttl, draft.owner):
                     draft.attempt = None
@@ -208,7 +167,7 @@ class Vault:
 
     def _touch(self, draft: Draft, stored: Stored, follow: bool) -> Stored | None:
         """Move the expiry of an unchanged record where that is due. None: the record is gone."""
-        ttl, due = self._expiry(draft, stored, follow)
+        ttl, due = self.timeouts.next(draft, stored.left(), follow)
         if not due:
             stored.moved = False
             return stored
@@ -237,7 +196,7 @@ class Vault:
                 record = draft.record(draft.encode())
                 payload = self._pack(record)
                 # A login starts the clock anew; otherwise the expiry moves as with any write.
-                ttl = self.allowed(draft) if login else self._expiry(draft, stored, True)[0]
+                ttl = self.timeouts.first(draft) if login else self.timeouts.next(draft, stored.left(), True)[0]
                 if new is None:
                     tried = True
                     done = self.store.create(key, payload, ttl, draft.owner)
@@ -350,10 +309,9 @@ class Vault:
 
     def _pack(self, record: Record) -> bytes:
         payload = self.codec.pack(record)
-        if len(payload) > self.limits.max_size:
-            raise SessionTooLarge(
-                f"the session takes {len(payload)} bytes, max_size allows {self.limits.max_size}; keep large data elsewhere"
-            )
+        allowed = self.timeouts.limits.max_size
+        if len(payload) > allowed:
+            raise SessionTooLarge(f"the session takes {len(payload)} bytes, max_size allows {allowed}; keep large data elsewhere")
         return payload
 
     def conflict(self, key: str) -> SessionConflict:

@@ -10,10 +10,11 @@ from datetime import timedelta
 from typing import Any
 
 from wsgisession.codec import JSONCodec
-from wsgisession.commit import Limits, SessionInfo, Vault
+from wsgisession.commit import SessionInfo, Vault
 from wsgisession.cookie import Cookie
 from wsgisession.errors import SessionError
 from wsgisession.identity import Identity, check_secrets, digest
+from wsgisession.limits import Limits
 from wsgisession.log import Flood, event
 from wsgisession.session import Config, Session, check_owner
 from wsgisession.stores import MemoryStore, Store, from_url

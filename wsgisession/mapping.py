@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from typing import Any, NoReturn
 
@@ -35,17 +36,17 @@ class DraftMapping(MutableMapping[str, Any]):
 
     _draft: Draft | None = None
 
+    @abstractmethod
     def _load(self) -> Draft:
         """Return the draft, made at first touch."""
-        raise TypeError("a subclass loads the draft")  # pragma: no cover - the class is abstract
 
+    @abstractmethod
     def _changing(self) -> None:
         """Refuse an assignment that could no longer be kept."""
-        raise TypeError("a subclass knows")  # pragma: no cover - the class is abstract
 
+    @abstractmethod
     def _broken(self, key: str, error: ValueError) -> None:
         """Take note that a value cannot be read; the mapping is empty from then on."""
-        raise TypeError("a subclass knows")  # pragma: no cover - the class is abstract
 
     def __getitem__(self, key: str) -> Any:
         draft = self._draft

@@ -173,7 +173,7 @@ class Session(DraftMapping):
     def expires(self) -> float:
         """When it ends unless it is used again, in POSIX seconds."""
         draft, vault = self._load(), self._config.vault
-        return vault.clock() + (vault.allowed(draft) if self._stored is None else self._stored.left())
+        return vault.clock() + (vault.timeouts.allowed(draft) if self._stored is None else self._stored.left())
 
     @property
     def owner(self) -> str | None:
@@ -283,7 +283,7 @@ class Session(DraftMapping):
             if stored is None:
                 return self._vanish()
             self._stored = stored
-            if switched or (stored.moved and vault.dated(draft)):
+            if switched or (stored.moved and vault.timeouts.dated(draft)):
                 self._set = True
         return True
 
@@ -412,7 +412,7 @@ class Session(DraftMapping):
         secure = cookie.is_secure(self._scheme)
         if self._set:
             assert self._id is not None and self._stored is not None
-            max_age = self._stored.max_age() if self._config.vault.dated(self._load()) else None
+            max_age = self._stored.max_age() if self._config.vault.timeouts.dated(self._load()) else None
             token = self._identity().sign(self._name(), self._id)
             return cookie.render(self._name(), token, secure=secure, max_age=max_age)
         return cookie.expire(self._name(), secure=secure) if self._expire else None

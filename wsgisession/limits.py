@@ -1,0 +1,73 @@
+"""How long a session may live: its limits, what is left of them, and when an expiry moves. Knows no store and no request.
+
+Timeouts are seconds of disuse and end a session; the lifetime only limits how far an expiry may be moved. What the store
+returns lives, whatever a clock says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from wsgisession.codec import JSONCodec, Record
+from wsgisession.draft import Draft
+
+
+class Limits(NamedTuple):
+    """The timeouts in seconds, and the size of a payload in bytes. ``idle`` None: only the lifetime counts."""
+
+    idle: float | None = 7200.0
+    lifetime: float = 86400.0
+    remember: float = 2592000.0
+    max_size: int = 65536
+
+
+class Timeouts:
+    """The limits, applied to a record or a draft by a codec that may know better and a clock in POSIX seconds."""
+
+    def __init__(self, limits: Limits, codec: JSONCodec, clock: Callable[[], float] = time.time) -> None:
+        self.limits = limits
+        self.clock = clock
+        self._codec = codec
+
+    def idle(self, record: Record | Draft) -> float:
+        """Return the seconds of disuse after which this session ends."""
+        idle, lifetime, remember, _ = self.limits
+        if record.extra is not None and (own := self._codec.timeout(record)) is not None:
+            return own
+        return remember if record.persistent else lifetime if idle is None else idle
+
+    def dated(self, record: Record | Draft) -> bool:
+        """True where the session's cookie carries a Max-Age, so that its expiry moves only together with it."""
+        return record.persistent or (record.extra is not None and self._codec.timeout(record) is not None)
+
+    def allowed(self, record: Record | Draft) -> float:
+        """Return how many seconds from now the expiry may be; 0 where nothing of the lifetime is left."""
+        idle = self.idle(record)
+        if record.persistent:
+            return idle
+        lifetime = self.limits.lifetime
+        # Clamped: a wall clock that is wrong shifts the end and kills nothing.
+        return min(idle, max(0.0, min(lifetime, record.created + lifetime - self.clock())))
+
+    def first(self, record: Record | Draft) -> float:
+        """Return the seconds a new record gets: a request that outlasted the lifetime still stores its session."""
+        return self.allowed(record) or self.idle(record)
+
+    def next(self, draft: Draft, left: float, follow: bool) -> tuple[float, bool]:
+        """Return the seconds to store with a write of this draft, and whether that moves the expiry.
+
+        It moves later only, where that is at least a tenth of the timeout; a switch of ``persistent`` sets it anew.
+
+        Args:
+            left: seconds the stored record still has.
+            follow: the cookie of a persistent session can follow a moved expiry.
+        """
+        allowed = self.allowed(draft)
+        if draft.persistent != draft.stored_persistent:
+            idle, lifetime, _, _ = self.limits
+            return allowed or min(left, lifetime if idle is None else idle), True
+        if (follow or not self.dated(draft)) and allowed - left >= self.idle(draft) / 10:
+            return allowed, True
+        return left, False
