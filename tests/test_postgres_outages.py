@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from support import postgres_server
-from support.pg_proxy import Proxy
 from support.postgres_server import backends, created, execute, free_port, kill, shared_postgres
+from support.proxy import Proxy
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import postgres_wire

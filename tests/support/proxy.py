@@ -1,4 +1,4 @@
-"""A TCP proxy on the loopback interface that counts round trips, eats replies and cuts connections."""
+"""A TCP proxy on the loopback interface that counts round trips, eats replies, falls silent and cuts connections."""
 
 from __future__ import annotations
 
@@ -6,37 +6,42 @@ import socket
 import threading
 from types import TracebackType
 
+Pair = tuple[socket.socket, socket.socket]
 
-class EatingProxy:
-    """Hands bytes on in both directions, and is told when to misbehave.
+
+class Proxy:
+    """Hands bytes on in both directions, until told otherwise.
 
     Attributes:
         port: where it listens, on 127.0.0.1.
         target: host and port that new connections lead to; may be changed.
-        count: round trips seen: turns from a request to its reply, on all connections. May be set to 0.
+        round_trips: turns from a request to its reply, on all connections. May be set to 0.
+        eat: how many replies are still to be swallowed. The server carried the command out; the client sees its
+            connection break.
+        garble: what is sent in place of the next reply, where it is not empty.
+        mute: while True, replies are held back for good and connections stay open: a server that does not answer.
+        connections: how many were accepted.
     """
 
-    def __init__(self, target_host: str, target_port: int) -> None:
-        self.target = (target_host, target_port)
-        self.count = 0
-        self._eat = 0
+    def __init__(self, port: int) -> None:
+        self.target = ("127.0.0.1", port)
+        self.round_trips = 0
+        self.eat = 0
+        self.garble = b""
+        self.mute = False
+        self.connections = 0
         self._lock = threading.Lock()
-        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._pairs: set[Pair] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def __enter__(self) -> EatingProxy:
+    def __enter__(self) -> Proxy:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         _end(self._listener)
         self.cut()
-
-    def eat_next_reply(self, replies: int = 1) -> None:
-        """Swallow what the server answers next, so many times, and break that connection: the request was carried out."""
-        with self._lock:
-            self._eat = replies
 
     def cut(self) -> None:
         """Break every connection there is."""
@@ -60,12 +65,13 @@ class EatingProxy:
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             pair = (client, server)
             with self._lock:
+                self.connections += 1
                 self._pairs.add(pair)
             waiting = threading.Event()  # a request is on its way, and nothing of its reply was seen
             threading.Thread(target=self._requests, args=(pair, waiting), daemon=True).start()
             threading.Thread(target=self._replies, args=(pair, waiting), daemon=True).start()
 
-    def _requests(self, pair: tuple[socket.socket, socket.socket], waiting: threading.Event) -> None:
+    def _requests(self, pair: Pair, waiting: threading.Event) -> None:
         client, server = pair
         try:
             while data := client.recv(65536):
@@ -75,23 +81,27 @@ class EatingProxy:
             pass
         self._drop(pair)
 
-    def _replies(self, pair: tuple[socket.socket, socket.socket], waiting: threading.Event) -> None:
+    def _replies(self, pair: Pair, waiting: threading.Event) -> None:
         client, server = pair
         try:
             while data := server.recv(65536):
+                if self.mute:
+                    continue
                 if waiting.is_set():
                     waiting.clear()
                     with self._lock:
-                        self.count += 1
-                        eaten, self._eat = self._eat > 0, max(self._eat - 1, 0)
-                    if eaten:
-                        break
+                        self.round_trips += 1
+                        if self.eat:
+                            self.eat -= 1
+                            break
+                    if self.garble:
+                        data, self.garble = self.garble, b""
                 client.sendall(data)
         except OSError:
             pass
         self._drop(pair)
 
-    def _drop(self, pair: tuple[socket.socket, socket.socket]) -> None:
+    def _drop(self, pair: Pair) -> None:
         with self._lock:
             self._pairs.discard(pair)
         for end in pair:
