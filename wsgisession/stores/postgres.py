@@ -10,6 +10,7 @@ This module does not know what a payload means, how commands reach a server, or 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from zlib import crc32
@@ -67,6 +68,12 @@ DELETE FROM {table} WHERE key = ANY (ARRAY(
     SELECT key FROM {table} WHERE expires <= statement_timestamp() ORDER BY expires
     LIMIT {page} FOR UPDATE SKIP LOCKED))"""
 
+# For whoever operates it: the clock, the version, how many of the dead wait (not all of a million), and the indexes.
+DIAGNOSE = """\
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8, current_setting('server_version_num')::int8,
+    (SELECT count(*) FROM (SELECT 1 FROM {table} WHERE expires <= statement_timestamp() LIMIT 10001) AS dead),
+    (SELECT count(*) FROM pg_index WHERE indrelid = '{table}'::regclass)"""
+
 
 class PostgresStore:
     """Sessions on any number of machines that already run PostgreSQL (13 or later), directly or through PgBouncer.
@@ -114,6 +121,7 @@ class PostgresStore:
         self._load, self._create, self._replace = sql(LOAD), sql(CREATE), sql(REPLACE)
         self._touch, self._delete, self._purge = sql(TOUCH), sql(DELETE), sql(PURGE)
         self._keys, self._owned_by = sql(KEYS), sql(OWNED_BY)
+        self._diagnose = sql(DIAGNOSE)
 
     def load(self, key: str) -> tuple[bytes, float] | None:
         result = self._run(READ, self._load, key.encode())
@@ -165,6 +173,19 @@ class PostgresStore:
             count = self._run(WRITE, self._purge).command_tuples
             total += count
         return total
+
+    def diagnose(self) -> Iterator[str]:
+        """Yield what an operator should change, one sentence each."""
+        result = self._run(READ, self._diagnose)
+        clock, version, dead, indexes = (int.from_bytes(result.get_value(0, column), signed=True) for column in range(4))
+        if abs(skew := clock / 1e6 - time.time()) > 5:
+            yield f"the clocks of PostgreSQL and of this machine are {abs(skew):.0f} s apart; synchronize them (NTP)"
+        if version < 130000:
+            yield f"PostgreSQL {version // 10000} is too old: 13 is needed"
+        if dead > 10000:
+            yield "more than 10,000 expired sessions are still in the table; run purge every hour, from cron, say"
+        if indexes < 3:
+            yield "the table lacks an index, so listings or purge are slow; run the statements in PostgresStore.ddl"
 
     def close(self) -> None:
         """Close the connections this store has opened; the caller's pool stays open. A later operation connects again."""

@@ -14,6 +14,7 @@ Knows nothing of ids, cookies, HTTP, or what a payload says.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha1
@@ -144,6 +145,16 @@ class RedisStore:
         """Return 0: Redis itself removes what has expired."""
         return 0
 
+    def diagnose(self) -> Iterator[str]:
+        """Yield what an operator should change, one sentence each. An ACL has to allow ``+info`` for it."""
+        if self._client.get_connection_kwargs().get("socket_timeout") is None:
+            yield "the client has no socket_timeout: where Redis hangs, every request hangs; make it with socket_timeout=2"
+        with self._engine():
+            found = self._client.info(**({"target_nodes": "primaries"} if self._cluster else {}))
+        now = time.time()
+        for node in found.values() if self._cluster else [found]:
+            yield from _findings(node, now)
+
     def close(self) -> None:
         """Close the connections, if the client is this store's own (made from a URL). A later operation connects again."""
         if self._owns_client:
@@ -223,6 +234,17 @@ class RedisStore:
 
 def _milliseconds(ttl: float) -> int:
     return max(round(ttl * 1000), 1)
+
+
+def _findings(info: dict[str, Any], now: float) -> Iterator[str]:
+    version = str(info["redis_version"])
+    if tuple(map(int, version.split(".")[:2])) < (6, 2):
+        yield f"Redis {version} is too old: 6.2 is needed"
+    policy = info.get("maxmemory_policy")
+    if policy not in (None, "noeviction") and info.get("maxmemory"):
+        yield f"maxmemory-policy is {policy}: a full Redis ends sessions early; set maxmemory-policy noeviction"
+    if "server_time_usec" in info and abs(skew := info["server_time_usec"] / 1e6 - now) > 5:
+        yield f"the clocks of Redis and of this machine are {abs(skew):.0f} s apart; synchronize them (NTP)"
 
 
 def _check(client: Any, prefix: str) -> None:

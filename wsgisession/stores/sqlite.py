@@ -196,6 +196,13 @@ class SQLiteStore:
         """Close the connections, after the operations in progress. A later operation opens new ones."""
         self._pool.close()
 
+    def diagnose(self) -> Iterator[str]:
+        """Yield what an operator should change, one sentence each."""
+        for path in (self.path, f"{self.path}-wal", f"{self.path}-shm"):
+            mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0
+            if mode & 0o077:
+                yield f"{path} has mode {mode:04o}: other users of this machine can open it; chmod 600"
+
     def _write(self, sql: str, values: tuple[Any, ...]) -> bool:
         changed = self._run(sql, values, _count) == 1
         if not next(self._writes) % SWEEP_EVERY:
