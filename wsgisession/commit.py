@@ -21,6 +21,7 @@ from wsgisession.log import event
 from wsgisession.stores.base import Store
 
 TOMBSTONE_SECONDS = 60.0
+SHORTEST = 0.001  # seconds
 _ATTEMPTS = 250  # with the pauses below some six seconds; 64 writers of one key need a few dozen
 
 
@@ -47,8 +48,8 @@ class Stored:
         self.moved = moved  # the commit that made this set the expiry anew
 
     def left(self) -> float:
-        """Return the seconds this record still has; at least a millisecond, the store has the last word."""
-        return max(self._left - (time.monotonic() - self._since), 0.001)
+        """Return the seconds this record still has; never 0, the store has the last word."""
+        return max(self._left - (time.monotonic() - self._since), SHORTEST)
 
     def max_age(self) -> int:
         """Return the same in whole seconds, as a cookie says it."""
@@ -88,7 +89,7 @@ class Vault:
 
     def load(self, key: str) -> Stored | None:
         """Return what stands under a key, a tombstone too; None where nothing does or nobody can read it (logged)."""
-        found = self.store.load(key)
+        found = self._find(key)
         if found is None:
             return None
         payload, left = found
@@ -98,6 +99,13 @@ class Vault:
             event(logging.ERROR, "unreadable", f"a record cannot be read: {error}", key=self.show(key))
             return None
         return Stored(key, payload, record, left)
+
+    def _find(self, key: str) -> tuple[bytes, float] | None:
+        try:
+            return self.store.load(key)
+        except StoreError as error:
+            self._tell(error, key)
+            raise
 
     def info(self, key: str) -> SessionInfo | None:
         """Describe the live session under a key; None where there is none."""
@@ -109,7 +117,12 @@ class Vault:
 
     def owned_by(self, owner: str) -> list[SessionInfo]:
         """List an owner's live sessions, newest first. The store's index may name too many; each record is read."""
-        infos = (self.info(key) for key in dict.fromkeys(self.store.owned_by(owner)))
+        try:
+            keys = list(dict.fromkeys(self.store.owned_by(owner)))
+        except StoreError as error:
+            self._tell(error)
+            raise
+        infos = map(self.info, keys)
         return sorted((info for info in infos if info and info.owner == owner), key=lambda info: -info.created)
 
     # Writing
@@ -119,8 +132,12 @@ class Vault:
         record = draft.record(draft.encode())
         payload = self._pack(record)
         ttl = self.timeouts.first(draft)
-        if not self.store.create(key, payload, ttl, draft.owner):
-            raise StoreError("the store says that a random 256-bit key is taken; it does not keep the contract")
+        try:
+            if not self.store.create(key, payload, ttl, draft.owner):
+                raise StoreError("the store says that a random 256-bit key is taken; it does not keep the contract")
+        except StoreError as error:
+            self._tell(error, key)
+            raise
         draft.settle(record)
         event(logging.INFO, "created", "session created", key=self.show(key))
         return Stored(key, payload, record, ttl, True)
@@ -148,7 +165,7 @@ class Vault:
                     return Stored(stored.key, payload, record, ttl, moved)
                 if merge:  # otherwise the caller has queued up
                     turn = turn or self.turn(stored.key)
-                theirs = self._theirs(stored.key)
+                theirs = self._theirs(stored)
                 if theirs is None:
                     return None
                 draft.attempt = None
@@ -160,6 +177,9 @@ class Vault:
                 else:
                     draft.merge(theirs.record, lines)
                 stored = theirs
+        except StoreError as error:
+            self._tell(error, stored.key)
+            raise
         finally:
             if turn is not None:
                 turn.release()
@@ -208,9 +228,10 @@ class Vault:
                 new = Stored(key, payload, record, ttl, True)
                 if self._retire(stored, None if login else key):
                     draft.settle(record)
-                    event(logging.INFO, "regenerated", "session id regenerated", key=key, old_key=self.show(stored.key))
+                    shown = {"key": self.show(key), "old_key": self.show(stored.key)}
+                    event(logging.INFO, "regenerated", "session id regenerated", **shown)
                     return new
-                theirs = self._theirs(stored.key)
+                theirs = self._theirs(stored)
                 if theirs is None:
                     self.store.delete(key)
                     return None
@@ -221,7 +242,9 @@ class Vault:
                         draft.created = record.created
                 stored = theirs
             raise self.conflict(stored.key)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, StoreError):
+                self._tell(error, stored.key)
             if tried:
                 self._withdraw(key)
             raise
@@ -236,10 +259,14 @@ class Vault:
     def _retire(self, stored: Stored, successor: str | None) -> bool:
         """Swap a live record for a tombstone. False: another request wrote first."""
         tombstone = self.codec.pack(None, successor)
-        if not self.store.replace(stored.key, stored.payload, tombstone, TOMBSTONE_SECONDS):
-            return False
-        if not self.codec.tombstones:
-            self.store.delete(stored.key)
+        try:
+            if not self.store.replace(stored.key, stored.payload, tombstone, TOMBSTONE_SECONDS):
+                return False
+            if not self.codec.tombstones:
+                self.store.delete(stored.key)
+        except StoreError as error:
+            self._tell(error, stored.key)
+            raise
         return True
 
     def bury(self, key: str) -> bool:
@@ -249,7 +276,7 @@ class Vault:
             False where there was none any more.
         """
         for _ in self.attempts():
-            found = self.store.load(key)
+            found = self._find(key)
             if found is None:
                 return False
             payload, left = found
@@ -298,21 +325,29 @@ class Vault:
         lock = self._turns[hash(key) % len(self._turns)]
         return lock if lock.acquire(timeout=0.5) else None
 
-    def _theirs(self, key: str) -> Stored | None:
+    def _theirs(self, ours: Stored) -> Stored | None:
         """Load what another request stored in place of ours; None where the session is gone."""
-        theirs = self.load(key)
-        if theirs is None or theirs.record is None:
-            event(logging.INFO, "dropped", "a late write was dropped, its session is gone", key=self.show(key))
-            return None
-        event(logging.DEBUG, "conflict", "overlapping requests, changes merged", key=self.show(key))
-        return theirs
+        theirs, shown = self.load(ours.key), self.show(ours.key)
+        if theirs is not None and theirs.record is not None:
+            event(logging.DEBUG, "conflict", "overlapping requests, changes merged", key=shown)
+            return theirs
+        if theirs is None and ours.left() <= SHORTEST:
+            event(logging.INFO, "expired", "a session expired while a request used it", key=shown)
+        event(logging.INFO, "dropped", "a late write was dropped, its session is gone", key=shown)
+        return None
 
     def _pack(self, record: Record) -> bytes:
         payload = self.codec.pack(record)
-        allowed = self.timeouts.limits.max_size
-        if len(payload) > allowed:
-            raise SessionTooLarge(f"the session takes {len(payload)} bytes, max_size allows {allowed}; keep large data elsewhere")
+        size, allowed = len(payload), self.timeouts.limits.max_size
+        if size > allowed:
+            raise SessionTooLarge(f"the session takes {size} bytes, max_size allows {allowed}; keep large data elsewhere")
         return payload
+
+    def _tell(self, error: StoreError, key: str | None = None) -> None:
+        """Log a store's failure, once."""
+        if not error.logged:
+            error.logged = True
+            event(logging.ERROR, "store error", str(error), key=key and self.show(key))
 
     def conflict(self, key: str) -> SessionConflict:
         """Return the error for a swap that kept failing, logged."""

@@ -14,6 +14,8 @@ class SessionError(Exception):
 class StoreError(SessionError):
     """The store could not do what it was asked; the engine's own error is chained as ``__cause__``."""
 
+    logged = False  # a line in the log, however many hands the error passes through
+
 
 class UnsupportedType(SessionError, TypeError):
     """A value would not come back equal and of the same type; the message names its path and what to store instead."""

@@ -12,11 +12,13 @@ from typing import Any
 from wsgisession.codec import JSONCodec
 from wsgisession.commit import SessionInfo, Vault
 from wsgisession.cookie import Cookie
+from wsgisession.diagnosis import Advice, Forged
 from wsgisession.errors import SessionError
 from wsgisession.identity import Identity, check_secrets, digest
+from wsgisession.life import Config
 from wsgisession.limits import Limits
-from wsgisession.log import Flood, event
-from wsgisession.session import Config, Session, check_owner
+from wsgisession.log import event
+from wsgisession.session import Session, check_owner
 from wsgisession.stores import MemoryStore, Store, from_url
 
 Seconds = float | int | timedelta
@@ -78,8 +80,8 @@ class SessionManager:
         self.store = _open_store(store)
         show = digest if getattr(factory, "key_is_id", False) else str
         vault = Vault(self.store, codec, limits, clock=clock, show=show)
-        forged = Flood(logging.WARNING, "bad signature", "cookies with a bad signature were ignored")
-        self._config = Config(vault, cookie, signer, forged)
+        advice = Advice()
+        self._config = Config(vault, cookie, signer, advice, Forged(advice))
 
     def issue(
         self, data: Mapping[str, Any] | None = None, owner: str | None = None, *, secure: bool | None = None
@@ -94,7 +96,7 @@ class SessionManager:
         Raises:
             SessionError: The manager has no secret.
         """
-        vault, cookie, identity, _ = self._config
+        vault, cookie, identity = self._config[:3]
         if identity is None:
             raise SessionError("issue() signs a cookie: build the manager with secret=…")
         check_owner(owner)
@@ -148,6 +150,8 @@ class SessionManager:
         total = 0
         while removed := self.store.purge():
             total += removed
+        if total:
+            event(logging.INFO, "expired", "expired records were removed", count=total)
         return total
 
     def count(self) -> int:

@@ -6,7 +6,6 @@ with a cookie where one is due. A response whose request did not touch the sessi
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
@@ -16,9 +15,9 @@ from wsgisession.codec import JSONCodec
 from wsgisession.cookie import Cookie
 from wsgisession.errors import SessionError
 from wsgisession.headers import personal
-from wsgisession.log import event
+from wsgisession.life import Phase, State
 from wsgisession.manager import IdentityFactory, Seconds, SessionManager
-from wsgisession.session import Phase, Session, State
+from wsgisession.session import Session
 from wsgisession.stores import MemoryStore, Store
 
 if TYPE_CHECKING:
@@ -80,13 +79,15 @@ class SessionMiddleware:
         self._environ_key = environ_key
         self._config = self.manager._config
         self._alone = isinstance(self.manager.store, MemoryStore)
+        self._unsure = self._config.cookie.secure is not False  # whether the cookie suits how the visitors come
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         key = self._environ_key
         if key in environ and self._serves(environ[key]):
             return self.app(environ, start_response)
         if self._alone and environ.get("wsgi.multiprocess"):
-            self._warn_alone()
+            self._alone = False
+            self._config.advice.give("memory store")
         session = Session(self._config, environ.get("HTTP_COOKIE") or "", environ.get("wsgi.url_scheme") or "http")
         environ[key] = session
         response = _Response(session, start_response)
@@ -95,6 +96,8 @@ class SessionMiddleware:
         except BaseException:
             response.fail()
             raise
+        if self._unsure and session._touched:
+            self._look(environ, session)
         if type(body) is list or type(body) is tuple or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
             return body
@@ -111,14 +114,17 @@ class SessionMiddleware:
             " give each its own environ_key and cookie name"
         )
 
-    def _warn_alone(self) -> None:
-        self._alone = False
-        event(
-            logging.WARNING,
-            "misconfiguration",
-            "the server runs several processes and MemoryStore keeps sessions in one: visitors will lose them at random."
-            " Pass store='sqlite:///sessions.db', 'redis://…' or 'postgresql://…', or run one process",
-        )
+    def _look(self, environ: WSGIEnvironment, session: Session) -> None:
+        """See whether the cookie of a session that begins can come back the way this request came."""
+        if not session._begins or environ.get("wsgi.url_scheme") == "https":
+            return
+        proto = environ.get("HTTP_X_FORWARDED_PROTO", "").lower()
+        forwarded = environ.get("HTTP_FORWARDED", "").lower()
+        if self._config.cookie.secure == "auto":
+            if proto.startswith("https") or "proto=https" in forwarded:
+                self._config.advice.give("tls proxy")
+        elif not any(name.startswith(("HTTP_X_FORWARDED_", "HTTP_FORWARDED", "HTTP_VIA")) for name in environ):
+            self._config.advice.give("secure over http")
 
 
 def _is_file(body: object, wrapper: object) -> bool:

@@ -1,0 +1,242 @@
+"""The life of a session in one request: from the cookie to a draft, from the draft to the store, and back to a cookie.
+
+A session is new (nothing stored yet), live (a record stands under its key) or detached (its record vanished: it reads as
+empty, and nothing is stored). Nothing happens before the first touch. Knows cookies, but no environ and no headers.
+"""
+
+from __future__ import annotations
+
+import logging
+from enum import Enum
+from typing import NamedTuple, Self
+
+from wsgisession.commit import Stored, Vault
+from wsgisession.cookie import Cookie
+from wsgisession.diagnosis import Advice, Forged
+from wsgisession.draft import Draft
+from wsgisession.errors import HeadersSent, SessionError
+from wsgisession.identity import Identity
+from wsgisession.log import event
+from wsgisession.mapping import DraftMapping
+
+
+class Config(NamedTuple):
+    """What the sessions of one manager share. ``identity`` is None where no secret was given."""
+
+    vault: Vault
+    cookie: Cookie
+    identity: Identity | None
+    advice: Advice
+    forged: Forged
+
+
+class State(Enum):
+    """What stands behind a session."""
+
+    NEW = "new"
+    LIVE = "live"
+    DETACHED = "detached"
+
+
+class Phase(Enum):
+    """How far the response is: its headers are held back, have left, or told of a failure."""
+
+    OPEN = "open"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+_OPEN = Phase.OPEN
+
+
+class Life(DraftMapping):
+    """What happens to a session, whether the application asks for it or not."""
+
+    # One request makes one session and most never touch it: what is not asked for is a class attribute, and costs nothing.
+    _by_key = False  # opened by the manager: there is no cookie
+    _expire = False  # this response deletes the cookie
+    _id: str | None = None
+    _in_atomic = False
+    _phase = _OPEN
+    _keys: tuple[str, ...] = ()  # of every validly signed cookie, and every one this session had in this request
+    _cookies = 0  # validly signed ones in the request
+    _set = False  # this response sets the cookie
+    _stale = False  # signed with an old secret
+    _state = State.NEW
+    _stored: Stored | None = None
+    _touched = False
+
+    def __init__(self, config: Config, header: str, scheme: str) -> None:
+        self._config = config
+        self._header = header
+        self._scheme = scheme
+
+    # Loading
+
+    def _load(self) -> Draft:
+        if self._draft is not None:
+            return self._draft
+        self._touched = True
+        config = self._config
+        name, identity, vault = self._name(), self._identity(), config.vault
+        live: list[tuple[str, bool, Stored]] = []
+        keys: list[str] = []
+        tombstones = 0
+        for token in Cookie.read(self._header, name) if self._header else ():
+            verified = identity.unsign(name, token)
+            if verified is None:
+                config.forged.add(token)
+                continue
+            id, stale = verified
+            key = identity.key(id)
+            if key in keys:
+                continue
+            stored = vault.load(key)
+            keys.append(key)
+            if stored is None:
+                event(logging.DEBUG, "unknown id", "a cookie's session has expired or was ended", key=vault.show(key))
+            elif stored.record is None:
+                tombstones += 1
+            else:
+                live.append((id, stale, stored))
+        self._keys, self._cookies = tuple(keys), len(keys)
+        if len(live) == 1:
+            self._id, self._stale, self._stored = live[0]
+            self._state = State.LIVE
+            self._draft = Draft(vault.codec, self._stored.record)
+            return self._draft
+        if live:
+            config.advice.give("two cookies", cookie=name, keys=[vault.show(stored.key) for _, _, stored in live])
+        if live or tombstones:
+            self._state = State.DETACHED
+        return self._blank()
+
+    def _blank(self) -> Draft:
+        """Start an empty draft."""
+        config = self._config
+        self._draft = Draft(config.vault.codec, created=config.vault.clock(), persistent=config.cookie.persistent)
+        self._stored = None
+        return self._draft
+
+    @classmethod
+    def _opened(cls, config: Config, stored: Stored) -> Self:
+        """Return the session of a stored record, without a cookie."""
+        session = cls(config, "", "")
+        session._by_key = session._touched = True
+        session._stored, session._state, session._keys = stored, State.LIVE, (stored.key,)
+        session._draft = Draft(config.vault.codec, stored.record)
+        return session
+
+    def _name(self) -> str:
+        cookie = self._config.cookie
+        return cookie.wire_name(cookie.is_secure(self._scheme))
+
+    def _identity(self) -> Identity:
+        if self._config.identity is None:
+            raise SessionError("this manager was built without a secret; pass secret=…")
+        return self._config.identity
+
+    def _begin(self) -> None:
+        """A login: a live session gets a new id, a detached one starts afresh with what this request wrote."""
+        if self._state is State.LIVE:
+            self._load().renew = True
+        self._state = State.NEW if self._state is State.DETACHED else self._state
+
+    def _changing(self) -> None:
+        if self._phase is not _OPEN and self._phase is Phase.SENT and self._state is State.NEW:
+            self._config.advice.give("late session")
+            raise HeadersSent("the response's headers have left: a new session can no longer reach the client")
+
+    def _needs_cookie(self, what: str) -> None:
+        if self._by_key:
+            raise SessionError(f"{what} needs the visitor's cookie, which a session opened by its key has not")
+        if self._phase is Phase.SENT:
+            raise HeadersSent(f"the response's headers have left: {what} can no longer reach the client")
+
+    def _outside_atomic(self, what: str) -> None:
+        if self._in_atomic:
+            raise SessionError(f"{what} has no place inside atomic(); do it before or after")
+
+    def _broken(self, key: str, error: ValueError) -> None:
+        shown = self._stored and self._config.vault.show(self._stored.key)
+        event(logging.ERROR, "unreadable", f"a value cannot be read: {error}", key=shown, item=key)
+        self._state = State.DETACHED if self._by_key else State.NEW
+        self._blank()
+
+    # Saving
+
+    def _commit(self, *, merge: bool = True) -> bool:
+        """Bring the store up to date: one routine for the headers, save(), atomic() and the end of a stream."""
+        draft, vault = self._load(), self._config.vault
+        if self._state is State.DETACHED:
+            return False
+        if self._stored is None:
+            if not len(draft) and draft.owner is None:
+                return True
+            self._id = self._identity().new_id()
+            self._hold(vault.create(draft, self._identity().key(self._id)))
+            self._state, self._set = State.LIVE, True
+        elif draft.renew:
+            id = self._identity().new_id()
+            stored = vault.regenerate(draft, self._stored, self._identity().key(id))
+            if stored is None:
+                return self._vanish()
+            self._hold(stored)
+            self._id, self._set = id, True
+        else:
+            switched = draft.persistent != draft.stored_persistent
+            follow = self._phase is _OPEN and not self._by_key
+            stored = vault.save(draft, self._stored, follow=follow, merge=merge)
+            if stored is None:
+                return self._vanish()
+            self._stored = stored
+            if switched or (stored.moved and vault.timeouts.dated(draft)):
+                self._set = True
+        return True
+
+    def _hold(self, stored: Stored) -> None:
+        self._stored = stored
+        self._keys += (stored.key,)
+
+    def _vanish(self) -> bool:
+        self._state, self._set = State.DETACHED, False
+        self._blank()
+        return False
+
+    def _undo(self) -> None:
+        """Show what is stored again."""
+        if self._stored is None or self._stored.record is None:
+            self._blank()
+        else:
+            self._load().restart(self._stored.record)
+
+    # The response, for the middleware
+
+    def _leave(self, ok: bool) -> None:
+        """Commit, the headers are about to leave; ``ok`` False: the response tells of a failure, nothing more is saved."""
+        if ok and self._draft is not None:
+            self._commit()
+            if self._stale and self._state is State.LIVE:
+                self._set = True
+        self._phase = Phase.SENT if ok else Phase.FAILED
+
+    def _finish(self) -> None:
+        """Save late changes, the stream has ended well."""
+        if self._phase is Phase.SENT and self._draft is not None:
+            self._commit()
+
+    @property
+    def _begins(self) -> bool:
+        """True where this response sets a first cookie, or will."""
+        return self._set or (self._state is State.NEW and self._draft is not None and len(self._draft) > 0)
+
+    def _set_cookie(self) -> str | None:
+        """Return this response's Set-Cookie value, if it has one."""
+        cookie = self._config.cookie
+        secure = cookie.is_secure(self._scheme)
+        if self._set:
+            assert self._id is not None and self._stored is not None
+            max_age = self._stored.max_age() if self._config.vault.timeouts.dated(self._load()) else None
+            token = self._identity().sign(self._name(), self._id)
+            return cookie.render(self._name(), token, secure=secure, max_age=max_age)
+        return cookie.expire(self._name(), secure=secure) if self._expire else None
