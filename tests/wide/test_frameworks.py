@@ -1,0 +1,249 @@
+"""The applications of docs/how-to/frameworks, as printed, in the real frameworks; alone and with requests that overlap."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import pytest
+from support.frameworks import RECIPES, lines_of, load, middleware
+from support.server import Server
+from support.web import together
+from webtest import TestApp
+
+from wsgisession import SessionMiddleware
+
+pytestmark = pytest.mark.wide
+
+# Django is configured once per process; its other recipe is driven over HTTP, as all of them are, in test_frameworks_served.py.
+HERE = [name for name in RECIPES if name != "django beside its own"]
+
+
+@pytest.fixture(params=HERE)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def app(name: str) -> Any:
+    return load(name).application
+
+
+@pytest.fixture
+def sessions(name: str) -> SessionMiddleware:
+    return middleware(name)
+
+
+class Visitor:
+    """A browser that keeps its cookies and does not follow redirects."""
+
+    def __init__(self, app: Any, cookie: str = "") -> None:
+        self.app, self.cookie = TestApp(app), cookie
+
+    def send(self, method: str, path: str, **form: str) -> Any:
+        headers = {"Cookie": self.cookie} if self.cookie else {}
+        if method == "POST":
+            headers |= {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(urlencode(form)))}
+        answer = self.app.request(path, method=method, body=urlencode(form).encode(), headers=headers, expect_errors=True)
+        self.app.reset()
+        for value in answer.headers.getall("Set-Cookie"):
+            if value.startswith("sid="):
+                self.cookie = "" if "Max-Age=0" in value else value.partition(";")[0]
+        return answer
+
+    def add(self, sku: str, qty: str = "1") -> Any:
+        return self.send("POST", "/cart/add", sku=sku, qty=qty)
+
+    def login(self, user: str) -> Any:
+        return self.send("POST", "/login", user=user)
+
+    def logout(self) -> Any:
+        return self.send("POST", "/logout")
+
+    def show(self) -> dict[str, Any]:
+        return dict(json.loads(self.send("GET", "/").text))
+
+    def skus(self) -> list[str]:
+        return [item["sku"] for item in self.show()["cart"]["items"]]
+
+
+def set_cookies(answer: Any) -> list[str]:
+    return [value for value in answer.headers.getall("Set-Cookie") if value.startswith("sid=")]
+
+
+@pytest.fixture
+def visitor(app: Any) -> Visitor:
+    return Visitor(app)
+
+
+@pytest.fixture
+def after_load(sessions: SessionMiddleware, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+    """``after_load(act)``: from now on every request acts between reading its session and going on."""
+
+    def hold(act: Callable[[], Any]) -> None:
+        load_record = sessions.manager.store.load
+
+        def load(key: str) -> Any:
+            found = load_record(key)
+            act()
+            return found
+
+        monkeypatch.setattr(sessions.manager.store, "load", load)
+
+    return hold
+
+
+T = TypeVar("T")
+
+
+def meanwhile(act: Callable[[], T]) -> T:
+    """Act in another thread and wait for it, as a server would: several frameworks know one request per thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(act).result(30)
+
+
+def once(act: Callable[[], Any]) -> Callable[[], None]:
+    """Act the first time only: what is done in between loads too."""
+    steps: Iterator[Callable[[], Any]] = iter([act])
+    return lambda: meanwhile(next(steps, lambda: None))
+
+
+def test_the_recipe_is_short(name: str) -> None:
+    """About forty lines."""
+    assert lines_of(RECIPES[name]) <= 42
+
+
+def test_login_cart_stream_logout(visitor: Visitor) -> None:
+    """What index.md says it does, request by request."""
+    assert visitor.show() == {"owner": None} and visitor.cookie == ""
+    assert visitor.add("tea", "2").status_int in (302, 303)
+    anonymous = visitor.cookie
+    assert visitor.show() == {"owner": None, "cart": {"items": [{"sku": "tea", "qty": 2}]}}
+
+    answer = visitor.login("ada")
+    assert answer.status_int in (302, 303) and answer.location.endswith("/")
+    assert visitor.cookie not in ("", anonymous)
+    visitor.add("milk")
+    items = [{"sku": "tea", "qty": 2}, {"sku": "milk", "qty": 1}]
+    assert visitor.show() == {"owner": "ada", "cart": {"items": items}}
+    assert Visitor(visitor.app.app, anonymous).show() == {"owner": None}
+
+    assert visitor.send("GET", "/stream").text == "tea 2\nmilk 1\n"
+    assert visitor.show() == {"owner": "ada", "cart": {"items": items}, "streamed": 2}
+
+    logged_in = visitor.cookie
+    assert visitor.logout().status_int in (302, 303)
+    assert visitor.cookie == ""
+    assert Visitor(visitor.app.app, logged_in).show() == {"owner": None}
+
+
+def test_an_error_saves_nothing(visitor: Visitor, sessions: SessionMiddleware) -> None:
+    """Neither for a new visitor, who gets no cookie, nor for a known one."""
+    before = sessions.manager.count()
+    fail(visitor)
+    assert visitor.cookie == "" and sessions.manager.count() == before
+    visitor.login("ada")
+    fail(visitor)
+    assert visitor.show() == {"owner": "ada"}
+
+
+def fail(visitor: Visitor) -> None:
+    try:
+        assert visitor.add("tea", "many").status_int == 500
+    except ValueError as error:  # frameworks that leave errors to the server
+        assert "many" in str(error)
+
+
+def test_overlapping_requests_lose_nothing(visitor: Visitor, after_load: Callable[[Callable[[], Any]], None]) -> None:
+    """Eight at once, each of which has read the session before any has saved: all their items are in the cart, once."""
+    visitor.login("ada")
+    visitor.add("first")
+    read = threading.Barrier(8)
+    first = threading.local()
+
+    def wait() -> None:
+        if not hasattr(first, "passed"):
+            first.passed = True
+            read.wait(30)
+
+    after_load(wait)
+    answers: list[Any] = []
+    together(8, lambda number: answers.append(Visitor(visitor.app.app, visitor.cookie).add(f"sku{number}")))
+    first.passed = True
+    assert sorted(visitor.skus()) == ["first", *(f"sku{number}" for number in range(8))]
+    assert [set_cookies(answer) for answer in answers] == [[]] * 8
+
+
+def test_a_request_overtaken_by_a_logout_changes_nothing(
+    visitor: Visitor, after_load: Callable[[Callable[[], Any]], None]
+) -> None:
+    """It raises nothing, sets no cookie, and the session stays ended."""
+    visitor.login("ada")
+    late = Visitor(visitor.app.app, visitor.cookie)
+    after_load(once(visitor.logout))
+    answer = late.add("late")
+    assert answer.status_int in (302, 303) and set_cookies(answer) == []
+    assert visitor.cookie == "" and late.show() == {"owner": None}
+
+
+def test_a_request_overtaken_by_a_login_does_not_undo_it(
+    visitor: Visitor, after_load: Callable[[Callable[[], Any]], None]
+) -> None:
+    """Its own change is lost with the anonymous session; the login stands, with what was in the cart."""
+    visitor.add("tea")
+    late = Visitor(visitor.app.app, visitor.cookie)
+    after_load(once(lambda: visitor.login("ada")))
+    assert set_cookies(late.add("late")) == []
+    assert visitor.show() == {"owner": "ada", "cart": {"items": [{"sku": "tea", "qty": 1}]}}
+
+
+def test_overlapping_logins_leave_one_session_each(
+    visitor: Visitor, sessions: SessionMiddleware, after_load: Callable[[Callable[[], Any]], None]
+) -> None:
+    """Two logins with one anonymous cookie: one wins, the other is dropped without a cookie."""
+    visitor.add("tea")
+    other = Visitor(visitor.app.app, visitor.cookie)
+    after_load(once(lambda: visitor.login("overlap")))
+    assert set_cookies(other.login("overlap")) == []
+    assert visitor.show()["owner"] == "overlap" and len(sessions.manager.owned_by("overlap")) == 1
+    visitor.logout()
+
+
+def test_a_stream_passes_through_and_keeps_what_others_save_meanwhile(app: Any, visitor: Visitor) -> None:
+    """The first chunk is there before the last is made; what is saved at the end is merged with what came in between."""
+    visitor.login("ada")
+    for sku in ("a", "b", "c"):
+        visitor.add(sku)
+    server = Server(app, visitor.cookie, PATH_INFO="/stream")
+    body = app(server.environ, server.start_response)
+    chunks = [chunk for chunk in [next(iter(body))] if chunk]
+    steps = iter(body)
+    while not chunks:
+        chunks += [chunk for chunk in [next(steps)] if chunk]
+    assert chunks == [b"a 1\n"] and server.status.startswith("200")
+
+    assert "streamed" not in meanwhile(visitor.show)
+    meanwhile(lambda: visitor.add("d"))
+    chunks += [chunk for chunk in steps if chunk]
+    body.close()
+    assert chunks == [b"a 1\n", b"b 1\n", b"c 1\n"]
+    assert visitor.show()["streamed"] == 3 and visitor.skus() == ["a", "b", "c", "d"]
+
+
+def test_a_stream_that_outlives_its_session_revives_nothing(app: Any, visitor: Visitor) -> None:
+    """The user logs out while the body streams: it ends in peace, and the session stays gone."""
+    visitor.login("ada")
+    visitor.add("a")
+    cookie = visitor.cookie
+    server = Server(app, cookie, PATH_INFO="/stream")
+    body = app(server.environ, server.start_response)
+    steps = iter(body)
+    first = next(steps)
+    meanwhile(visitor.logout)
+    assert b"".join([first, *steps]) == b"a 1\n"
+    body.close()
+    assert Visitor(app, cookie).show() == {"owner": None}
