@@ -20,22 +20,17 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
-from functools import cache
+from contextlib import closing
 from html import escape
 from ipaddress import ip_address
-from pathlib import Path
 from socketserver import ThreadingMixIn
-from tempfile import NamedTemporaryFile
-from threading import Lock
-from typing import TYPE_CHECKING
+from threading import Thread
 from urllib.parse import parse_qs
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.types import StartResponse, WSGIEnvironment
 
-from wsgisession import Session, SessionError, SessionMiddleware
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
+from wsgisession import MemoryStore, Session, SessionError, SessionMiddleware
+from wsgisession.stores import from_url
 
 MOST_ITEMS, LONGEST, LARGEST_FORM = 20, 80, 4096  # items in the list, characters of one, bytes of a posted form
 
@@ -147,36 +142,6 @@ def entry(form: dict[str, str], name: str) -> str:
     return text
 
 
-STYLE = """
-:root { color-scheme: light dark; --fg: #1c2430; --bg: #f6f7f9; --card: #fff; --line: #c9d0da; --edge: #6b7686;
-  --accent: #14539a }
-@media (prefers-color-scheme: dark) {
-  :root { --fg: #e6eaf0; --bg: #12161c; --card: #1b212a; --line: #3a4452; --edge: #8592a3; --accent: #8ec2ff } }
-* { box-sizing: border-box }
-body { margin: 0; font: 1rem/1.55 system-ui, sans-serif; color: var(--fg); background: var(--bg) }
-main { max-width: 42rem; margin: 0 auto; padding: 1.5rem 1rem 3rem }
-h1 { font-size: clamp(1.6rem, 6vw, 2.4rem); margin: 0 0 .25rem } h2 { font-size: 1.05rem; margin: 0 0 .6rem }
-section { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem; margin-top: 1rem }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem .9rem; margin: 0 } dt { opacity: .8 }
-dd { margin: 0; overflow-wrap: anywhere } ul, ol { margin: 0 0 .8rem; padding-left: 1.2rem; overflow-wrap: anywhere }
-form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: end } label { flex: 1 1 12rem }
-input { display: block; width: 100%; font: inherit; padding: .45rem .6rem; color: inherit; background: var(--bg);
-  border: 1px solid var(--edge); border-radius: .4rem }
-button { font: inherit; padding: .5rem .9rem; border: 1px solid var(--accent); border-radius: .4rem; cursor: pointer;
-  background: var(--accent); color: var(--card) }
-:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }
-"""
-
-# Nothing runs on the page and nothing comes from elsewhere; our one style sheet is named by its hash.
-POLICY = "default-src 'none'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; style-src "
-POLICY += f"'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
-SAFETY = [
-    ("Content-Security-Policy", POLICY),
-    ("Referrer-Policy", "same-origin"),
-    ("X-Content-Type-Options", "nosniff"),
-]
-
-
 def page(session: Session, views: int) -> str:
     """Return the page. Everything that came from a visitor is escaped."""
 
@@ -218,43 +183,71 @@ def moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
-def find_secret(store: str) -> tuple[str, str]:
-    """Return the secret, and a sentence about it. Where sessions outlive the process, so must a secret made here."""
-    if secret := os.environ.get("WSGISESSION_SECRET"):
-        return secret, "The secret is the one in WSGISESSION_SECRET."
-    made = secrets.token_urlsafe(32)
-    if store == "memory:":
-        return made, "WSGISESSION_SECRET is not set: a secret was made for this run."
-    kept = Path("demo.secret")
-    with NamedTemporaryFile("w", dir=".") as file:  # mode 0600
-        file.write(made)
-        file.flush()
-        with suppress(FileExistsError):
-            os.link(file.name, kept)  # appears when it is whole, once: workers that start together agree on it
-    return kept.read_text(), f"WSGISESSION_SECRET is not set: a secret was made, and is kept in {kept}."
+STYLE = """
+:root { color-scheme: light dark; --fg: #1c2430; --bg: #f6f7f9; --card: #fff; --line: #c9d0da; --edge: #6b7686;
+  --accent: #14539a }
+@media (prefers-color-scheme: dark) {
+  :root { --fg: #e6eaf0; --bg: #12161c; --card: #1b212a; --line: #3a4452; --edge: #8592a3; --accent: #8ec2ff } }
+* { box-sizing: border-box }
+body { margin: 0; font: 1rem/1.55 system-ui, sans-serif; color: var(--fg); background: var(--bg) }
+main { max-width: 42rem; margin: 0 auto; padding: 1.5rem 1rem 3rem }
+h1 { font-size: clamp(1.6rem, 6vw, 2.4rem); margin: 0 0 .25rem } h2 { font-size: 1.05rem; margin: 0 0 .6rem }
+section { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem; margin-top: 1rem }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem .9rem; margin: 0 } dt { opacity: .8 }
+dd { margin: 0; overflow-wrap: anywhere } ul, ol { margin: 0 0 .8rem; padding-left: 1.2rem; overflow-wrap: anywhere }
+form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: end } label { flex: 1 1 12rem }
+input { display: block; width: 100%; font: inherit; padding: .45rem .6rem; color: inherit; background: var(--bg);
+  border: 1px solid var(--edge); border-radius: .4rem }
+button { font: inherit; padding: .5rem .9rem; border: 1px solid var(--accent); border-radius: .4rem; cursor: pointer;
+  background: var(--accent); color: var(--card) }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }
+"""
 
-
-def make_application(store: str) -> tuple[SessionMiddleware, str]:
-    """Return the wrapped application, and what to say about its secret."""
-    secret, told = find_secret(store)
-    return SessionMiddleware(app, secret=secret, store=store), told
+# Nothing runs on the page and nothing comes from elsewhere; our one style sheet is named by its hash.
+POLICY = "default-src 'none'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; style-src "
+POLICY += f"'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
+SAFETY = [
+    ("Content-Security-Policy", POLICY),
+    ("Referrer-Policy", "same-origin"),
+    ("X-Content-Type-Options", "nosniff"),
+]
 
 
 STORE = os.environ.get("WSGISESSION_STORE", "memory:")
-_build, _building = cache(make_application), Lock()
 
 
-def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """The demo for any WSGI server; WSGISESSION_STORE and WSGISESSION_SECRET configure it. Built by its first request."""
-    with _building:
-        built, _ = _build(STORE)
-    return built(environ, start_response)
+def make_application(url: str) -> tuple[SessionMiddleware, str]:
+    """Wrap the application; return it, and a sentence about its secret."""
+    store = from_url(url)
+    if secret := os.environ.get("WSGISESSION_SECRET"):
+        told = "The secret is the one in WSGISESSION_SECRET."
+    elif isinstance(store, MemoryStore):
+        secret = secrets.token_urlsafe(32)
+        told = "WSGISESSION_SECRET is not set: a secret was made for this run."
+    else:
+        secret = kept_secret("demo.secret")
+        told = "WSGISESSION_SECRET is not set: a secret was made, and is kept in demo.secret."
+    return SessionMiddleware(app, secret=secret, store=store), told
+
+
+def kept_secret(path: str) -> str:
+    """Return the first line of a file: where sessions outlive the process, so must the secret that signs their cookies.
+
+    Workers that start together may all find the file empty and append a line; then each reads the one that came first.
+    """
+    with open(path, "a+", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.seek(0)
+        if not file.readline():
+            file.write(secrets.token_urlsafe(32) + "\n")
+            file.flush()
+        file.seek(0)
+        return file.readline().strip()
 
 
 class Server(ThreadingMixIn, WSGIServer):
     """wsgiref's server, a thread for each request."""
 
-    daemon_threads = True
+    daemon_threads = True  # Ctrl-C does not wait for a browser that keeps a connection open
     request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -263,47 +256,51 @@ class Server(ThreadingMixIn, WSGIServer):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
-class Server6(Server):
-    address_family = socket.AF_INET6
-
-
 class Handler(WSGIRequestHandler):
     timeout = 30  # seconds a visitor may be silent
 
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    def log_message(self, format: str, *arguments: object) -> None:
+        """No line for each request."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve the demo until Ctrl-C."""
-    parser = argparse.ArgumentParser(description="A page that counts its views, in a session.")
+    parser = argparse.ArgumentParser(
+        description="A page that counts its views, in a session.",
+        epilog="WSGISESSION_SECRET signs the cookies: at least 32 bytes, as python3 -m wsgisession secret makes them.",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
-    parser.add_argument("--store", default=STORE, metavar="URL", help="default: WSGISESSION_STORE, or memory:")
+    parser.add_argument(
+        "--store", default=STORE, metavar="URL", help="memory:, sqlite:///demo.db, … (default: WSGISESSION_STORE, or memory:)"
+    )
     options = parser.parse_args(arguments)
     address = f"[{options.host}]" if ":" in options.host else options.host
+    Server.address_family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    doing = "start"
     try:
-        what = "open the store"
         application, told = make_application(options.store)
-        what = f"serve http://{address}:{options.port}"
-        server = make_server(options.host, options.port, application, Server6 if ":" in options.host else Server, Handler)
+        application.manager.store.load("nobody")  # a store that is down is told now, not to the first visitor
+        doing = f"serve http://{address}:{options.port}"
+        server = make_server(options.host, options.port, application, Server, Handler)
     except (ImportError, OSError, OverflowError, SessionError, ValueError) as error:
-        print(f"demo.py: cannot {what}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"demo.py: cannot {doing}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
-    if not is_loopback(options.host):
+    if not ip_address(str(server.server_address[0])).is_loopback:
         print("Warning: others can reach this address, and the demo's login has no password.", file=sys.stderr)
-    with suppress(KeyboardInterrupt), closing(application.manager.store), server:
-        for number in (signal.SIGINT, signal.SIGTERM):  # a polite kill ends it as Ctrl-C does
-            signal.signal(number, signal.default_int_handler)
+    ends = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and a polite kill
+    for number in ends:
+        signal.signal(number, lambda *_: Thread(target=server.shutdown).start())
+    with closing(application.manager.store), server:
         print(f"{told}\nOpen http://{address}:{server.server_port} (Ctrl-C ends it)", flush=True)
-        server.serve_forever()
+        server.serve_forever(poll_interval=0.1)
+        for number in ends:
+            signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the end
     print("\nBye.")
     return 0
 
 
 if __name__ == "__main__":
     raise SystemExit(main())
+
+application, _ = make_application(STORE)  # for any WSGI server that imports this file

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from html import escape
@@ -22,12 +20,11 @@ from typing import Any
 
 import demo
 import pytest
+from support.served import DEMO, PATIENCE, Served, clean_environment
 from support.web import SECRET
 from webtest import TestApp
 
 from wsgisession import SessionMiddleware
-
-DEMO = Path(demo.__file__)
 
 
 @pytest.fixture
@@ -149,12 +146,6 @@ def test_bad_forms(site: SessionMiddleware, length: str, body: bytes, status: in
     assert answer.status_int == status
 
 
-@pytest.mark.parametrize(("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False)])
-def test_loopback(host: str, loopback: bool) -> None:
-    """Anything else is warned of."""
-    assert demo.is_loopback(host) is loopback
-
-
 class Outline(HTMLParser):
     """What a screen reader meets: tags that must close, labels around inputs, headings, addresses."""
 
@@ -201,46 +192,33 @@ def test_the_page_shows_the_session(browser: Any, site: SessionMiddleware) -> No
     assert browser.cookies["sid"].partition(".")[0] not in page
 
 
-def test_application_is_for_any_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Built once, by its first request."""
-    monkeypatch.setenv("WSGISESSION_SECRET", SECRET)
+def test_application_is_for_any_server() -> None:
+    """Made when the file is imported, with a secret of this run."""
     browser = TestApp(demo.application)
     assert [browser.get("/views").text[-2:-1] for _ in range(3)] == ["1", "2", "3"]
 
 
-class Served:
-    """``python3 demo.py`` as a user runs it, on a port that is free; ends with a signal, and must end well."""
+def test_workers_that_start_together_agree_on_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that finds the file empty, and is overtaken before it writes, signs with what the other wrote."""
+    path, make, overtaking = str(tmp_path / "secret"), demo.secrets.token_urlsafe, []
 
-    def __init__(self, *arguments: str, end: signal.Signals = signal.SIGINT, cwd: Path | None = None, **env: str) -> None:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("WSGISESSION")}
-        command = [sys.executable, str(DEMO), "--port", "0", *arguments]
-        self.end = end
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd, env={**clean, **env}
-        )
+    def slow(length: int) -> str:
+        monkeypatch.undo()
+        overtaking.append(demo.kept_secret(path))
+        return make(length)
 
-    def __enter__(self) -> Served:
-        assert self.process.stdout is not None and self.process.stderr is not None
-        self.told = self.process.stdout.readline() + self.process.stdout.readline()
-        found = re.search(r"Open (http://\S+):(\d+) ", self.told)
-        if not found:
-            self.process.kill()
-            raise AssertionError(self.told + self.process.stderr.read())
-        self.port = int(found[2])
-        self.url = f"{found[1]}:{found[2]}"
-        return self
+    monkeypatch.setattr(demo.secrets, "token_urlsafe", slow)
+    assert [demo.kept_secret(path), demo.kept_secret(path)] == overtaking * 2
 
-    def __exit__(self, *_: object) -> None:
-        self.process.send_signal(self.end)
-        self.out, self.err = self.process.communicate(timeout=20)
-        assert self.process.returncode == 0 and "Bye." in self.out and "Traceback" not in self.err, self.err
 
-    def views(self, cookie: str = "") -> tuple[int, str]:
-        """Count one view; return the number and the cookie to send from now on."""
-        request = urllib.request.Request(self.url + "/views", headers={"Cookie": cookie} if cookie else {})
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            set_cookie = (answer.headers["Set-Cookie"] or "").partition(";")[0]
-            return int(answer.read().split()[-1]), set_cookie or cookie
+def refused(*arguments: str, python: tuple[str, ...] = (), cwd: Path | None = None, **env: str) -> str:
+    """Start demo.py, which must refuse with one line; return that line."""
+    command = [sys.executable, *python, str(DEMO), "--port", "0", *arguments]
+    options: Any = {"capture_output": True, "text": True, "timeout": PATIENCE, "cwd": cwd, "env": clean_environment(**env)}
+    done = subprocess.run(command, **options)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert done.stderr.startswith("demo.py: cannot ")
+    return done.stderr
 
 
 class TestServed:
@@ -254,37 +232,49 @@ class TestServed:
                 counted = sorted(number for number, _ in pool.map(site.views, [cookie] * 20))
             assert first == 1 and counted == list(range(2, 22))
             assert site.views()[0] == 1
-        assert "a secret was made for this run" in site.told
+        assert "a secret was made for this run" in site.out
 
-    def test_a_taken_port_is_one_clear_line(self) -> None:
-        """And exit code 1."""
+    def test_a_taken_port(self) -> None:
+        """Is one clear line, and exit code 1."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
-            done = subprocess.run([sys.executable, str(DEMO), "--port", port], capture_output=True, text=True, timeout=30)
-        assert done.returncode == 1 and done.stderr.count("\n") == 1 and port in done.stderr
+            assert f"cannot serve http://127.0.0.1:{port}: " in refused("--port", port)
 
-    @pytest.mark.parametrize("store", ["nonsense", "nosuch://x", "sqlite:////no/such/folder/demo.db"])
-    def test_a_bad_store_is_one_clear_line(self, store: str, tmp_path: Path) -> None:
-        """And exit code 1."""
-        command = [sys.executable, str(DEMO), "--port", "0", "--store", store]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=tmp_path)
-        assert done.returncode == 1 and done.stderr.startswith("demo.py: cannot open the store: ")
-        assert done.stderr.count("\n") == 1 and done.stdout == ""
+    @pytest.mark.parametrize(
+        ("store", "words"),
+        [
+            ("nonsense", "sqlite:///relative.db"),
+            ("nosuch://x", "sqlite:///relative.db"),
+            ("sqlite:////no/such/folder/demo.db", "No such file or directory"),
+            ("redis://127.0.0.1:1", "127.0.0.1:1"),
+        ],
+        ids=["no URL", "no such scheme", "no such folder", "nobody listens"],
+    )
+    def test_a_bad_store(self, store: str, words: str, tmp_path: Path) -> None:
+        """Is one clear line, and exit code 1, before the first visitor comes."""
+        assert words in refused("--store", store, cwd=tmp_path)
+
+    @pytest.mark.parametrize("url", ["redis://localhost", "postgresql://localhost/demo"])
+    def test_a_client_library_that_is_missing(self, url: str, tmp_path: Path) -> None:
+        """Is one line that says what to install. Without site-packages, none is there."""
+        assert "pip install 'wsgisession[" in refused("--store", url, cwd=tmp_path, python=("-S",))
+
+    def test_a_secret_that_is_too_short(self) -> None:
+        """Is one line that says how to make one."""
+        assert "at least 32 bytes; make one with" in refused(WSGISESSION_SECRET="short")
 
     def test_a_host_for_everybody_is_warned_of(self) -> None:
         """Its login has no password. SIGTERM ends it as Ctrl-C does."""
         with Served("--host", "0.0.0.0", end=signal.SIGTERM, WSGISESSION_SECRET=SECRET) as site:
             pass
-        assert "no password" in site.err and "in WSGISESSION_SECRET" in site.told
+        assert "no password" in site.err and "in WSGISESSION_SECRET" in site.out
 
     def test_ipv6(self) -> None:
         """An address of the other family needs no option, and its own loopback no warning."""
         try:
             socket.create_server(("::1", 0), family=socket.AF_INET6).close()
         except OSError:  # a machine without it: one clear line there
-            command = [sys.executable, str(DEMO), "--host", "::1", "--port", "0"]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-            assert done.returncode == 1 and done.stderr.count("\n") == 1
+            refused("--host", "::1")
             return
         with Served("--host", "::1") as site:
             assert site.url.startswith("http://[::1]:") and site.views()[0] == 1
@@ -296,7 +286,7 @@ class TestServed:
             _, cookie = site.views()
         with Served(cwd=tmp_path, WSGISESSION_STORE="sqlite:///demo.db") as site:
             assert site.views(cookie) == (2, cookie)
-        assert "demo.secret" in site.told and (tmp_path / "demo.secret").stat().st_mode & 0o777 == 0o600
+        assert "demo.secret" in site.out and (tmp_path / "demo.secret").stat().st_mode & 0o777 == 0o600
 
     def test_visitors_who_leave_or_say_nothing(self) -> None:
         """Neither a connection cut in the middle of a form nor a silent one stops the server or fills its log."""
@@ -321,4 +311,4 @@ class TestServed:
                 pool.submit(visit)
             for _ in range(10):
                 site.views(cookie)
-            site.process.send_signal(signal.SIGINT)
+            site.process.send_signal(signal.SIGINT)  # and once more at the end of the block
