@@ -1,7 +1,7 @@
 """Real Redis servers that live as long as the tests that need them: alone, as a Cluster, and watched by sentinels.
 
 They listen on free ports of the loopback interface, keep their files in temporary directories, and write nothing to disk
-on their own account. Valkey serves wherever there is no Redis, and beside it where both are found.
+on their own account. Valkey serves wherever there is no Redis, and the contract runs on both where both are found.
 """
 
 from __future__ import annotations
@@ -28,19 +28,22 @@ NODE_TIMEOUT = 1000  # milliseconds until a Cluster, or a sentinel, takes a sile
 SERVICE = "sessions"
 
 
-def missing(program: str | None = None) -> str | None:
+def missing() -> str | None:
     """Say why there can be no server here; None where there can."""
     try:
         import redis  # noqa: F401
     except ImportError:
         return "redis-py is not installed (pip install redis)"
-    if program is not None:
-        return None if shutil.which(program) else f"there is no {program} on the PATH"
     return None if _program() else "no Redis server is installed (Debian: apt-get install redis-server)"
 
 
+def programs() -> list[str]:
+    """Return the servers there are to test with; where there is none, the one whose absence the tests will complain of."""
+    return [name for name in ("redis-server", "valkey-server") if shutil.which(name)] or ["redis-server"]
+
+
 def _program() -> str | None:
-    return shutil.which("redis-server") or shutil.which("valkey-server")
+    return shutil.which(programs()[0])
 
 
 def free_port() -> int:
@@ -216,15 +219,9 @@ def _info(client: Any) -> dict[str, str]:
 
 
 @cache
-def shared_redis() -> Standalone:
+def shared_redis(program: str | None = None) -> Standalone:
     """Return this run's standalone server, started when it is first asked for; skip the test where there can be none."""
-    return until_exit(_or_skip(Standalone))
-
-
-@cache
-def shared_valkey() -> Standalone:
-    """Return this run's Valkey, likewise."""
-    return until_exit(_or_skip(lambda: Standalone(program="valkey-server"), "valkey-server"))
+    return until_exit(_or_skip(lambda: Standalone(program=program)))
 
 
 @cache
@@ -245,8 +242,8 @@ def new_sentinel() -> RedisSentinel:
     return sentinel
 
 
-def _or_skip(make: Callable[[], Any], program: str | None = None) -> Any:
-    reason = missing(program)
+def _or_skip(make: Callable[[], Any]) -> Any:
+    reason = missing()
     if reason is not None:
         pytest.skip(reason)
     return make()

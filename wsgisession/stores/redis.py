@@ -250,7 +250,8 @@ def _findings(info: dict[str, Any], now: float) -> Iterator[str]:
 def _check(client: Any, prefix: str) -> None:
     """Refuse what would work only at first sight."""
     command = getattr(client, "execute_command", None)
-    if command is None or not hasattr(client, "get_encoder"):
+    # A class, or a pipeline, which only collects commands, would pass for a client.
+    if command is None or not hasattr(client, "get_encoder") or isinstance(client, type) or hasattr(client, "command_stack"):
         raise TypeError("client must be a redis-py client such as redis.Redis(); for a URL there is stores.from_url")
     if iscoroutinefunction(command):
         raise TypeError("client is an asynchronous one; pass a redis.Redis or redis.RedisCluster")
