@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from support.counting import Counting
 from support.web import SECRET, Site, together
 
 from wsgisession import (
@@ -21,41 +22,6 @@ from wsgisession import (
 )
 
 THREADS, REQUESTS = 8, 200
-
-
-class Counting(MemoryStore):
-    """A MemoryStore that writes down the calls it gets, and lets a test step in before one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[str] = []
-        self.before: dict[str, Any] = {}
-
-    def _note(self, name: str) -> None:
-        self.calls.append(name)
-        hook = self.before.pop(name, None)
-        if hook is not None:
-            hook()
-
-    def load(self, key: str) -> Any:
-        self._note("load")
-        return super().load(key)
-
-    def create(self, *args: Any, **kwargs: Any) -> bool:
-        self._note("create")
-        return super().create(*args, **kwargs)
-
-    def replace(self, *args: Any, **kwargs: Any) -> bool:
-        self._note("replace")
-        return super().replace(*args, **kwargs)
-
-    def touch(self, *args: Any, **kwargs: Any) -> bool:
-        self._note("touch")
-        return super().touch(*args, **kwargs)
-
-    def delete(self, key: str) -> bool:
-        self._note("delete")
-        return super().delete(key)
 
 
 class Repeating(MemoryStore):
@@ -460,7 +426,7 @@ class TestGoneIsGone:
         assert len(site.live()) == 1
 
     def test_a_store_that_stays_down_half_way(self, site: Site, store: Counting, caplog: Any) -> None:
-        """The error is the first one; it is logged, and so is the half that nobody holds an id of and that is left to expire."""
+        """The error is the first one. It is logged, and so is the half left to expire, whose id nobody holds."""
         cookie = site.start({"a": 1})
         store.before["replace"] = fail
         store.before["delete"] = fail

@@ -158,7 +158,7 @@ class MemoryStore:
             count = self._eviction.to_report(self._clock())
         if count:
             message = "the memory store is full and ended live sessions; raise max_sessions or max_bytes"
-            event(logging.WARNING, "store.full", message, evicted=count)
+            event(logging.WARNING, "store full", message, evicted=count)
         return done
 
     def _attempt_or_free(self, attempt: Callable[[], bool]) -> bool | None:

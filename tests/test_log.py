@@ -1,0 +1,246 @@
+"""The log: every event with its level, its fields and never an id, a token or a secret; docs/reference/log.md lists them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.clock import Clock
+from support.counting import Counting
+from support.docs import ROOT
+from support.web import SECRET, Site
+
+from wsgisession import JSONCodec, MemoryStore, SessionConflict, StoreError
+from wsgisession.diagnosis import REASONS
+from wsgisession.log import Flood
+from wsgisession.session import Session
+
+PAGE = (ROOT / "docs/reference/log.md").read_text(encoding="utf-8")
+
+
+class Stage:
+    """A site over a store that lets a scene step in, and the clock of both."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.store = Counting(clock=self.clock)
+        self.site = Site(self.store, clock=self.clock)
+
+
+def put(session: Session) -> None:
+    session["a"] = 1
+
+
+def fail() -> None:
+    raise StoreError("the store is down")
+
+
+def created(stage: Stage) -> None:
+    stage.site.request(put)
+
+
+def regenerated(stage: Stage) -> None:
+    stage.site.request(lambda session: session.regenerate(), stage.site.start({"a": 1}))
+
+
+def destroyed(stage: Stage) -> None:
+    stage.site.request(lambda session: session.destroy(), stage.site.start({"a": 1}))
+
+
+def expired_under_a_request(stage: Stage) -> None:
+    cookie = stage.site.start({"a": 1})
+
+    def slow(session: Session) -> None:
+        session["b"] = 2
+        session._stored._left = 0.0  # type: ignore[union-attr]
+        stage.clock.advance(7200)
+
+    stage.site.request(slow, cookie)
+
+
+def purged(stage: Stage) -> None:
+    stage.site.start({"a": 1})
+    stage.clock.advance(7200)
+    assert stage.site.manager.purge() == 1
+
+
+def revoked_by_the_manager(stage: Stage) -> None:
+    stage.site.start({"a": 1})
+    assert stage.site.manager.destroy(stage.site.live()[0])
+
+
+def revoked_as_an_owners(stage: Stage) -> None:
+    stage.site.start({"a": 1}, "ada")
+    assert stage.site.manager.destroy_owned("ada") == 1
+
+
+def bad_signature(stage: Stage) -> None:
+    stage.site.read("sid=forged")
+
+
+def unknown_id(stage: Stage) -> None:
+    cookie = stage.site.start({"a": 1})
+    stage.clock.advance(7200)
+    stage.site.read(cookie)
+
+
+def merged(stage: Stage) -> None:
+    cookie = stage.site.start({"a": 1})
+    stage.store.before["replace"] = lambda: stage.site.request(lambda session: session.update(c=3), cookie)
+    stage.site.request(lambda session: session.update(b=2), cookie)
+
+
+def kept_failing(stage: Stage) -> None:
+    cookie = stage.site.start({"a": 1})
+    stage.site.manager._config.vault._sleep = lambda seconds: None
+
+    def again() -> None:
+        (key,) = stage.site.live()
+        payload, left = MemoryStore.load(stage.store, key) or (b"", 0.0)
+        other = JSONCodec().pack(JSONCodec().unpack(payload))  # the same record, with a nonce of its own
+        assert MemoryStore.replace(stage.store, key, payload, other, left)
+        stage.store.before["replace"] = again
+
+    stage.store.before["replace"] = again
+    with pytest.raises(SessionConflict):
+        stage.site.request(put_another, cookie)
+
+
+def put_another(session: Session) -> None:
+    session["b"] = 2
+
+
+def dropped(stage: Stage) -> None:
+    cookie = stage.site.start({"a": 1})
+    stage.store.before["replace"] = lambda: stage.site.request(lambda session: session.destroy(), cookie)
+    stage.site.request(put_another, cookie)
+
+
+def unreadable_record(stage: Stage) -> None:
+    cookie = stage.site.start({"a": 1})
+    (key,) = stage.site.live()
+    stage.store.delete(key)
+    stage.store.create(key, b"not a record", 60)
+    stage.site.read(cookie)
+
+
+def unreadable_value(stage: Stage) -> None:
+    cookie = stage.site.start({"a": 1})
+    (key,) = stage.site.live()
+    payload, left = stage.store.load(key)
+    stage.store.replace(key, payload, payload[:-1] + b"}", left)
+    stage.site.read(cookie)
+
+
+def store_down(call: str, handler: Callable[[Session], Any]) -> Callable[[Stage], None]:
+    def scene(stage: Stage) -> None:
+        cookie = stage.site.start({"a": 1}, "ada")
+        stage.store.before[call] = fail
+        with pytest.raises(StoreError, match="the store is down"):
+            stage.site.request(handler, cookie)
+
+    return scene
+
+
+def create_fails(stage: Stage) -> None:
+    stage.store.before["create"] = fail
+    with pytest.raises(StoreError):
+        stage.site.request(put)
+
+
+def touch_fails(stage: Stage) -> None:
+    cookie = stage.site.start({"a": 1})
+    stage.clock.advance(3600)
+    stage.store.before["touch"] = fail
+    assert stage.site.read(cookie) == {"a": 1}
+
+
+
+def full(stage: Stage) -> None:
+    small = Site(MemoryStore(max_sessions=1))
+    small.start({"a": 1})
+    small.start({"a": 1})
+
+
+SCENES: list[tuple[Callable[[Stage], None], str, str, set[str]]] = [
+    (created, "created", "INFO", {"key"}),
+    (regenerated, "regenerated", "INFO", {"key", "old_key"}),
+    (destroyed, "destroyed", "INFO", {"key"}),
+    (expired_under_a_request, "expired", "INFO", {"key"}),
+    (purged, "expired", "INFO", {"count"}),
+    (revoked_by_the_manager, "revoked", "INFO", {"key"}),
+    (revoked_as_an_owners, "revoked", "INFO", {"key", "owner"}),
+    (bad_signature, "bad signature", "WARNING", {"count"}),
+    (unknown_id, "unknown id", "DEBUG", {"key"}),
+    (merged, "conflict", "DEBUG", {"key"}),
+    (kept_failing, "conflict", "ERROR", {"key"}),
+    (dropped, "dropped", "INFO", {"key"}),
+    (unreadable_record, "unreadable", "ERROR", {"key"}),
+    (unreadable_value, "unreadable", "ERROR", {"key", "item"}),
+    (full, "store full", "WARNING", {"evicted"}),
+    (create_fails, "store error", "ERROR", {"key"}),
+    (touch_fails, "store error", "ERROR", {"key"}),
+    (store_down("load", lambda session: session.get("a")), "store error", "ERROR", {"key"}),
+    (store_down("replace", put_another), "store error", "ERROR", {"key"}),
+    (store_down("replace", lambda session: session.regenerate()), "store error", "ERROR", {"key"}),
+    (store_down("replace", lambda session: session.destroy()), "store error", "ERROR", {"key"}),
+    (store_down("owned_by", lambda session: session.siblings()), "store error", "ERROR", {"key"}),
+]
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    plain = vars(logging.makeLogRecord({}))
+    return {name: value for name, value in vars(record).items() if name not in plain and name not in ("event", "message")}
+
+
+@pytest.mark.parametrize(("scene", "name", "level", "fields"), SCENES, ids=lambda value: getattr(value, "__name__", None))
+def test_each_event(
+    scene: Callable[[Stage], None], name: str, level: str, fields: set[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has this level and these fields, once, and is in the table of the docs."""
+    with caplog.at_level(logging.DEBUG, "wsgisession"):
+        scene(Stage())
+    [found] = [record for record in caplog.records if (record.event, record.levelname) == (name, level)]  # type: ignore[attr-defined]
+    assert set(fields_of(found)) == fields
+    [row] = [line for line in PAGE.splitlines() if line.startswith(f"| `{name}` ") and level in line]
+    assert all(f"`{field}`" in row for field in fields)
+    assert SECRET not in caplog.text
+
+
+def test_the_table_lists_nothing_else() -> None:
+    """Every event there is one that a scene above makes happen, every reason one that diagnosis knows."""
+    events, reasons = PAGE.split("The reasons of", 1)
+    named = [set(re.findall(r"^\| `([a-z ]+)` ", table, re.MULTILINE)) for table in (events, reasons)]
+    assert named == [{name for _, name, _, _ in SCENES} | {"misconfiguration"}, set(REASONS)]
+
+
+def test_a_key_is_never_the_cookie(caplog: pytest.LogCaptureFixture) -> None:
+    """The log names the session by its key; neither its id nor its token is in any line."""
+    stage = Stage()
+    with caplog.at_level(logging.DEBUG, "wsgisession"):
+        cookie = stage.site.request(put).cookie
+        stage.site.request(lambda session: session.destroy(), cookie)
+    id, _, signature = cookie.partition("=")[2].partition(".")
+    assert id not in caplog.text and signature not in caplog.text and "created" in caplog.text
+
+
+def test_what_is_not_wanted_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Below the logger's level nothing is written."""
+    with caplog.at_level(logging.ERROR, "wsgisession"):
+        created(Stage())
+    assert caplog.records == []
+
+
+def test_a_flood_is_summed_up(caplog: pytest.LogCaptureFixture) -> None:
+    """The first is logged at once, then one line a minute with how many there were since."""
+    clock = Clock()
+    flood = Flood(logging.WARNING, "bad signature", "ignored", clock)
+    with caplog.at_level(logging.DEBUG, "wsgisession"):
+        for _ in range(100):
+            flood.add()
+        clock.advance(60)
+        flood.add()
+    assert [record.count for record in caplog.records] == [1, 100]  # type: ignore[attr-defined]
