@@ -1,0 +1,94 @@
+"""The streams of one run: what goes to whom, in which shape, questions and progress. Knows no session and no store.
+
+Results go to standard output: a table for a person where that is a terminal, lines with tabs for a program otherwise, JSON
+where it was asked for. Everything else goes to standard error, progress only where that is a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from wsgisession.cli.text import visible
+
+PATIENCE = 0.5  # seconds before progress is shown
+PACE = 0.1  # seconds between two updates
+
+
+class Refused(Exception):
+    """The question before something is destroyed was not answered with yes."""
+
+
+class NoTerminal(Exception):
+    """There is nobody to ask."""
+
+
+class Terminal:
+    """One run's output. ``human``: a person reads it; ``json``: it was asked for."""
+
+    def __init__(self, *, json: bool) -> None:
+        self.json = json
+        self.human = not json and sys.stdout.isatty()
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # a character that the encoding lacks is shown as an escape
+                stream.reconfigure(errors="backslashreplace")
+
+    def line(self, *cells: str) -> None:
+        """Write one line; several cells with tabs between them."""
+        print(*cells, sep="\t")
+
+    def dump(self, value: Any) -> None:
+        """Write one line of JSON, ASCII alone."""
+        print(json.dumps(value))
+
+    def note(self, message: str) -> None:
+        """Tell whoever started the command, on standard error."""
+        print(f"wsgisession: {visible(message)}", file=sys.stderr)
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Return where the answer is yes. Refused, NoTerminal: it is not."""
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise NoTerminal("this command asks before it destroys anything, and nobody is there to answer: pass --yes")
+        print(f"{visible(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise Refused("nothing was done")
+
+
+class Progress:
+    """A number that grows, on standard error: ``with Progress("sessions read") as progress: progress.step()``.
+
+    Args:
+        what: What is counted.
+        quiet: The result goes to the same terminal meanwhile; show nothing.
+    """
+
+    def __init__(self, what: str, *, quiet: bool = False) -> None:
+        self._what = what
+        self._shows = sys.stderr.isatty() and not quiet
+        self._count = 0
+        self._next = time.monotonic() + PATIENCE
+        self._shown = False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def step(self, count: int = 1) -> None:
+        """Count on, and show it where it is time."""
+        self._count += count
+        if self._shows and (now := time.monotonic()) >= self._next:
+            self._next = now + PACE
+            self.say(f"{self._count:,} {self._what}")
+
+    def say(self, text: str) -> None:
+        """Show this instead of a number, until the end."""
+        if self._shows:
+            self._shown = True
+            print(f"\r{text}", end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
