@@ -1,0 +1,4 @@
+"""What sessions cost: wsgisession, what users would pick instead, and a floor, measured side by side in one run.
+
+``python -m benchmarks`` prints the tables of ``docs/benchmarks.md``. Knows wsgisession by its public names only.
+"""
