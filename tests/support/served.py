@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -112,6 +113,11 @@ class Visitor:
         """Look at the page."""
         with self._open(self.url + "/", timeout=PATIENCE) as answer:
             return str(answer.read().decode())
+
+    def look(self, times: int = 24) -> list[str]:
+        """Look at the page many times at once, so that every process of the server has to answer."""
+        with ThreadPoolExecutor(times) as pool:
+            return list(pool.map(lambda _: self.see(), range(times)))
 
     def act(self, action: str, **fields: str) -> str:
         """Post one of the page's forms; return the page it leads to."""
