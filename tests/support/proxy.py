@@ -85,8 +85,6 @@ class Proxy:
         client, server = pair
         try:
             while data := server.recv(65536):
-                if self.mute:
-                    continue
                 if waiting.is_set():
                     waiting.clear()
                     with self._lock:
@@ -96,7 +94,8 @@ class Proxy:
                             break
                     if self.garble:
                         data, self.garble = self.garble, b""
-                client.sendall(data)
+                if not self.mute:
+                    client.sendall(data)
         except OSError:
             pass
         self._drop(pair)

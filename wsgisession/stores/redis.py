@@ -96,6 +96,7 @@ class RedisStore:
         self._prefix = prefix.encode()
         self._index = self._prefix + b"owner:"
         self._unknown_script = exceptions.NoScriptError
+        self._read_only = exceptions.ReadOnlyError
         # The last two are not RedisErrors.
         self._errors = (exceptions.RedisError, exceptions.RedisClusterException, exceptions.ChildDeadlockedError)
 
@@ -227,7 +228,8 @@ class RedisStore:
 
     def _leave_replica(self, error: Exception) -> None:
         """Drop the idle connections to a master that has become a replica: its address may lead to the new one by now."""
-        if "READONLY" in str(error) and not self._cluster:
+        # Redis 6 reports what happens in a script as an error of the script's, with the code in its text.
+        if (isinstance(error, self._read_only) or "READONLY" in str(error)) and not self._cluster:
             with suppress(TypeError):  # redis-py 5's BlockingConnectionPool cannot tell idle connections from busy ones
                 self._client.connection_pool.disconnect(inuse_connections=False)
 
