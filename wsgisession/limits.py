@@ -58,13 +58,16 @@ class Timeouts:
     def next(self, draft: Draft, left: float, follow: bool) -> tuple[float, bool]:
         """Return the seconds to store with a write of this draft, and whether that moves the expiry.
 
-        It moves later only, where that is at least a tenth of the timeout; a switch of ``persistent`` sets it anew.
+        It moves later only, where that is at least a tenth of the timeout; a switch of ``persistent`` sets it anew, and a
+        record whose expiry was taken away gets one.
 
         Args:
-            left: seconds the stored record still has.
+            left: seconds the stored record still has; a millisecond at most: it has no expiry.
             follow: the cookie of a persistent session can follow a moved expiry.
         """
         allowed = self.allowed(draft)
+        if left <= 0.001:
+            return self.first(draft), True
         if draft.persistent != draft.stored_persistent:
             idle, lifetime, _, _ = self.limits
             return allowed or min(left, lifetime if idle is None else idle), True

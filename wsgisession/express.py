@@ -1,0 +1,413 @@
+"""One session for a Python and an Express application: express-session's cookie and connect-redis' records.
+
+``SessionMiddleware(app, secret=SECRETS, **express.options(client))`` reads and writes what Express reads and writes.
+``docs/how-to/express.md`` says what is promised there and what is not. Knows no requests, and no store but the one it names.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import math
+import os
+import re
+import time
+from binascii import b2a_base64
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, unquote
+
+from wsgisession.codec import JSONCodec, Record
+from wsgisession.cookie import LONGEST_MAX_AGE, Cookie
+from wsgisession.errors import UnsupportedType
+from wsgisession.identity import Identity, check_secrets
+from wsgisession.log import event
+from wsgisession.stores.redis import RedisStore
+from wsgisession.tags import Refused
+from wsgisession.values import DEPTH
+
+__all__ = ["ExpressCodec", "ExpressIdentity", "options"]
+
+OWN = "wsgisession"
+"""The member of a record that holds what Express has no place for: nonce, created, owner, persistent."""
+
+TAKEN = frozenset(
+    # What express-session's Session object has, its own members and the inherited ones: an item of such a name would be
+    # lost there, or take the place of a method.
+    """id req cookie touch resetMaxAge save reload destroy regenerate constructor hasOwnProperty isPrototypeOf
+    propertyIsEnumerable toLocaleString toString valueOf __defineGetter__ __defineSetter__ __lookupGetter__
+    __lookupSetter__ __proto__""".split()
+) | {OWN}
+"""Names that no item of a shared session can have."""
+
+_TAKEN_PATHS = frozenset(f"session[{name!r}]" for name in TAKEN)
+_VERSION = 1  # of the member OWN
+_SAFE_INTEGER = 2**53
+_JS_EXPONENT = 1e21  # from here on JavaScript writes a number with an exponent, so it comes back as a float
+_LONGEST = 8.64e15  # milliseconds, the end of JavaScript's time
+_UNESCAPED = "!~*'()"  # encodeURIComponent leaves these as they are, besides letters, digits, "_", "." and "-"
+_BLANKS = bytes(b" \t\n\r"[byte % 4] for byte in range(256))
+_JOINING = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+_OPEN = re.compile(r'[ \t\n\r]*\{[ \t\n\r]*(?=["}])')
+_COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
+_COMMA = re.compile(r'[ \t\n\r]*,[ \t\n\r]*(?=")')
+_CLOSE = re.compile(r"[ \t\n\r]*\}[ \t\n\r]*\Z")
+
+
+def options(client: Any, name: str = "connect.sid", prefix: str = "sess:", **cookie: Any) -> dict[str, Any]:
+    """Return the options ``store``, ``cookie``, ``identity`` and ``codec`` of a middleware that shares Express' sessions.
+
+    The secrets are the ones express-session has, in the same order.
+
+    Args:
+        client: a redis-py client of the same Redis, as for ``RedisStore``; it stays the caller's.
+        name: express-session's ``name``.
+        prefix: connect-redis' ``prefix``.
+        cookie: what else ``Cookie`` takes, as Express has it: ``path``, ``domain``, ``secure``, ``httponly``, ``samesite``.
+
+    Raises:
+        ValueError, TypeError: an argument is not what it must be.
+    """
+    if "host_prefix" in cookie:
+        raise TypeError("Express adds no prefix to a cookie's name: leave host_prefix out, or pass name='__Host-…' to both")
+    shared = Cookie(name=name, host_prefix=False, **cookie)
+    return {
+        "store": _SharedStore(client, prefix),
+        "cookie": shared,
+        "identity": ExpressIdentity,
+        "codec": ExpressCodec(shared),
+    }
+
+
+class ExpressIdentity(Identity):
+    """Express' cookie: ``s:``, the id, ``.``, HMAC-SHA256 in base64 without padding, all of it percent-encoded.
+
+    The key a session is stored under is its id. Other than ours, the signature does not cover the cookie's name.
+
+    Args:
+        secrets: as for ``Identity``, but of any length. One of less than 32 bytes is a warning: Express takes it.
+    """
+
+    min_secret = 1
+    key_is_id = True
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        checked = check_secrets(secrets, self.min_secret)
+        if min(map(len, checked)) < Identity.min_secret:
+            event(
+                logging.WARNING,
+                "misconfiguration",
+                f"a secret shared with Express has less than {Identity.min_secret} bytes, and can be guessed from one cookie;"
+                " put a longer one in front on both sides. Make one with: python -m wsgisession secret",
+                reason="short secret",
+            )
+        self._keyed = [hmac.new(secret, None, "sha256") for secret in checked]
+
+    def key(self, id: str) -> str:
+        """Return the id itself: connect-redis stores sessions under it."""
+        return id
+
+    def sign(self, name: str, id: str) -> str:
+        """Return the token as express-session would, whatever the cookie's name."""
+        return self._token(id, self._keyed[0])
+
+    def unsign(self, name: str, token: str) -> tuple[str, bool] | None:
+        """Return a token's id, and whether it was signed with another secret than the first.
+
+        None for anything that ``sign`` or Express did not make: of all spellings Express can decode, the one it writes.
+        """
+        if not token.isascii():
+            return None
+        try:
+            mark, id = unquote(token, errors="strict").rpartition(".")[0].split(":", 1)
+        except ValueError:
+            return None
+        if mark != "s" or not id:
+            return None
+        for keyed in self._keyed:
+            if hmac.compare_digest(self._token(id, keyed).encode(), token.encode()):
+                return id, keyed is not self._keyed[0]
+        return None
+
+    def _token(self, id: str, keyed: hmac.HMAC) -> str:
+        mac = keyed.copy()
+        mac.update(id.encode())
+        signature = b2a_base64(mac.digest(), newline=False).rstrip(b"=").decode()
+        return quote(f"s:{id}.{signature}", safe=_UNESCAPED)
+
+
+@dataclass(slots=True, frozen=True)
+class Kept:
+    """What a record of Express' holds besides what is ours, as it is written there.
+
+    Args:
+        cookie: the ``cookie`` member.
+        timeout: its ``originalMaxAge`` in seconds; None: there is none.
+        own: members of the member OWN that are not known here.
+        other: members whose names no item can have.
+    """
+
+    cookie: bytes = field(repr=False)
+    timeout: float | None = None
+    own: dict[str, bytes] = field(default_factory=dict, repr=False)
+    other: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+
+class ExpressCodec(JSONCodec):
+    """Records as connect-redis stores them: one JSON object of the items, ``cookie`` and the member ``wsgisession``.
+
+    A record is parsed as a whole, for JSON cannot be split otherwise. Each value then keeps the bytes it was written in,
+    and is decoded and encoded only when it is read and changed, as with ``JSONCodec``.
+
+    Args:
+        cookie: what Express is told to send for sessions that begin here.
+        clock: POSIX seconds: when a session began that does not say so.
+    """
+
+    tombstones = False
+
+    def __init__(self, cookie: Cookie | None = None, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        # Each value is encoded when it is assigned, too: what Express cannot hold is refused in the line that says so.
+        self.accepts = frozenset()
+        self._clock = clock
+        self._fresh = Kept(_write(_cookie_member(Cookie() if cookie is None else cookie)))
+
+    def pack(self, record: Record | None, successor: str | None = None) -> bytes:
+        """Return a payload no other call returns.
+
+        Args:
+            record: None makes what stands for a moment in place of a record that is about to be deleted: ``null``, which
+                Express takes for no session, and blanks that make it unique.
+            successor: is not kept.
+
+        Raises:
+            UnsupportedType: JavaScript would make another name of an item's name.
+        """
+        if record is None:
+            return b"null" + os.urandom(64).translate(_BLANKS)
+        if not math.isfinite(record.created):
+            raise ValueError("Record.created must be finite")
+        kept = self._fresh if record.extra is None else record.extra
+        own = {
+            **kept.own,
+            "version": b"%d" % _VERSION,
+            "nonce": _write(b2a_base64(os.urandom(6), newline=False).decode()),
+            "created": repr(record.created).encode(),
+            "owner": self.encode(record.owner, "owner"),
+            "persistent": _write(record.persistent),
+        }
+        return self._object({"cookie": kept.cookie, **kept.other, **record.data, OWN: self._object(own)})
+
+    def _object(self, members: dict[str, bytes]) -> bytes:
+        return b"{%b}" % b",".join(b"%b:%b" % (self.encode(name, "a key"), line) for name, line in members.items())
+
+    def unpack(self, payload: bytes) -> Record | None:
+        """Return the record of a payload; None: it is about to be deleted.
+
+        A record without ``created`` began now, and says so from our first write on.
+
+        Raises:
+            ValueError: It cannot be read: corrupt, foreign, or of another version.
+        """
+        if payload[:4] == b"null" and not payload[4:].strip(b" \t\n\r"):
+            return None
+        cookie: Any = None
+        own: Any = {}
+        data: dict[str, bytes] = {}
+        other: dict[str, bytes] = {}
+        try:
+            for name, value, line in _members(payload.decode()):
+                if name == "cookie":
+                    cookie = value, line
+                elif name == OWN:
+                    own = {member: (inner, written) for member, inner, written in _members(line.decode())}
+                elif name in TAKEN:
+                    other[name] = line
+                else:
+                    data[name] = line
+        except Exception as error:
+            # Nothing is chained or quoted: an error's text may hold the data, and this one is logged.
+            raise ValueError(f"a stored record cannot be read ({type(error).__name__})") from None
+        if cookie is None or type(cookie[0]) is not dict:
+            raise ValueError("a stored record cannot be read (cookie)")
+        created, owner, persistent = self._known(own)
+        rest = {name: line for name, (_, line) in own.items()}
+        return Record(created, owner, persistent, data, Kept(cookie[1], _timeout(cookie[0]), rest, other))
+
+    def _known(self, own: dict[str, tuple[Any, bytes]]) -> tuple[float, str | None, bool]:
+        """Take what we know out of the member OWN. All of it may be missing: Express' own records have none."""
+
+        def take(name: str, default: Any) -> Any:
+            return own.pop(name, (default, b""))[0]
+
+        if take("version", _VERSION) != _VERSION or type(take("nonce", "")) is not str:
+            raise ValueError("a stored record cannot be read (version or nonce)")
+        created = take("created", self._clock())
+        # Express makes 1764018000 of 1764018000.0.
+        if type(created) not in (int, float) or not abs(created) < _LONGEST:
+            raise ValueError("a stored record cannot be read (created)")
+        owner, persistent = take("owner", None), take("persistent", False)
+        if owner is not None and type(owner) is not str or type(persistent) is not bool:
+            raise ValueError("a stored record cannot be read (owner or persistent)")
+        return float(created), owner, persistent
+
+    def successor(self, payload: bytes) -> str | None:
+        """Return None: nothing here tells what became of a session."""
+        return None
+
+    def encode(self, value: Any, path: str) -> bytes:
+        """Return a value as JSON that both languages read as the same.
+
+        Raises:
+            UnsupportedType: There is none, or express-session's own object has that name; ``path`` begins the message.
+        """
+        if path in _TAKEN_PATHS:
+            raise UnsupportedType(f"{path}: express-session's own object has that name; choose another")
+        try:
+            _check(value, DEPTH)
+        except Refused as refused:
+            raise UnsupportedType(f"{path}{refused.where()}: {refused.reason}") from None
+        return _write(value)
+
+    def decode(self, line: bytes) -> Any:
+        """Return the value of a line.
+
+        Raises:
+            ValueError: It cannot be read, for whatever reason; the message shows nothing of it.
+        """
+        try:
+            text = line.decode()
+            value, end = _read(text, 0)
+        except Exception as error:
+            raise ValueError(f"a stored value cannot be read ({type(error).__name__})") from None
+        if end != len(text) or (line.count(b"[") + line.count(b"{") > DEPTH and _deeper(value, DEPTH)):
+            raise ValueError("a stored value cannot be read (too deep, or more follows it)")
+        return value
+
+    def timeout(self, record: Any) -> float | None:
+        """Return the ``originalMaxAge`` of a record's or draft's cookie in seconds; None: there is none."""
+        kept: Kept | None = record.extra
+        return None if kept is None else kept.timeout
+
+
+class _SharedStore(RedisStore):
+    """RedisStore, whose owners' indexes remember longer: Express refreshes records, and knows nothing of an index."""
+
+    def _listed(self, name: bytes, ttl: float, owner: str | None) -> list[tuple[Any, ...]]:
+        # By then browsers have dropped a cookie that was set when the index was written (RFC 6265bis 5.5).
+        return super()._listed(name, max(ttl, LONGEST_MAX_AGE), owner)
+
+
+def _cookie_member(cookie: Cookie) -> dict[str, Any]:
+    """Return a record's ``cookie`` member, by which Express sets the cookie again with the attributes it has here."""
+    member: dict[str, Any] = {"originalMaxAge": None, "expires": None, "httpOnly": cookie.httponly, "path": cookie.path}
+    if cookie.domain is not None:
+        member["domain"] = cookie.domain
+    if cookie.secure is True:
+        member["secure"] = True
+    if cookie.partitioned:
+        member["partitioned"] = True
+    return {**member, "sameSite": cookie.samesite.lower()}
+
+
+def _timeout(cookie: dict[str, Any]) -> float | None:
+    most: Any = cookie.get("originalMaxAge")
+    # Also false, where an application switched it off.
+    if type(most) not in (int, float) or not 0 < most <= _LONGEST:
+        return None
+    return float(most / 1000)
+
+
+def _members(text: str) -> Iterator[tuple[str, Any, bytes]]:
+    """Yield the members of a JSON object: name, value, and the value as it is written there."""
+    at = _after(_OPEN, text, 0)
+    while text[at] == '"':
+        name, at = _read(text, at)
+        start = _after(_COLON, text, at)
+        value, at = _read(text, start)
+        yield name, value, text[start:at].encode()
+        comma = _COMMA.match(text, at)
+        if comma is None:
+            break
+        at = comma.end()
+    _after(_CLOSE, text, at)
+
+
+def _after(pattern: re.Pattern[str], text: str, at: int) -> int:
+    found = pattern.match(text, at)
+    if found is None:
+        raise ValueError("not a JSON object")
+    return found.end()
+
+
+def _check(value: Any, room: int) -> None:
+    """Refuse what JSON does not carry to JavaScript and back; ``room`` containers may still be nested."""
+    kind = type(value)
+    if kind is str:
+        if _JOINING.search(value):
+            raise Refused("two surrogates in a row are one character in JavaScript; repair the text first")
+    elif kind is int:
+        if abs(value) > _SAFE_INTEGER:
+            raise Refused("an integer past 2**53, which JavaScript would round; store str(x)")
+    elif kind is float:
+        if not math.isfinite(value):
+            raise Refused("JSON has no NaN and no infinities; store None or str(x)")
+        if value.is_integer() and abs(value) < _JS_EXPONENT:
+            raise Refused("a float without a fraction comes back from JavaScript as an int; store int(x) or str(x)")
+    elif kind is list or kind is dict:
+        _check_inside(value, room)
+    elif value is not None and kind is not bool:
+        raise Refused(f"{kind.__name__} cannot be shared with Express; {_instead(value)}")
+
+
+def _check_inside(value: Any, room: int) -> None:
+    if not room:
+        raise Refused(f"more than {DEPTH} levels deep, or it contains itself; store something flatter")
+    for step, item in value.items() if type(value) is dict else enumerate(value):
+        if type(value) is dict:
+            if type(step) is not str:
+                raise Refused(f"the key {step!r} is no str, and JSON has no other keys; store str(key)")
+            _check(step, 0)
+        try:
+            _check(item, room - 1)
+        except Refused as refused:
+            refused.steps.append(f"[{step!r}]")
+            raise
+
+
+def _instead(value: Any) -> str:
+    if hasattr(value, "isoformat"):
+        return "store x.isoformat()"
+    if isinstance(value, dict):
+        return "store dict(x)"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return "store list(x)"
+    if isinstance(value, (bytes, bytearray)):
+        return "store x.hex()"
+    return "store what JSON carries, such as str(x)"
+
+
+def _deeper(value: Any, room: int) -> bool:
+    """True where containers are nested deeper than ``room``."""
+    if type(value) is dict:
+        value = value.values()
+    elif type(value) is not list:
+        return False
+    return not room or any(_deeper(item, room - 1) for item in value)
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError("not JSON")
+
+
+_read = json.JSONDecoder(parse_constant=_refuse).raw_decode
+_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
+
+def _write(value: Any) -> bytes:
+    """Return compact JSON, spelled as JavaScript does: UTF-8, and lone surrogates, which that cannot hold, escaped."""
+    return _dumps(value).encode("utf-8", "backslashreplace")
