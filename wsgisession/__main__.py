@@ -40,7 +40,7 @@ exit code: 0 done; 1 there is a finding, no such session, or the answer was no;
 
 CUT_OFF, INTERRUPTED = 141, 130  # as a shell counts: 128 and the number of SIGPIPE, of SIGINT
 
-_DASHED_KEY = re.compile(r"-[A-Za-z0-9_-]{42}")
+_KEY = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Parser(argparse.ArgumentParser):
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     # One key in 64 begins with a dash. A blank makes argparse take it for a key, and not for an option.
     for place, item in enumerate(given):
-        if _DASHED_KEY.fullmatch(item) and given[place - 1] not in ("--owner", "--store"):
+        if item[:1] == "-" and _KEY.fullmatch(item) and given[place - 1] not in ("--owner", "--store"):
             given[place] = f" {item}"
     options = build_parser().parse_args(given)
     try:
@@ -119,6 +119,8 @@ def _run(terminal: Terminal, options: argparse.Namespace) -> int:
         return commands.secret(terminal, options)
     if (key := getattr(options, "key", None)) is not None:
         options.key = key.strip()
+        if not _KEY.fullmatch(options.key):
+            raise Unusable("a key has 43 letters, digits, - and _, as list prints it")
     try:
         check_owner(getattr(options, "owner", None))
     except ValueError as error:

@@ -108,14 +108,14 @@ def destroy(manager: SessionManager, terminal: Terminal, arguments: Namespace) -
         count = _destroy_all(manager, reader)
     elif owner is not None:
         if not yes:
-            terminal.confirm(f"End {len(reader.owners(owner)):,} session(s) of {owner!r}?", yes=False)
+            terminal.confirm(f"End {len(reader.owners(owner)):,} session(s) of {owner}?", yes=False)
         count = manager.destroy_owned(owner)
     else:
         entry = _entry(reader, arguments.key)
         # A tombstone of the last minute leads to what its session became.
         key = entry.key if entry is not None else reader.find(arguments.key) if reader.tombstones else None
         if key is not None:
-            whose = f" of {entry.record.owner!r}" if entry is not None and entry.record.owner is not None else ""
+            whose = f" of {entry.record.owner}" if entry is not None and entry.record.owner is not None else ""
             terminal.confirm(f"End this session{whose}?", yes=yes)
         if key is None or not manager.destroy(key):
             return _absent(reader, terminal)

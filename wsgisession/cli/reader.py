@@ -5,14 +5,11 @@ A record that cannot be read is counted and left out: with only a URL the codec 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from wsgisession.codec import JSONCodec, Record
 from wsgisession.manager import SessionManager
-
-_KEY = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Entry(NamedTuple):
@@ -71,12 +68,10 @@ class Reader:
                     yield entry
 
     def find(self, shown: str) -> str | None:
-        """Return the store's key for one as people see it; None: no key looks like this.
+        """Return the store's key for one as people see it; None: there is none.
 
         Where the key is the id (see ``Identity.key_is_id``) people see its SHA-256, and all keys are looked through.
         """
-        if not _KEY.fullmatch(shown):
-            return None
         if self._show is str:
             return shown
         return next((key for key in self.store.keys() if self._show(key) == shown), None)

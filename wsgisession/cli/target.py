@@ -1,6 +1,6 @@
 """Which sessions a command is about: a store's URL, or ``module:middleware``. Knows no command and no output.
 
-No message repeats what was given: it may hold a password.
+No message repeats a URL: it may hold a password.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wsgisession.stores import MemoryStore, from_url
 
 VARIABLE = "WSGISESSION_STORE"
 _PLACE = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
-_PASSWORD = re.compile(r"(://)[^\s/@]*(?:/[^\s@]*)?@|((?:pass\w*|secret)=)[^\s&]+", re.IGNORECASE)
+_PASSWORD = re.compile(r"(://)(?!\[)[^\s@]*@|((?:pass\w*|secret)=)[^\s&]+", re.IGNORECASE)
 
 
 class Unusable(Exception):
