@@ -1,10 +1,10 @@
-"""connect-redis' records: what Express wrote is read, what it does not find here survives, what it could not read is refused."""
+"""connect-redis' records: what Express wrote is read, unknown members survive, what it could not read is refused."""
 
 from __future__ import annotations
 
 import json
 import math
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -306,7 +306,7 @@ REFUSED = {
     "named tuple": (Pair(1), "list\\(x\\)"),
     "set": ({1}, "list\\(x\\)"),
     "frozenset": (frozenset(), "list\\(x\\)"),
-    "datetime": (datetime.now(timezone.utc), "isoformat"),
+    "datetime": (datetime.now(UTC), "isoformat"),
     "date": (date.today(), "isoformat"),
     "bytes": (b"a", "hex"),
     "UUID": (UUID(int=1), "str\\(x\\)"),
