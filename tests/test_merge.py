@@ -12,51 +12,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.values import VALUES
+from support.versions import SESSIONS, SMALL, changed, versions
 
 from wsgisession.codec import JSONCodec
-from wsgisession.errors import UnsupportedType
-from wsgisession.merge import MISSING, adopt, merge, merge_lines, merge_value, same
+from wsgisession.merge import MISSING, adopt, merge, merge_value, same
 
 CODEC = JSONCodec()
-
-# Few keys and few values, so that the sides meet.
-SMALL = st.recursive(
-    st.sampled_from([0, 1, True, 1.0, "a", None]),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
-        st.sets(st.sampled_from([1, 2, "x"]), max_size=2),
-        st.tuples(inner),
-    ),
-    max_leaves=6,
-)
-SESSIONS = st.dictionaries(st.sampled_from("abcd"), SMALL, max_size=4)
-
-
-@st.composite
-def changed(draw: st.DrawFn, base: dict[str, Any]) -> dict[str, Any]:
-    """A session that grew out of ``base``: keys set and deleted, lists appended to, dicts changed inside."""
-    session = deepcopy(base)
-    for _ in range(draw(st.integers(0, 3))):
-        key = draw(st.sampled_from("abcd"))
-        value = session.get(key)
-        act = draw(st.integers(0, 3))
-        if act == 0:
-            session.pop(key, None)
-        elif act == 1 and type(value) is list:
-            value.append(draw(SMALL))
-        elif act == 2 and type(value) is dict:
-            value[draw(st.sampled_from("abc"))] = draw(SMALL)
-        else:
-            session[key] = draw(SMALL)
-    return session
-
-
-@st.composite
-def versions(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """A session and two that grew out of it."""
-    base = draw(SESSIONS)
-    return base, draw(changed(base)), draw(changed(base))
 
 
 # The table, row by row: base, ours, theirs, result
@@ -203,99 +164,6 @@ def test_nothing_given_is_changed(sides: Any) -> None:
     merged = merge(*sides)
     merged["new"] = 1
     assert all(map(same, sides, copies))
-
-
-# Encoded values
-
-
-def lines(session: dict[str, Any]) -> dict[str, bytes]:
-    return {key: CODEC.encode(value, key) for key, value in session.items()}
-
-
-@given(versions())
-@settings(deadline=None, max_examples=200)
-def test_merge_of_lines_agrees(sides: Any) -> None:
-    """Merging encoded values gives what merging the values gives, in the same order."""
-    merged = merge_lines(*map(lines, sides), CODEC.decode, CODEC.encode)
-    expected = merge(*sides)
-    assert same({key: CODEC.decode(line) for key, line in merged.items()}, expected)
-    assert list(merged) == list(expected)
-
-
-class Counting:
-    """Decodes and encodes, and notes what."""
-
-    def __init__(self) -> None:
-        self.decoded: list[bytes] = []
-        self.encoded: list[str] = []
-
-    def decode(self, line: bytes) -> Any:
-        self.decoded.append(line)
-        return CODEC.decode(line)
-
-    def encode(self, value: Any, path: str) -> bytes:
-        self.encoded.append(path)
-        return CODEC.encode(value, path)
-
-
-def test_merge_of_lines_decodes_what_both_changed() -> None:
-    """Only the values of a key that both sides changed are decoded, and only its result is encoded."""
-    seen = Counting()
-    base = {"same": b"broken", "ours": b"1", "theirs": b"2", "both": b"[0]", "gone": b"3"}
-    ours = {"same": b"broken", "ours": b"broken ours", "theirs": b"2", "both": b"[0,1]", "new": b"4"}
-    theirs = {"same": b"broken", "ours": b"1", "theirs": b"broken theirs", "both": b"[0,2]", "gone": b"3"}
-    merged = merge_lines(base, ours, theirs, seen.decode, seen.encode)
-    assert merged == {
-        "same": b"broken",
-        "ours": b"broken ours",
-        "theirs": b"broken theirs",
-        "both": b"[0,2,1]",
-        "new": b"4",
-    }
-    assert seen.decoded == [b"[0]", b"[0,1]", b"[0,2]"]
-    assert seen.encoded == ["session['both']"]
-
-
-@pytest.mark.parametrize("changed_side", ["ours", "theirs"])
-def test_merge_of_lines_where_one_side_changed(changed_side: str) -> None:
-    """Where one side changed nothing at all the other is the result, in a dict of its own."""
-    base, new = {"a": b"1"}, {"b": b"2", "a": b"3"}
-    seen = Counting()
-    ours, theirs = (new, base) if changed_side == "ours" else (base, new)
-    merged = merge_lines(base, ours, theirs, seen.decode, seen.encode)
-    assert list(merged.items()) == list(new.items())
-    assert merged is not new and not seen.decoded
-
-
-@pytest.mark.parametrize(
-    ("base", "ours", "theirs", "expected"),
-    [
-        (b"bad", b"2", b"3", b"2"),
-        (b"1", b"2", b"bad", b"2"),
-        (b"1", b"bad", b"3", b"bad"),
-        (b"1", None, b"bad", None),
-        (None, b"2", b"bad", b"2"),
-    ],
-)
-def test_merge_of_unreadable_lines(
-    base: bytes | None, ours: bytes | None, theirs: bytes | None, expected: bytes | None
-) -> None:
-    """Where both changed a key and a version of it cannot be read, ours stands."""
-    sides = [
-        {"rest": str(at).encode()} | ({} if line is None else {"k": line})
-        for at, line in enumerate((base, ours, theirs))
-    ]
-    assert merge_lines(*sides, CODEC.decode, CODEC.encode).get("k") == expected
-
-
-def test_merge_of_lines_that_cannot_be_encoded() -> None:
-    """What encode raises goes on."""
-
-    def refuse(value: Any, path: str) -> bytes:
-        raise UnsupportedType(path)
-
-    with pytest.raises(UnsupportedType, match=r"session\['k'\]"):
-        merge_lines({"k": b"1"}, {"k": b"2"}, {"k": b"3"}, CODEC.decode, refuse)
 
 
 # same

@@ -205,6 +205,25 @@ class TestNoLostWrites:
         assert site.live() == [key]
 
 
+    @pytest.mark.parametrize("handler", [put("a", 2), lambda session: session.atomic(count_up)], ids=["save", "atomic"])
+    def test_the_queue_is_waited_for_once(self, site: Site, store: Counting, handler: Any) -> None:
+        """Where another writer holds the queue and the swap keeps failing, the wait is half a second, not one an attempt."""
+        cookie = site.start({"a": 1, "views": 1})
+        waits: list[float] = []
+
+        class Held:
+            def acquire(self, timeout: float) -> bool:
+                waits.append(timeout)
+                return False
+
+        vault = site.manager._config.vault
+        vault._turns, vault._sleep = [Held()], lambda seconds: None  # type: ignore[list-item]
+        store.replace = lambda *args, **kwargs: False  # type: ignore[method-assign]
+        with pytest.raises(SessionConflict):
+            site.request(handler, cookie)
+        assert waits == [0.5]
+
+
 class TestAtomic:
     """atomic(): exact, undone on an error, and nothing else goes on inside."""
 
@@ -672,6 +691,20 @@ class TestFailsClosed:
         with pytest.raises(StoreError):
             site.request(put("a", 2), cookie)
         assert site.read(cookie) == {"a": 1}
+
+    def test_an_outage_stays_an_error_for_a_second_touch(self, site: Site, store: Counting) -> None:
+        """Where the second of two cookies could not be looked up, the session of the first is not forgotten."""
+        live, dead = site.start({"a": 1}), site.start({"a": 2})
+        assert site.manager.destroy(site.live()[-1])
+        both = f"{live}; {dead}" if site.read(live) else f"{dead}; {live}"
+
+        def handler(session: Session) -> dict[str, Any]:
+            store.before["load"] = lambda: store.before.update(load=fail)  # the second call fails
+            with pytest.raises(StoreError):
+                session.get("a")
+            return session.copy()
+
+        assert site.request(handler, both).result != {}
 
     def test_a_caught_outage_still_varies(self, site: Site, store: Counting) -> None:
         """A page served in spite of the outage depends on the cookie, and no cookie is set."""

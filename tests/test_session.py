@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from support.clock import Clock
 from support.web import SECRET, Site
 
-from wsgisession import Cookie, HeadersSent, MemoryStore, Session, SessionError
+from wsgisession import Cookie, HeadersSent, MemoryStore, Session, SessionError, UnsupportedType
 
 
 @pytest.fixture
@@ -417,6 +417,29 @@ class TestOwner:
         assert site.read(answer.cookie) == {"x": 1}
         assert site.read(first) == site.read(second) == {}
         assert len(site.manager.owned_by("bob")) == 1
+
+    def test_the_same_owner_again_is_no_login(self, site: Site) -> None:
+        """Nothing is written, and the id stays."""
+        cookie = site.start({"a": 1}, "ada")
+        assert site.request(lambda session: setattr(session, "owner", "ada"), cookie).set_cookie is None
+        assert site.read(cookie) == {"a": 1}
+
+    def test_the_same_persistence_again_changes_nothing(self, site: Site) -> None:
+        """No cookie is set anew."""
+        cookie = site.start({"a": 1})
+        assert site.request(lambda session: setattr(session, "persistent", False), cookie).set_cookie is None
+
+    def test_a_login_with_a_value_that_cannot_be_stored(self, site: Site) -> None:
+        """It fails before anything was written: the old id lives, and no new one was made."""
+        cookie = site.start({"cart": []})
+
+        def login(session: Session) -> None:
+            session["cart"].append(object())
+            session.owner = "ada"
+
+        with pytest.raises(UnsupportedType, match=r"session\['cart'\]\[0\]"):
+            site.request(login, cookie)
+        assert site.read(cookie) == {"cart": []} and len(site.live()) == 1
 
     def test_without_an_owner(self, site: Site) -> None:
         """SessionError, which says what to do."""

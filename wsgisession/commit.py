@@ -151,7 +151,7 @@ class Vault:
         """
         turn: Lock | None = None
         try:
-            for _ in self.attempts():
+            for attempt in self.attempts():
                 lines = draft.encode()
                 if not draft.changed(lines):
                     return self._touch(draft, stored, follow)
@@ -163,8 +163,8 @@ class Vault:
                     draft.attempt = None
                     draft.settle(record)
                     return Stored(stored.key, payload, record, ttl, moved)
-                if merge:  # otherwise the caller has queued up
-                    turn = turn or self.turn(stored.key)
+                if merge and attempt == 0:  # otherwise the caller has queued up
+                    turn = self.turn(stored.key)
                 theirs = self._theirs(stored)
                 if theirs is None:
                     return None

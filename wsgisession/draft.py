@@ -201,10 +201,7 @@ class Draft:
             other = MISSING if theirs is None else decode(theirs)
         except ValueError:  # written by something else; the later save is ours
             return ours
-        if ours is None:
-            mine = MISSING
-        else:
-            mine = self._values[key] if key in self._values else decode(ours)
+        mine = MISSING if ours is None else self._values[key]  # what changed was assigned or handed out
         result = merge_value(base, mine, other)
         if result is MISSING:
             return None

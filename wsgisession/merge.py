@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, time
 from decimal import Decimal
 from typing import Any, Final
@@ -89,41 +89,6 @@ def _begins(whole: list[Any], start: list[Any]) -> bool:
 def _union(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> Iterator[Any]:
     yield from first
     yield from (key for key in second if key not in first)
-
-
-def merge_lines(
-    base: dict[str, bytes],
-    ours: dict[str, bytes],
-    theirs: dict[str, bytes],
-    decode: Callable[[bytes], Any],
-    encode: Callable[[Any, str], bytes],
-) -> dict[str, bytes]:
-    """Return the merge of encoded values; only the values of keys that both sides changed are decoded.
-
-    Args:
-        decode: Makes a value of a line. Where it raises ValueError nothing can be merged: ours, the later save, wins.
-        encode: Makes a line of a value; gets the value's path, ``session['cart']``, for its errors.
-    """
-    if theirs == base:
-        return dict(ours)
-    merged = {}
-    for key in _union(theirs, ours):
-        before, mine, other = base.get(key), ours.get(key), theirs.get(key)
-        if other == before:
-            line = mine
-        elif mine == before:
-            line = other
-        else:
-            try:
-                values = [MISSING if each is None else decode(each) for each in (before, mine, other)]
-            except ValueError:
-                line = mine
-            else:
-                value = merge_value(*values)
-                line = None if value is MISSING else encode(value, f"session[{key!r}]")
-        if line is not None:
-            merged[key] = line
-    return merged
 
 
 def same(a: Any, b: Any) -> bool:

@@ -145,7 +145,7 @@ class Session(Life):
         self._in_atomic = True
         vault, turn = self._config.vault, None
         try:
-            for _ in vault.attempts():
+            for attempt in vault.attempts():
                 result = function(self)
                 try:
                     if self._phase is not Phase.FAILED:
@@ -153,7 +153,7 @@ class Session(Life):
                     return result
                 except Overtaken as overtaken:
                     self._stored = overtaken.theirs
-                    turn = turn or vault.turn(overtaken.theirs.key)
+                    turn = vault.turn(overtaken.theirs.key) if attempt == 0 else turn
                     self._undo()
             raise vault.conflict(self._keys[-1])
         except BaseException:

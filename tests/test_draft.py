@@ -1,0 +1,180 @@
+"""A draft meets what another request stored: line by line, decoding only what both changed."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from support.versions import versions
+
+from wsgisession import JSONCodec, Record, UnsupportedType
+from wsgisession.draft import Draft
+from wsgisession.merge import merge, same
+
+
+class Noting(JSONCodec):
+    """Notes what it decodes and encodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoded: list[bytes] = []
+        self.encoded: list[str] = []
+
+    def decode(self, line: bytes) -> Any:
+        self.decoded.append(line)
+        return super().decode(line)
+
+    def encode(self, value: Any, path: str) -> bytes:
+        self.encoded.append(path)
+        return super().encode(value, path)
+
+
+CODEC = JSONCodec()
+
+
+def record(data: dict[str, bytes]) -> Record:
+    return Record(0.0, None, False, data)
+
+
+def lines(session: dict[str, Any]) -> dict[str, bytes]:
+    return {key: CODEC.encode(value, key) for key, value in session.items()}
+
+
+def shown(draft: Draft) -> dict[str, Any]:
+    return {key: draft.get(key) for key in draft}
+
+
+def change(draft: Draft, base: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Make a draft of ``base`` say ``ours``."""
+    for key in base:
+        if key not in ours:
+            draft.delete(key)
+    for key, value in ours.items():
+        if key not in base or not same(base[key], value):
+            draft.set(key, value)
+
+
+@given(versions())
+@settings(deadline=None, max_examples=200)
+def test_it_agrees_with_merge(sides: Any) -> None:
+    """The draft shows, and would store, what merging the plain values gives, in the same order."""
+    base, ours, theirs = sides
+    expected = merge(*deepcopy(sides))
+    draft = Draft(CODEC, record(lines(base)))
+    change(draft, base, ours)
+    draft.merge(record(lines(theirs)), draft.encode())
+    assert same(shown(draft), expected)
+    if theirs != base:  # another order alone is nothing that merge looks at
+        assert list(draft) == list(expected)
+    stored = draft.encode()
+    assert same({key: CODEC.decode(line) for key, line in stored.items()}, expected)
+
+
+@given(versions())
+@settings(deadline=None, max_examples=200)
+def test_what_the_application_holds_stays_part_of_it(sides: Any) -> None:
+    """A dict or list handed out before the merge shows the merged data, and what it says later is stored."""
+    base, ours, theirs = sides
+    draft = Draft(CODEC, record(lines(base)))
+    held = {key: draft.get(key) for key in draft}
+    change(draft, base, ours)
+    draft.merge(record(lines(theirs)), draft.encode())
+    for key in draft:
+        value = draft.get(key)
+        if key in held and key not in ours and type(value) in (dict, list):
+            assert value is held[key]
+        if type(value) is list:
+            value.append("late")
+            assert CODEC.decode(draft.encode()[key])[-1] == "late"
+
+
+def test_only_what_both_changed_is_decoded() -> None:
+    """Values of other keys may be unreadable, and nobody notices."""
+    codec = Noting()
+    draft = Draft(codec, record({"same": b"broken", "ours": b"1", "theirs": b"2", "both": b"[0]", "gone": b"3"}))
+    draft.get("both").append(1)
+    draft.set("ours", 9)
+    draft.delete("gone")
+    draft.set("new", 4)
+    own = draft.encode()
+    codec.decoded.clear(), codec.encoded.clear()
+    draft.merge(record({"same": b"broken", "ours": b"1", "theirs": b"broken too", "both": b"[0,2]", "gone": b"3"}), own)
+    assert dict(draft.encode()) == {
+        "same": b"broken",
+        "ours": b"9",
+        "theirs": b"broken too",
+        "both": b"[0,2,1]",
+        "new": b"4",
+    }
+    assert codec.decoded == [b"[0]", b"[0,2]"]
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "expected"),
+    [
+        (b"bad", 2, b"3", b"2"),
+        (b"1", 2, b"bad", b"2"),
+        (b"1", None, b"bad", None),
+        (None, 2, b"bad", b"2"),
+    ],
+)
+def test_what_cannot_be_read_gives_way(base: bytes | None, ours: Any, theirs: bytes | None, expected: bytes | None) -> None:
+    """Where both changed a key and a version of it cannot be read, ours, the later save, stands."""
+    draft = Draft(CODEC, record({} if base is None else {"k": base}))
+    if ours is None:
+        draft.delete("k")
+    else:
+        draft.set("k", ours)
+    draft.merge(record({} if theirs is None else {"k": theirs}), draft.encode())
+    assert draft.encode().get("k") == expected
+
+
+@pytest.mark.parametrize("meet", ["merge", "restart"])
+def test_a_value_handed_out_and_unreadable_by_now(meet: str) -> None:
+    """Another request's line that cannot be read is found out when it is read, not before."""
+    draft = Draft(CODEC, record({"k": b"[1]", "n": b"1"}))
+    assert draft.get("k") == [1] and draft.get("n") == 1
+    theirs = record({"k": b"broken", "n": b"1"})
+    if meet == "merge":
+        draft.merge(theirs, draft.encode())
+    else:
+        draft.restart(theirs)
+    with pytest.raises(ValueError):
+        draft.get("k")
+    assert draft.get("n") == 1
+
+
+def test_both_deleted_it() -> None:
+    """A key that both sides deleted is gone; one that another deleted goes from what was handed out."""
+    draft = Draft(CODEC, record({"a": b"[1]", "b": b"2"}))
+    draft.get("a")
+    draft.delete("b")
+    draft.merge(record({}), draft.encode())
+    assert list(draft) == []
+
+
+@pytest.mark.parametrize(("ours", "theirs", "expected"), [(True, False, True), (False, True, True), (False, False, False)])
+def test_persistence_merges_like_a_plain_value(ours: bool, theirs: bool, expected: bool) -> None:
+    """Where one side switched it, that side."""
+    draft = Draft(CODEC, record({}))
+    draft.persistent = ours
+    draft.merge(Record(0.0, None, theirs, {}), draft.encode())
+    assert draft.persistent is expected
+
+
+def test_consumed_messages() -> None:
+    """One request took a list away, another appended to it: what is new is left."""
+    draft = Draft(CODEC, record({"flash": b'["old"]'}))
+    draft.delete("flash")
+    draft.merge(record({"flash": b'["old","new"]'}), draft.encode())
+    assert shown(draft) == {"flash": ["new"]}
+
+
+def test_what_cannot_be_merged_into_a_line() -> None:
+    """An unsupported value inside what both changed is refused with its path before anything is stored."""
+    draft = Draft(CODEC, record({"k": b"[]"}))
+    draft.get("k").append(object())
+    with pytest.raises(UnsupportedType, match=r"session\['k'\]\[0\]"):
+        draft.encode()
