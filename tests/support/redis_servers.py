@@ -28,12 +28,19 @@ NODE_TIMEOUT = 1000  # milliseconds until a Cluster, or a sentinel, takes a sile
 SERVICE = "sessions"
 
 
-def missing() -> str | None:
-    """Say why there can be no server here; None where there can."""
+def missing_client() -> str | None:
+    """Say that there is no client library here; None where there is."""
     try:
         import redis  # noqa: F401
     except ImportError:
         return "redis-py is not installed (pip install redis)"
+    return None
+
+
+def missing() -> str | None:
+    """Say why there can be no server here; None where there can."""
+    if (reason := missing_client()) is not None:
+        return reason
     return None if _program() else "no Redis server is installed (Debian: apt-get install redis-server)"
 
 
@@ -120,6 +127,21 @@ class Standalone(RedisServer):
 
     def __init__(self, *options: str, program: str | None = None) -> None:
         super().__init__("--save", "", "--appendonly", "no", *options, program=program)
+
+
+class OneNodeCluster(Standalone):
+    """A Cluster of a single node: quickly there, and enough where nothing fails over."""
+
+    def __init__(self) -> None:
+        super().__init__("--cluster-enabled", "yes")
+        with self.client() as client:
+            client.execute_command("CLUSTER ADDSLOTS", *range(SLOTS))
+            until(lambda: _info(client)["cluster_state"] == "ok", "the Cluster forms")
+
+    @property
+    def url(self) -> str:
+        """Where a store finds it."""
+        return f"redis+cluster://127.0.0.1:{self.port}"
 
 
 class RedisCluster:
@@ -234,6 +256,12 @@ def new_server() -> Standalone:
     """Return a server for one test alone, which closes it; skip the test where there can be none."""
     server: Standalone = _or_skip(Standalone)
     return server
+
+
+@cache
+def shared_one_node_cluster() -> OneNodeCluster:
+    """Return this run's Cluster of one node, likewise."""
+    return until_exit(_or_skip(OneNodeCluster))
 
 
 def new_sentinel() -> RedisSentinel:

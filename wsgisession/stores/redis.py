@@ -224,7 +224,8 @@ class RedisStore:
                 yield
             except self._errors as error:
                 self._leave_replica(error)
-                raise StoreError(f"Redis: {type(error).__name__}: {error}") from error
+                # Shortened: where sentinels are down, redis-py's message shows its clients in full.
+                raise StoreError(f"Redis: {type(error).__name__}: {str(error)[:200]}") from error
 
     def _leave_replica(self, error: Exception) -> None:
         """Drop the idle connections to a master that has become a replica: its address may lead to the new one by now."""

@@ -29,7 +29,7 @@ REDIS_PORT, SENTINEL_PORT = 6379, 26379
 # What may follow the question mark for Redis, besides ?prefix=; redis-py knows the types. Anything else could be a slip, or
 # make a client that does not suit (decode_responses, say).
 PARAMETERS = {
-    *("client_name", "db", "health_check_interval", "max_connections", "password", "protocol", "username"),
+    *("client_name", "health_check_interval", "max_connections", "protocol"),
     *("socket_connect_timeout", "socket_keepalive", "socket_timeout"),
 }
 TLS_PARAMETERS = {
@@ -64,25 +64,29 @@ def from_url(url: str) -> Store:
     """
     if not isinstance(url, str):
         raise TypeError(f"a store's URL must be a str, not {type(url).__name__}")
-    scheme = url.partition(":")[0].lower()
-    if scheme not in SCHEMES:
+    scheme, colon, _ = url.partition(":")
+    make, form = SCHEMES.get(scheme.lower() + colon, (None, ""))
+    if make is None:
         raise ValueError("no store has a URL like this; write one of: " + ", ".join(form for _, form in SCHEMES.values()))
-    make, form = SCHEMES[scheme]
     try:
         return make(_split(url))
     except _Bad as error:
         message = f"bad store URL: {error}; write {form}"
-    # Outside of the handler, so that nothing is chained.
+    except ValueError as error:
+        message = str(error)
+    # Outside of the handlers, so that nothing is chained.
     raise ValueError(message)
 
 
 def _split(url: str) -> SplitResult:
+    if not url.isprintable():
+        raise _Bad("it contains a line break or another character that cannot be printed")
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise _Bad("it cannot be parsed") from None
+        raise _Bad("it cannot be parsed; what is no ASCII letter, digit or one of '-._~' can be written %XX") from None
     rest = url.partition(":")[2]
-    if rest and not rest.startswith("//"):
+    if rest and not rest.startswith("//") and parts.scheme != "memory":
         raise _Bad("the scheme is followed by ://")
     if "#" in rest:
         raise _Bad("a '#' in it must be written %23")
@@ -107,7 +111,7 @@ def _sqlite(parts: SplitResult) -> Store:
 
 
 def _postgres(parts: SplitResult) -> Store:
-    if "prefix" in dict(parse_qsl(parts.query, keep_blank_values=True)):
+    if "prefix" in _parameters(parts):
         raise _Bad("PostgreSQL has no prefix")
     return PostgresStore(connector(f"postgresql://{parts.netloc}{parts.path}" + (parts.query and f"?{parts.query}")))
 
@@ -163,7 +167,7 @@ def _store(parts: SplitResult, connect: Callable[[Any, dict[str, Any]], Any]) ->
 
 def _options(redis: Any, parts: SplitResult) -> tuple[dict[str, str], dict[str, Any]]:
     """Return what the parameters of a URL say to RedisStore, and to redis-py's clients."""
-    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    given = _parameters(parts)
     prefix = {name: given.pop(name) for name in ("prefix",) if name in given}
     tls = parts.scheme.startswith("rediss")
     unknown = given.keys() - PARAMETERS - TLS_PARAMETERS
@@ -182,18 +186,33 @@ def _options(redis: Any, parts: SplitResult) -> tuple[dict[str, str], dict[str, 
         raise _Bad("a parameter's value is not of the right type") from None
     if not all(0 < options[name] < math.inf for name in TIMEOUTS):
         raise _Bad("a timeout is a number of seconds above 0")
+    if options.get("max_connections", 1) < 1:
+        raise _Bad("max_connections is a number above 0")
+    if options.get("protocol", 2) not in (2, 3):
+        raise _Bad("protocol is 2 or 3")
     if options.get("ssl_cert_reqs", "none") not in CERT_REQS:
         raise _Bad(f"ssl_cert_reqs is one of {', '.join(CERT_REQS)}")
     return prefix, options
 
 
+def _parameters(parts: SplitResult) -> dict[str, str]:
+    """Return what follows the question mark."""
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    parameters = dict(given)
+    if len(parameters) < len(given):
+        raise _Bad("a parameter is there twice")
+    if "" in parameters.values():
+        raise _Bad("a parameter has no value")
+    return parameters
+
+
 def _hosts(parts: SplitResult, default: int, *, several: bool = False) -> list[tuple[str, int]]:
     """Return hosts and ports; without any, the one on this machine."""
     found = []
-    for place in parts.netloc.rpartition("@")[2].split(","):
-        match = HOST.fullmatch(place or "localhost")
-        if match is None:
-            raise _Bad("a host must be a name or an address, with a port that is a number")
+    for place in (parts.netloc.rpartition("@")[2] or "localhost").split(","):
+        match = HOST.fullmatch(place)
+        if match is None or not 0 < int(match["port"] or default) < 65536:
+            raise _Bad("a host must be a name or an address, with a port from 1 to 65535")
         found.append((match["host"].strip("[]"), int(match["port"] or default)))
     if len(found) > 1 and not several:
         raise _Bad("only redis+cluster:// and redis+sentinel:// have several hosts")
@@ -208,14 +227,14 @@ def _database(number: str) -> dict[str, int]:
 
 _SEVERAL, _ONE = "//[user:password@]host:port[,host:port]", "//[user:password@]host[:port]"
 SCHEMES: dict[str, tuple[Callable[[SplitResult], Store], str]] = {
-    "memory": (_memory, "memory:"),
-    "sqlite": (_sqlite, "sqlite:///relative.db or sqlite:////absolute.db"),
-    "redis": (_redis, f"redis:{_ONE}[/db]"),
-    "rediss": (_redis, f"rediss:{_ONE}[/db]"),
-    "redis+cluster": (_cluster, f"redis+cluster:{_SEVERAL}"),
-    "rediss+cluster": (_cluster, f"rediss+cluster:{_SEVERAL}"),
-    "redis+sentinel": (_sentinel, f"redis+sentinel:{_SEVERAL}/service[/db]"),
-    "rediss+sentinel": (_sentinel, f"rediss+sentinel:{_SEVERAL}/service[/db]"),
-    "postgresql": (_postgres, f"postgresql:{_ONE}/database"),
-    "postgres": (_postgres, f"postgres:{_ONE}/database"),
+    "memory:": (_memory, "memory:"),
+    "sqlite:": (_sqlite, "sqlite:///relative.db or sqlite:////absolute.db"),
+    "redis:": (_redis, f"redis:{_ONE}[/db]"),
+    "rediss:": (_redis, f"rediss:{_ONE}[/db]"),
+    "redis+cluster:": (_cluster, f"redis+cluster:{_SEVERAL}"),
+    "rediss+cluster:": (_cluster, f"rediss+cluster:{_SEVERAL}"),
+    "redis+sentinel:": (_sentinel, f"redis+sentinel:{_SEVERAL}/service[/db]"),
+    "rediss+sentinel:": (_sentinel, f"rediss+sentinel:{_SEVERAL}/service[/db]"),
+    "postgresql:": (_postgres, f"postgresql:{_ONE}/database"),
+    "postgres:": (_postgres, f"postgres:{_ONE}/database"),
 }
