@@ -1,0 +1,127 @@
+"""The documentation: every example runs, every link leads somewhere."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support.docs import ROOT, blocks, run
+from support.web import SECRET, Site
+from webtest import TestApp
+
+from wsgisession import SessionMiddleware
+
+PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))
+# Those whose examples are whole programs, or need more than the extra `test`; each has a test of its own.
+ELSEWHERE = ("docs/how-to/frameworks/", "docs/how-to/express.md", "docs/how-to/migrating.md", "docs/how-to/servers.md")
+ADA = SimpleNamespace(id=7, name="Ada")
+
+
+def examples(page: str) -> dict[str, Any]:
+    """Run a page's Python blocks in order, in one namespace."""
+    namespace: dict[str, Any] = {"__name__": "page"}
+    for block in blocks(page, "python"):
+        run(page, block, namespace)
+    return namespace
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Examples leave their files in a directory of their own, and the log as it was."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SESSION_SECRET", SECRET)
+    logger = logging.getLogger("wsgisession")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if not page.startswith(ELSEWHERE)])
+def test_examples_run(page: str) -> None:
+    """As printed, in order."""
+    examples(page)
+
+
+def test_the_counter_counts() -> None:
+    """Two browsers have two sessions."""
+    app = examples("docs/index.md")["app"]
+    one, two = TestApp(app), TestApp(app)
+    assert [one.get("/").text, one.get("/").text, two.get("/").text] == [f"Number of views {number}" for number in (1, 2, 1)]
+
+
+def test_getting_started() -> None:
+    """The program counts; nested data is noticed; the last example keeps its sessions in a file."""
+    page = "docs/getting-started.md"
+    [counter] = blocks(page, "python")[:1]
+    namespace: dict[str, Any] = {"__name__": "counter"}
+    run(page, counter, namespace)
+    browser = TestApp(namespace["app"])
+    assert [browser.get("/").text for _ in range(2)] == ["Number of views 1", "Number of views 2"]
+    names = examples(page)
+    site = Site()
+    cookie = site.request(lambda session: names["add_to_cart"](session, "A1")).cookie
+    site.request(lambda session: names["add_to_cart"](session, "B2"), cookie)
+    assert site.read(cookie) == {"cart": {"items": ["A1", "B2"]}}
+    assert names["app"].manager.count() == 0 and Path("sessions.db").exists()
+
+
+def test_login_and_logout() -> None:
+    """A login keeps the data under a new id; each logout does what it says; the counter never goes below nothing."""
+    page, site = examples("docs/how-to/login.md"), Site()
+    cookie = site.start({"cart": [1], "credits": 1})
+    fresh = site.request(lambda session: page["login"](session, ADA), cookie).cookie
+    assert fresh != cookie and site.read(cookie) == {}
+    assert site.request(lambda session: session.owner, fresh).result == "7"
+    assert [site.request(page["view"], fresh).result for _ in range(2)] == [True, False]
+    other = site.start({}, "7")
+    fresh = site.request(page["password_changed"], fresh).cookie
+    assert site.request(lambda session: session.owner, other).result is None
+    fresh = site.request(page["became_admin"], fresh).cookie
+    assert not site.request(page["confirmed"], fresh).result
+    fresh = site.request(page["logout_but_keep_the_cart"], fresh).cookie
+    assert site.read(fresh) == {"cart": [1], "credits": 0}
+    answer = site.request(lambda session: page["login_with_remember_me"](session, ADA, True), fresh)
+    assert "Max-Age=" in (answer.set_cookie or "")
+    site.request(page["logout"], answer.cookie)
+    assert site.live() == []
+
+
+def test_streaming() -> None:
+    """What changes while the body streams is saved at its end; a poll sees what others do meanwhile."""
+    page = examples("docs/how-to/streaming.md")
+    app = SessionMiddleware(page["export"], secret=SECRET)
+    browser = TestApp(app)
+    assert browser.get("/").text == "row 0\nrow 1\nrow 2\n"
+    [info] = app.manager.sessions()
+    session = app.manager.open(info.key)
+    assert session is not None and session.copy() == {"exports": 1, "finished": True}
+    polling = TestApp(SessionMiddleware(page["poll"], secret=SECRET))
+    assert [polling.get("/").text for _ in range(2)] == ["nothing new"] * 2
+
+
+def test_operations() -> None:
+    """A page is served while the store is down."""
+    greeting = examples("docs/how-to/operations.md")["greeting"]
+    site = Site()
+    assert site.request(greeting).result == "Hello"
+    assert site.request(greeting, site.start({"name": "Ada"})).result == "Hello Ada"
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *PAGES])
+def test_links_lead_somewhere(page: str) -> None:
+    """Every relative link names a file, and every anchor a heading in it."""
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}, link
