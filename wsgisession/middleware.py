@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 class SessionMiddleware:
     """Give a WSGI application a server-side session under ``environ[environ_key]``.
 
+    The other arguments are SessionManager's.
+
     Args:
         app: The application.
         secret: ``str`` or ``bytes`` of at least 32 bytes, or a list of them: the first signs, all verify.
         environ_key: Where the application finds its Session; with a dot, as PEP 3333 asks of what servers add.
-        store, cookie, idle_timeout, lifetime, remember, max_size, codec, identity, clock: See SessionManager.
 
     Raises:
         ValueError, TypeError: The configuration is wrong; the message says what to pass instead.
