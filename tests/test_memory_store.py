@@ -579,6 +579,35 @@ def test_a_fork_waits_for_operations_in_progress() -> None:
     check(store)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("collecting", [True, False], ids=["on", "off"])
+def test_a_fork_collects_no_garbage_while_it_holds_the_locks(collecting: bool) -> None:
+    """A finalizer that uses a store would wait for the thread that forks, which is its own. Afterwards all is as before."""
+    stores = [MemoryStore() for _ in range(3)]
+    seen: list[int] = []
+
+    def watch(phase: str, info: object) -> None:
+        seen.append(len(memory._taken))
+
+    def in_the_child() -> bool:
+        return bool(seen) == collecting and not any(seen)
+
+    before = gc.get_threshold()
+    gc.callbacks.append(watch)
+    try:
+        if not collecting:
+            gc.disable()
+        gc.set_threshold(1)
+        assert in_child(in_the_child) is True
+        assert gc.isenabled() is collecting
+        assert in_the_child()
+    finally:
+        gc.set_threshold(*before)
+        gc.enable()
+        gc.callbacks.remove(watch)
+    assert [store.create("a", b"a", 100) for store in stores] == [True] * 3
+
+
 def test_a_store_that_nobody_holds_is_freed() -> None:
     """Being known to the fork hooks keeps no store alive."""
     store = MemoryStore()

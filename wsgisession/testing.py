@@ -26,8 +26,9 @@ configuration remain for the store's own tests.
 
 from __future__ import annotations
 
+import faulthandler
+import gc
 import os
-import signal
 import threading
 import time
 import traceback
@@ -113,15 +114,20 @@ def in_child(job: Callable[[], bool]) -> bool:
 
 
 def _leave_with(job: Callable[[], bool]) -> NoReturn:
-    """End this process with what a job says, and without what the test runner would do at its end."""
+    """End this process with what a job says, and without what the test runner would do at its end.
+
+    A job that hangs is ended with a traceback of every thread. What the parent left to the collector is not collected
+    here: finalizers may wait for threads that only the parent has.
+    """
     verdict = False
     try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        gc.disable()
+        faulthandler.dump_traceback_later(PATIENCE, exit=True, file=2)
         verdict = job()
     except BaseException:
         traceback.print_exc()
     finally:
+        faulthandler.cancel_dump_traceback_later()  # a runner that measures coverage writes its data in os._exit
         os._exit(0 if verdict else 1)
 
 

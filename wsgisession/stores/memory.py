@@ -8,6 +8,7 @@ This module does not know what a payload means, and nothing about other processe
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import time
@@ -230,14 +231,19 @@ class _Eviction(Guarded):
 
 # A lock that another thread holds while a process forks is never released in the child, so a fork takes every lock
 # first: what is in progress ends, and the child's copy is whole. New locks there, as the waiters of the old ones are
-# gone. Stores are known by weak references, or none would ever be freed.
+# gone. No collection meanwhile: it may end a response that was given up, whose session would wait for a lock that this
+# same thread holds. Stores are known by weak references, or none would ever be freed.
 _stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
 _registry = Guarded()
 _taken: list[Guarded] = []
+_collecting = False
 
 
 def _before_fork() -> None:
+    global _collecting
     _registry.lock.acquire()
+    _collecting = gc.isenabled()
+    gc.disable()
     _taken.append(_registry)
     for store in list(_stores):
         for part in (store._eviction, *store._shards, *store._owners, store._ledger):  # the order operations take
@@ -246,13 +252,18 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
+    collecting = _collecting
     while _taken:
         _taken.pop().lock.release()
+    if collecting:
+        gc.enable()
 
 
 def _after_fork_in_child() -> None:
     while _taken:
         _taken.pop().lock = Lock()
+    if _collecting:
+        gc.enable()
 
 
 # Windows has no fork, and nothing to register with.

@@ -149,6 +149,8 @@ class Pool:
 
     def close(self) -> None:
         """Close every connection, after the statements in progress. A later operation opens new ones."""
+        if _forking == threading.get_ident():
+            return  # a hook, or the collector, in the middle of a fork: all is put away, and a child has no one to wait for
         self._put_away()
         self._empty()
 
