@@ -1,0 +1,132 @@
+"""Owners and revocation in the stores that need no server; ``wide`` has the others."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.owners import Owners, Stepped
+
+from wsgisession import JSONCodec, MemoryStore, Record, SessionManager
+from wsgisession.stores import SQLiteStore
+from wsgisession.stores.sqlite import _OWNED_BY
+from wsgisession.testing import new_key
+
+FEW, MANY = 1_000, 100_000
+PAYLOAD = JSONCodec().pack(Record(0.0, "other", False, {}))
+
+
+class TestMemory(Owners):
+    """In one process."""
+
+    def make_store(self, place: Path) -> MemoryStore:
+        return MemoryStore()
+
+
+class TestSQLite(Owners):
+    """In one file."""
+
+    def make_store(self, place: Path) -> SQLiteStore:
+        return SQLiteStore(place / "sessions.db")
+
+
+def calls_of(work: Any) -> int:
+    """Count the calls of functions, those written in C too, that ``work`` makes."""
+    count = 0
+
+    def note(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def crowd(store: Any, count: int) -> None:
+    """Fill a store with sessions of many owners, a hundred of each."""
+    for number in range(count):
+        store.create(new_key(), PAYLOAD, 3600.0, f"owner {number // 100}")
+
+
+def crowd_file(path: Path, count: int) -> None:
+    """The same, in one transaction."""
+    rows = ((new_key(), 10**14 // 10, f"owner {number // 100}", PAYLOAD) for number in range(count))
+    with sqlite3.connect(path) as connection:
+        connection.executemany("INSERT INTO sessions (key, expires, owner, payload) VALUES (?, ?, ?, ?)", rows)
+    connection.close()
+
+
+def test_a_listing_asks_for_that_owners_sessions_alone() -> None:
+    """One question for the keys, and one read per session of his."""
+    store = Stepped(MemoryStore())
+    manager = SessionManager(store, secret="x" * 32)
+    for number in range(50):
+        manager.issue({}, f"owner {number % 10}")
+    store.calls.clear()
+    assert len(manager.owned_by("owner 3")) == 5
+    assert store.calls == {"owned_by": 1, "load": 5}
+
+
+def test_in_memory_a_listing_costs_what_the_owners_sessions_cost() -> None:
+    """As many calls among 100,000 sessions as among 1,000."""
+    counts = []
+    for count in (FEW, MANY):
+        manager = SessionManager(MemoryStore(), secret="x" * 32)
+        crowd(manager.store, count)
+        for _ in range(3):
+            manager.issue({}, "ada")
+        manager.owned_by("ada")
+        counts.append(calls_of(lambda manager=manager: manager.owned_by("ada")))  # type: ignore[misc]
+    assert counts[0] == counts[1] > 0
+
+
+def test_in_sqlite_a_listing_uses_the_index(tmp_path: Path) -> None:
+    """The plan of the very statement searches by owner, and never scans."""
+    path = tmp_path / "sessions.db"
+    SQLiteStore(path).close()
+    crowd_file(path, FEW)
+    with sqlite3.connect(path) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {_OWNED_BY}", ("ada", "", 0, 0))]
+    connection.close()
+    assert plan == ["SEARCH sessions USING INDEX sessions_owner (owner=? AND key>?)"]
+
+
+def test_in_sqlite_a_listing_costs_what_the_owners_sessions_cost(tmp_path: Path) -> None:
+    """As many steps of SQLite's machine among 100,000 sessions as among 1,000."""
+    steps = []
+    for count in (FEW, MANY):
+        path = tmp_path / f"{count}.db"
+        store = SQLiteStore(path)
+        crowd_file(path, count)
+        for _ in range(3):
+            store.create(new_key(), PAYLOAD, 3600.0, "ada")
+        store.close()
+        connection = sqlite3.connect(path)
+        taken = [0]
+        connection.set_progress_handler(lambda taken=taken: taken.__setitem__(0, taken[0] + 1), 1)  # type: ignore[misc]
+        assert len(connection.execute(_OWNED_BY, ("ada", "", 10**12, 10**12)).fetchall()) == 3
+        connection.close()
+        steps.append(taken[0])
+    assert steps[0] == steps[1] > 0
+
+
+@pytest.mark.parametrize("kept", [None, "one"], ids=["all", "all but one"])
+def test_ending_an_owners_sessions_reads_nobody_elses(kept: str | None) -> None:
+    """Two listings, and for each session of his what one end of a session costs."""
+    store = Stepped(MemoryStore())
+    manager = SessionManager(store, secret="x" * 32)
+    for number in range(50):
+        manager.issue({}, f"owner {number % 10}")
+    keys = [info.key for info in manager.owned_by("owner 3")]
+    store.calls.clear()
+    assert manager.destroy_owned("owner 3", keep=keys[0] if kept else None) == (4 if kept else 5)
+    assert store.calls["owned_by"] == 2 and store.calls["keys"] == 0
+    assert store.calls["load"] <= 5 + 5 + 2 and store.calls["replace"] == (4 if kept else 5)
