@@ -116,6 +116,11 @@ class RedisServer:
             self._process.wait(START)
             self._process = None
 
+    def signal(self, number: int) -> None:
+        """Send the server a signal, SIGSTOP or SIGCONT, say."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def close(self) -> None:
         """End the server and remove its directory."""
         self.stop(signal.SIGKILL)
@@ -262,6 +267,12 @@ def new_server() -> Standalone:
 def shared_one_node_cluster() -> OneNodeCluster:
     """Return this run's Cluster of one node, likewise."""
     return until_exit(_or_skip(OneNodeCluster))
+
+
+def new_cluster() -> RedisCluster:
+    """Return a Cluster for one test alone, which closes it; skip the test where there can be none."""
+    cluster: RedisCluster = _or_skip(RedisCluster)
+    return cluster
 
 
 def new_sentinel() -> RedisSentinel:

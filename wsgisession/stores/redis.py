@@ -31,7 +31,8 @@ MARGIN = 60_000
 PAGE = 1000  # keys that SCAN looks at in one step, and that one pipeline asks for
 
 # One script rather than five: a flush of the server's scripts then costs one reload, and in a pipeline of index and record
-# the server knows either both or neither. The time stands still while a script runs. Redis 6.2 has all it uses.
+# the server knows either both or neither. The time stands still while a script runs. Redis 6.2 has all it uses. A touch and a
+# delete go the same way because redis-py's clients for Clusters fail to find the node of other commands once they were closed.
 SCRIPT = b"""\
 local operation, key = ARGV[1], KEYS[1]
 
@@ -49,6 +50,10 @@ elseif operation == 'replace' then
     return 1
   end
   return payload == ARGV[2] and 1 or 0
+elseif operation == 'touch' then
+  return redis.call('PEXPIRE', key, ARGV[2])
+elseif operation == 'delete' then
+  return redis.call('DEL', key)
 elseif operation == 'exists' then
   return redis.call('EXISTS', key)
 end
@@ -116,11 +121,11 @@ class RedisStore:
 
     def touch(self, key: str, ttl: float, owner: str | None = None) -> bool:
         name = self._name(key)
-        return bool(self._send(*self._listed(name, ttl, owner), ("PEXPIRE", name, _milliseconds(ttl))))
+        return bool(self._send(*self._listed(name, ttl, owner), self._script("touch", name, _milliseconds(ttl))))
 
     def delete(self, key: str) -> bool:
         """Remove a record. False where there was no live one, or none any more when redis-py had to repeat the command."""
-        return bool(self._send(("DEL", self._name(key))))
+        return bool(self._send(self._script("delete", self._name(key))))
 
     def owned_by(self, owner: str) -> Iterator[str]:
         names = self._send(self._script("owned", self._owner(owner)))

@@ -1,0 +1,312 @@
+"""The Redis store on a real Cluster: three masters, each with a replica."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from support import redis_servers
+from support.load import Load
+from support.postgres_server import created
+from support.proxy import Proxy
+from support.race_crews import Processes
+from support.races import RACES
+from support.redis_contract import RedisContract, new_prefix, use_everything
+from support.redis_servers import RedisCluster, new_cluster, shared_cluster, until
+from support.web import Site
+
+from wsgisession.errors import StoreError
+from wsgisession.stores import from_url
+from wsgisession.stores.redis import DIGEST, RedisStore
+from wsgisession.testing import new_key, new_payload
+
+pytestmark = [
+    pytest.mark.wide,
+    pytest.mark.skipif(redis_servers.missing() is not None, reason=str(redis_servers.missing())),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
+
+
+class TestCluster(RedisContract):
+    """A client as a caller would make it."""
+
+    pair: tuple[Any, ...] = ()
+
+    def connect(self) -> Any:
+        """Return one of two clients in turn, opened again where it was closed: to make one takes a while."""
+        kind = type(self)
+        kind.pair = kind.pair or (shared_cluster().client(), shared_cluster().client())
+        kind.pair = kind.pair[::-1]
+        return kind.pair[0]
+
+
+@pytest.fixture
+def store() -> Iterator[RedisStore]:
+    """A store from a URL, under a prefix of its own."""
+    store = from_url(f"{shared_cluster().url}?prefix={new_prefix()}")
+    assert isinstance(store, RedisStore)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def private() -> Iterator[RedisCluster]:
+    """A Cluster whose nodes a test may kill."""
+    cluster = new_cluster()
+    yield cluster
+    cluster.close()
+
+
+def test_keys_are_spread_over_all_nodes(store: RedisStore) -> None:
+    """Records and indexes go wherever their hash says; listings collect them from everywhere."""
+    keys = {created(store, 60, "ada")[0] for _ in range(60)}
+    counts = []
+    for node in shared_cluster().masters:
+        with node.client() as client:
+            counts.append(len(list(client.scan_iter(match=store._prefix + b"*", count=1000))))
+    assert sum(counts) == 61 and min(counts) > 5
+    assert set(store.keys()) == set(store.owned_by("ada")) == keys
+
+
+def test_a_decoding_client_is_refused() -> None:
+    """Payloads are bytes on a Cluster too."""
+    with pytest.raises(ValueError, match="decode_responses"):
+        RedisStore(shared_cluster().client(decode_responses=True))
+
+
+def test_an_asynchronous_cluster_client_is_refused() -> None:
+    """As with a single server."""
+    from redis.asyncio import RedisCluster
+
+    with pytest.raises(TypeError, match="asynchronous"):
+        RedisStore(RedisCluster(host="127.0.0.1", port=shared_cluster().nodes[0].port))
+
+
+def test_flushed_scripts_are_loaded_again(store: RedisStore) -> None:
+    """Each node gets the script when it turns out not to know it."""
+    clients = [node.client() for node in shared_cluster().masters]
+    for client in clients:
+        client.script_flush()
+    for _ in range(60):
+        use_everything(store)
+    assert [client.script_exists(DIGEST) for client in clients] == [[True]] * 3
+
+
+@pytest.mark.filterwarnings("ignore:.*read_from_replicas:DeprecationWarning")
+def test_answers_never_come_from_replicas() -> None:
+    """They lag behind; even a client that was told to read from them does not do so for the store."""
+    store = RedisStore(shared_cluster().client(read_from_replicas=True), new_prefix(), owns_client=True)
+    for _ in range(20):
+        use_everything(store)
+    for node in shared_cluster().replicas:
+        with node.client() as client:
+            assert not {"cmdstat_evalsha", "cmdstat_eval"} & set(client.info("commandstats"))
+    store.close()
+
+
+# What it costs
+
+
+class Counted:
+    """A proxy in front of each node, and a store that reaches them only through these."""
+
+    def __init__(self) -> None:
+        self.proxies = {node.port: Proxy(node.port) for node in shared_cluster().nodes}
+        client = shared_cluster().client(address_remap=lambda place: (place[0], self.proxies[place[1]].port))
+        self.store = RedisStore(client, new_prefix(), owns_client=True)
+        for _ in range(60):  # so that all connections are open, and every node knows the script
+            use_everything(self.store)
+
+    def take(self) -> int:
+        """Return how many round trips there were since the last time."""
+        count = 0
+        for proxy in self.proxies.values():
+            count += proxy.round_trips
+            proxy.round_trips = 0
+        return count
+
+
+@pytest.fixture(scope="module")
+def counted() -> Iterator[Counted]:
+    counted = Counted()
+    yield counted
+    counted.store.close()
+    for proxy in counted.proxies.values():
+        proxy.__exit__(None, None, None)
+
+
+COSTS: dict[str, tuple[Callable[[RedisStore, str, bytes], Any], int]] = {
+    "load": (lambda store, key, old: store.load(key), 1),
+    "create": (lambda store, key, old: store.create(new_key(), new_payload(), 60), 1),
+    "create, owner": (lambda store, key, old: store.create(new_key(), new_payload(), 60, "ada"), 2),
+    "replace": (lambda store, key, old: store.replace(key, old, new_payload(), 60), 1),
+    "replace, owner": (lambda store, key, old: store.replace(key, old, new_payload(), 60, "ada"), 2),
+    "touch": (lambda store, key, old: store.touch(key, 90), 1),
+    "touch, owner": (lambda store, key, old: store.touch(key, 90, "ada"), 2),
+    "delete": (lambda store, key, old: store.delete(key), 1),
+    "owned_by": (lambda store, key, old: list(store.owned_by("carol")), 2),  # the index, and each of its records
+}
+
+
+@pytest.mark.parametrize(("call", "expected"), COSTS.values(), ids=COSTS.keys())
+def test_what_an_operation_costs(
+    counted: Counted, call: Callable[..., Any], expected: int, request: pytest.FixtureRequest
+) -> None:
+    """One round trip, and one more where there is an owner: the index is on another node."""
+    key, payload = created(counted.store, 60, "carol" if "owned_by" in request.node.name else None)
+    counted.take()
+    call(counted.store, key, payload)
+    assert counted.take() == expected
+
+
+REQUESTS: dict[str, tuple[Callable[[Any], Any], str | None, int]] = {
+    "read": (lambda session: session["a"], None, 1),
+    "read, owner": (lambda session: session["a"], "ada", 1),
+    "written": (lambda session: session.update(a=2), None, 2),
+    "written, owner": (lambda session: session.update(a=2), "ada", 3),
+}
+
+
+@pytest.mark.parametrize(("handler", "owner", "expected"), REQUESTS.values(), ids=REQUESTS.keys())
+def test_what_a_request_costs(counted: Counted, handler: Callable[[Any], Any], owner: str | None, expected: int) -> None:
+    """A request that reads is one round trip, one that writes is two, and with an owner one more."""
+    site = Site(counted.store)
+    cookie = site.start({"a": 1}, owner)
+    counted.take()
+    site.request(handler, cookie)
+    assert counted.take() == expected
+
+
+def test_no_lost_reply_does_harm(counted: Counted) -> None:
+    """Each node swallows a reply again and again: nothing is applied twice, nothing is lost."""
+    store = counted.store
+    site = Site(store)
+    cookie = site.start({"list": [], "count": 0}, "ada")
+
+    def handler(number: int) -> Callable[[Any], None]:
+        def append(session: Any) -> None:
+            session["list"].append(number)
+            for proxy in counted.proxies.values():
+                proxy.eat = 1
+
+        return append
+
+    def count(session: Any) -> None:
+        session.atomic(lambda session: session.update(count=session["count"] + 1))
+
+    for number in range(10):
+        site.request(handler(number), cookie)
+        site.request(count, cookie)
+    assert site.read(cookie) == {"list": list(range(10)), "count": 10}
+    for proxy in counted.proxies.values():
+        proxy.eat = 0
+
+
+# Processes
+
+
+def test_processes_race_on_a_cluster() -> None:
+    """Four processes on one session, fifty rounds of each race: no anomaly."""
+    crew = Processes(f"{shared_cluster().url}?prefix={new_prefix()}")
+    try:
+        for race in ("disjoint keys", "lists", "atomic counter", "destroy against save", "regenerate against save"):
+            cookies = RACES[race].issue(crew.site, 50)
+            reports = crew.run(race, cookies, 50)
+            assert RACES[race].anomalies(crew.site, cookies, reports) == []
+    finally:
+        crew.close()
+
+
+# Failover
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["replica in step", "replica behind"])
+def test_sessions_go_on_after_a_failover(private: RedisCluster, behind: bool) -> None:
+    """A master killed under load: its keys fail until the replica has taken over, then all goes on; the others never stop.
+
+    Acknowledged writes that the replica had not got yet are lost, and counted. Nothing else is ever found but what was
+    written to that record.
+    """
+    store = from_url(f"{private.url}?socket_timeout=1&socket_connect_timeout=1")
+    load = Load(store, 8, "ada", size=30_000 if behind else 0)
+    load.progresses()
+    if behind:  # more than the buffers between the two can hold
+        private.replicas[0].signal(signal.SIGSTOP)
+        until(lambda: backlog(private.masters[0]) > 2**20, "the replica falls behind")
+    private.masters[0].stop(signal.SIGKILL)
+    private.replicas[0].signal(signal.SIGCONT)
+    load.suffers()
+    load.progresses()
+    private.masters[0].start()
+    until(private.is_whole, "the Cluster is whole again")
+    load.progresses()
+    print(load.finish())
+    assert load.slowest < 20
+    assert sum(load.lost) > 0 or not behind
+    use_everything(RedisStore(store._client, new_prefix()))  # type: ignore[attr-defined]
+    store.close()
+
+
+def backlog(master: Any) -> int:
+    """Return how many bytes for its replica a master still holds itself."""
+    with master.client() as client:
+        return max(int(line["omem"]) for line in client.client_list(_type="replica"))
+
+
+def test_a_planned_failover_loses_nothing(private: RedisCluster) -> None:
+    """``CLUSTER FAILOVER``, as before an upgrade: the replica is in step first, so no acknowledged write is lost."""
+    store = from_url(private.url)
+    load = Load(store, 8, "ada")
+    load.progresses()
+    for replica in private.replicas:
+        with replica.client() as client:
+            client.execute_command("CLUSTER FAILOVER")
+            until(lambda client=client: client.info("replication")["role"] == "master", "the replica takes over")
+        load.progresses()
+    print(load.finish())
+    assert sum(load.lost) == 0
+    store.close()
+
+
+def test_a_slot_that_moves_takes_its_sessions_along(private: RedisCluster) -> None:
+    """While a slot is on its way to another node, and afterwards, its records are found and written."""
+    store = from_url(private.url)
+    assert isinstance(store, RedisStore)
+    key, payload = created(store, 60, "ada")
+    name = store._name(key)
+    slot = store._client.keyslot(name)
+    number = next(n for n in range(3) if slot < redis_servers.SLOTS * (n + 1) // 3)
+    source, target = (private.masters[n].client() for n in (number, (number + 1) % 3))
+    ids = [client.execute_command("CLUSTER MYID").decode() for client in (source, target)]
+    target.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
+    source.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[1])
+    fresh = new_payload()
+    assert store.replace(key, payload, fresh, 60, "ada") is True
+    source.execute_command("MIGRATE", "127.0.0.1", private.masters[(number + 1) % 3].port, name, 0, 5000)
+    found = store.load(key)
+    assert found is not None and found[0] == fresh
+    assert store.touch(key, 90, "ada") is True
+    for client in (target, source):
+        client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[1])
+    assert store.replace(key, fresh, new_payload(), 60, "ada") is True
+    assert list(store.owned_by("ada")) == [key]
+    store.close()
+
+
+def test_a_lost_shard_is_an_error(private: RedisCluster) -> None:
+    """A master and its replica gone: a StoreError for whoever needs them, in bounded time."""
+    store = from_url(f"{private.url}?socket_timeout=0.5&socket_connect_timeout=0.5")
+    use_everything(RedisStore(store._client, new_prefix()))  # type: ignore[attr-defined]
+    for node in (private.masters[0], private.replicas[0]):
+        node.stop(signal.SIGKILL)
+    failed = 0
+    for _ in range(60):
+        try:
+            store.load(new_key())
+        except StoreError:
+            failed += 1
+            break
+    assert failed
+    store.close()
