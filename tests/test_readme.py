@@ -1,70 +1,52 @@
-"""The README: every example runs, every link leads somewhere, every promise names its test."""
+"""The README: its example runs, every promise names its test, the options of the docs are the signature's."""
 
 from __future__ import annotations
 
+import inspect
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import test_promises
-from support.web import Site
+from support.docs import ROOT, blocks, run
 from webtest import TestApp
 
-ROOT = Path(__file__).parent.parent
+from wsgisession import Cookie, SessionMiddleware
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+OPTIONS = (ROOT / "docs/reference/options.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def examples() -> dict[str, Any]:
-    """Run every Python block, in order, in one namespace; the first block's application is kept as ``first``."""
-    namespace: dict[str, Any] = {}
-    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
-        exec(block, namespace)
-        namespace.setdefault("first", namespace["app"])
-    return namespace
-
-
-def test_the_first_example_counts_views(examples: dict[str, Any]) -> None:
+def test_the_example_counts_views() -> None:
     """Two browsers have two sessions."""
-    one, two = TestApp(examples["first"]), TestApp(examples["first"])
+    namespace: dict[str, Any] = {}
+    [example] = blocks("README.md", "python")
+    run("README.md", example, namespace)
+    one, two = TestApp(namespace["app"]), TestApp(namespace["app"])
     assert [one.get("/").text, one.get("/").text, two.get("/").text] == [f"Number of views {number}" for number in (1, 2, 1)]
 
 
-def test_login_and_logout(examples: dict[str, Any]) -> None:
-    """As printed: a new id, the same data; the others end; logout ends it."""
-    site = Site()
-    other = site.start({}, "7")
-    cookie = site.start({"cart": [1]})
-    cookie = site.request(lambda s: examples["login"](s, 7), cookie).cookie
-    fresh = site.request(examples["password_changed"], cookie).cookie
-    assert fresh != cookie and site.read(fresh) == {"cart": [1]} and site.request(lambda s: s.owner, other).result is None
-    assert site.request(examples["view"], fresh).result == 1
-    site.request(examples["logout"], fresh)
-    assert site.live() == []
-
-
-def test_links_lead_somewhere() -> None:
-    """Every relative link names a file."""
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert links and [link for link in links if not (ROOT / link).exists()] == []
+def test_the_example_is_on_the_first_screen() -> None:
+    """The example and the two commands come within the first forty lines."""
+    assert README.split("-m pytest")[0].count("\n") < 40
 
 
 def test_every_promise_names_its_test() -> None:
-    """The classes are there."""
-    named = re.findall(r"\[(Test\w+)\]\(tests/test_promises.py\)", README)
-    assert len(named) == 9 and [name for name in named if not hasattr(test_promises, name)] == []
+    """Nine promises, each with a test class or file that is there."""
+    rows = [line for line in README.split("## Promises")[1].split("Their limits")[0].splitlines() if line.startswith("| **")]
+    named = [re.findall(r"\[(\w+)\]\((tests/[\w/]+\.py)\)", row) for row in rows]
+    assert len(rows) == 9 and all(named)
+    for name, path in (link for links in named for link in links):
+        assert (ROOT / path).exists() and (hasattr(test_promises, name) or path.endswith(f"/{name}.py"))
 
 
-def test_the_options_table_is_the_signature() -> None:
-    """Every option is there, with its default."""
-    import inspect
-
-    from wsgisession import SessionMiddleware
-
-    table = README.split("## Options")[1].split("Those who need")[0]
-    for name, parameter in inspect.signature(SessionMiddleware).parameters.items():
-        if name not in ("app", "clock"):
-            row = next(line for line in table.splitlines() if f"`{name}`" in line)
-            if isinstance(parameter.default, int | str):
-                assert str(parameter.default) in row
+@pytest.mark.parametrize(("built", "heading"), [(SessionMiddleware, "# Options"), (Cookie, "## The cookie")])
+def test_the_options_are_the_signature(built: Any, heading: str) -> None:
+    """Every option is in its table, with its default, and nothing else is."""
+    table = OPTIONS.split(heading + "\n")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", table, re.MULTILINE))
+    parameters = {name: each for name, each in inspect.signature(built).parameters.items() if name != "app"}
+    assert list(rows) == list(parameters)
+    for name, parameter in parameters.items():
+        if isinstance(parameter.default, int | str):
+            assert rows[name].strip("`") in (repr(parameter.default), f'"{parameter.default}"')
