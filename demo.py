@@ -165,7 +165,7 @@ def page(session: Session, views: int) -> str:
         others = "".join(f"<li>since {moment(info.created)}, key {escape(info.key[:8])}…</li>" for info in session.siblings())
         elsewhere = f"<ul>{others}</ul>" + form("/logout-others", "Log out everywhere else") if others else "<p>Nowhere.</p>"
         who = f"<h2>Logged in as {escape(session.owner)}</h2>{form('/logout', 'Log out')}"
-        who += f"</section><section><h2>Also logged in</h2>{elsewhere}"
+        who += f"</section><section><h2>Logged in elsewhere</h2>{elsewhere}"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>wsgisession: {views} views</title><style>{STYLE}</style></head>
@@ -185,18 +185,20 @@ def moment(seconds: float) -> str:
 
 STYLE = """
 :root { color-scheme: light dark; --fg: #1c2430; --bg: #f6f7f9; --card: #fff; --line: #c9d0da; --edge: #6b7686;
-  --accent: #14539a }
+  --dim: #566171; --accent: #14539a }
 @media (prefers-color-scheme: dark) {
-  :root { --fg: #e6eaf0; --bg: #12161c; --card: #1b212a; --line: #3a4452; --edge: #8592a3; --accent: #8ec2ff } }
+  :root { --fg: #e6eaf0; --bg: #12161c; --card: #1b212a; --line: #3a4452; --edge: #8592a3; --dim: #a3afbe;
+    --accent: #8ec2ff } }
 * { box-sizing: border-box }
 body { margin: 0; font: 1rem/1.55 system-ui, sans-serif; color: var(--fg); background: var(--bg) }
 main { max-width: 42rem; margin: 0 auto; padding: 1.5rem 1rem 3rem }
 h1 { font-size: clamp(1.6rem, 6vw, 2.4rem); margin: 0 0 .25rem } h2 { font-size: 1.05rem; margin: 0 0 .6rem }
 section { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem; margin-top: 1rem }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem .9rem; margin: 0 } dt { opacity: .8 }
-dd { margin: 0; overflow-wrap: anywhere } ul, ol { margin: 0 0 .8rem; padding-left: 1.2rem; overflow-wrap: anywhere }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem .9rem; margin: 0; align-items: baseline }
+dt { color: var(--dim) } dd { margin: 0; font: .9em/1.6 ui-monospace, monospace; overflow-wrap: anywhere }
+ul, ol { margin: 0 0 .8rem; padding-left: 1.6rem; overflow-wrap: anywhere }
 form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: end } label { flex: 1 1 12rem }
-input { display: block; width: 100%; font: inherit; padding: .45rem .6rem; color: inherit; background: var(--bg);
+input { display: block; width: 100%; font: inherit; padding: .5rem .6rem; color: inherit; background: var(--bg);
   border: 1px solid var(--edge); border-radius: .4rem }
 button { font: inherit; padding: .5rem .9rem; border: 1px solid var(--accent); border-radius: .4rem; cursor: pointer;
   background: var(--accent); color: var(--card) }
