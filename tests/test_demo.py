@@ -20,7 +20,7 @@ from typing import Any
 
 import demo
 import pytest
-from support.served import DEMO, PATIENCE, Served, clean_environment
+from support.demo_process import DEMO, PATIENCE, Served, clean_environment
 from support.web import SECRET
 from webtest import TestApp
 

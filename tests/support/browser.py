@@ -25,7 +25,7 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
-from support.served import PATIENCE
+from support.demo_process import PATIENCE
 
 # --disable-dev-shm-usage: a container's /dev/shm is often too small.
 OPTIONS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking

@@ -15,7 +15,7 @@ pytest.importorskip("cryptography")
 
 import demo  # noqa: E402
 from support.browser import Browser, Launch, certificate, launching, serving  # noqa: E402
-from support.served import PATIENCE, Served  # noqa: E402
+from support.demo_process import PATIENCE, Served  # noqa: E402
 from support.web import SECRET  # noqa: E402
 
 from wsgisession import SessionManager, SessionMiddleware  # noqa: E402

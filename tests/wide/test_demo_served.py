@@ -11,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 import pytest
-from support.served import PATIENCE, Process, Served, Visitor, Workers
+from support.demo_process import PATIENCE, Process, Served, Visitor, Workers
 
 pytestmark = pytest.mark.wide
 

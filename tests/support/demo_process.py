@@ -1,0 +1,128 @@
+"""demo.py as a user runs it, in processes of its own, and visitors who keep their cookies."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from html import unescape
+from http.cookiejar import CookieJar
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+DEMO = ROOT / "demo.py"
+PATIENCE = 20  # seconds; far more than anything here takes
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """This process' environment without any configuration of the demo."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("WSGISESSION")} | more
+
+
+class Process:
+    """A server that says where it listens; ends with a signal, and must end well."""
+
+    said = re.compile(r"(http://\S+:\d+)")
+    farewell = ""
+
+    def __init__(self, command: list[str], *, cwd: Path | None, end: signal.Signals, **env: str) -> None:
+        self.end = end
+        self._output = tempfile.TemporaryFile("w+")  # not a pipe, which nobody would empty
+        self._errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, *command], stdout=self._output, stderr=self._errors, cwd=cwd, env=clean_environment(**env)
+        )
+
+    @property
+    def out(self) -> str:
+        return self._read(self._output)
+
+    @property
+    def err(self) -> str:
+        return self._read(self._errors)
+
+    def _read(self, file: object) -> str:
+        size = os.fstat(file.fileno()).st_size  # type: ignore[attr-defined]
+        return os.pread(file.fileno(), size, 0).decode()  # type: ignore[attr-defined]
+
+    def __enter__(self) -> Process:
+        deadline = time.monotonic() + PATIENCE
+        while not (found := self.said.search(self.out + self.err)):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
+                raise AssertionError(self.out + self.err)
+            time.sleep(0.01)
+        self.url = found[1]
+        self.port = int(self.url.rpartition(":")[2])
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.process.send_signal(self.end)
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if kind is None:
+            assert self.process.returncode == 0 and self.farewell in self.out and "Traceback" not in self.err, self.err
+
+    def views(self, cookie: str = "") -> tuple[int, str]:
+        """Count one view; return the number and the cookie to send from now on."""
+        request = urllib.request.Request(self.url + "/views", headers={"Cookie": cookie} if cookie else {})
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            set_cookie = (answer.headers["Set-Cookie"] or "").partition(";")[0]
+            return int(answer.read().split()[-1]), set_cookie or cookie
+
+
+class Served(Process):
+    """``python3 demo.py``, on a port that is free unless the arguments name one."""
+
+    said = re.compile(r"Open (http://\S+:\d+) ")
+    farewell = "Bye."
+
+    def __init__(self, *arguments: str, end: signal.Signals = signal.SIGINT, cwd: Path | None = None, **env: str) -> None:
+        super().__init__([str(DEMO), "--port", "0", *arguments], cwd=cwd, end=end, **env)
+
+
+class Workers(Process):
+    """``gunicorn -w 4 demo:application``."""
+
+    said = re.compile(r"Listening at: (http://\S+:\d+) ")
+
+    def __init__(self, store: str, *, cwd: Path, **env: str) -> None:
+        options = ["-w", "4", "--bind", "127.0.0.1:0", "--pythonpath", str(ROOT), "--graceful-timeout", "5"]
+        command = ["-m", "gunicorn", *options, "demo:application"]
+        super().__init__(command, cwd=cwd, end=signal.SIGTERM, WSGISESSION_STORE=store, **env)
+
+
+class Visitor:
+    """One browser without its windows: keeps cookies, and fills in the page's forms."""
+
+    def __init__(self, site: Process) -> None:
+        self.url = site.url
+        self._open = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar())).open
+
+    def see(self) -> str:
+        """Look at the page."""
+        with self._open(self.url + "/", timeout=PATIENCE) as answer:
+            return str(answer.read().decode())
+
+    def look(self, times: int = 24) -> list[str]:
+        """Look at the page many times at once, so that every process of the server has to answer."""
+        with ThreadPoolExecutor(times) as pool:
+            return list(pool.map(lambda _: self.see(), range(times)))
+
+    def act(self, action: str, **fields: str) -> str:
+        """Post one of the page's forms; return the page it leads to."""
+        token = re.search(r'name="csrf" value="([^"]+)"', self.see())
+        assert token is not None
+        form = urllib.parse.urlencode({"csrf": unescape(token[1]), **fields}).encode()
+        with self._open(self.url + action, form, timeout=PATIENCE) as answer:
+            return str(answer.read().decode())
