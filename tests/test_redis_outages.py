@@ -293,12 +293,20 @@ def test_a_full_server_refuses_writes_and_answers_reads(server: Standalone) -> N
     store.close()
 
 
-POOLS = ["ConnectionPool", "BlockingConnectionPool"]
+def is_replica(admin: Any) -> None:
+    admin.replicaof("127.0.0.1", free_port())
 
 
-@pytest.mark.parametrize("pool", POOLS)
-def test_a_master_that_became_a_replica_is_left(proxy: Proxy, server: Standalone, pool: str) -> None:
-    """A server that only takes reads now is a StoreError once; then its address may lead to the new master."""
+def lost_replicas(admin: Any) -> None:
+    admin.config_set("min-replicas-to-write", 1)
+
+
+@pytest.mark.parametrize("happens", [is_replica, lost_replicas], ids=["READONLY", "NOREPLICAS"])
+@pytest.mark.parametrize("pool", ["ConnectionPool", "BlockingConnectionPool"])
+def test_a_server_that_may_be_master_no_longer_is_left(
+    proxy: Proxy, server: Standalone, pool: str, happens: Callable[[Any], None]
+) -> None:
+    """A server that refuses writes is a StoreError once; then its address may lead to the new master."""
     import redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
@@ -308,9 +316,9 @@ def test_a_master_that_became_a_replica_is_left(proxy: Proxy, server: Standalone
     store = RedisStore(redis.Redis.from_pool(getattr(redis, pool)(**options)), new_prefix(), owns_client=True)
     created(store)
     with server.client() as admin:
-        admin.replicaof("127.0.0.1", free_port())
+        happens(admin)
     proxy.target = ("127.0.0.1", shared_redis().port)
-    with pytest.raises(StoreError, match="(?i)read.?only"):
+    with pytest.raises(StoreError, match="(?i)read.?only|not enough good replicas"):
         store.create(new_key(), new_payload(), 60)
     assert store.create(new_key(), new_payload(), 60) is True
     store.close()

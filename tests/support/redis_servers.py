@@ -202,9 +202,10 @@ class RedisCluster:
 class RedisSentinel:
     """One master with one replica, watched by three sentinels."""
 
-    def __init__(self) -> None:
-        self.master = Standalone()
-        self.replica = Standalone("--replicaof", f"127.0.0.1 {self.master.port}", "--repl-diskless-sync-delay", "0")
+    def __init__(self, *options: str) -> None:
+        options = ("--repl-diskless-sync-delay", "0", *options)
+        self.master = Standalone(*options)
+        self.replica = Standalone("--replicaof", f"127.0.0.1 {self.master.port}", *options)
         self.sentinels = [self._sentinel() for _ in range(3)]
         until(self.is_whole, "the sentinels agree")
 
@@ -275,9 +276,9 @@ def new_cluster() -> RedisCluster:
     return cluster
 
 
-def new_sentinel() -> RedisSentinel:
+def new_sentinel(*options: str) -> RedisSentinel:
     """Return a master, its replica and their sentinels for one test alone, likewise."""
-    sentinel: RedisSentinel = _or_skip(RedisSentinel)
+    sentinel: RedisSentinel = _or_skip(lambda: RedisSentinel(*options))
     return sentinel
 
 

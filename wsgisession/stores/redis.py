@@ -228,14 +228,18 @@ class RedisStore:
             try:
                 yield
             except self._errors as error:
-                self._leave_replica(error)
+                self._leave_master(error)
                 # Shortened: where sentinels are down, redis-py's message shows its clients in full.
                 raise StoreError(f"Redis: {type(error).__name__}: {str(error)[:200]}") from error
 
-    def _leave_replica(self, error: Exception) -> None:
-        """Drop the idle connections to a master that has become a replica: its address may lead to the new one by now."""
-        # Redis 6 reports what happens in a script as an error of the script's, with the code in its text.
-        if (isinstance(error, self._read_only) or "READONLY" in str(error)) and not self._cluster:
+    def _leave_master(self, error: Exception) -> None:
+        """Drop the idle connections to a master that is none any more, or has lost its replicas to a new one.
+
+        New connections may lead to the new master by now. Redis 6 reports what happens in a script as an error of the
+        script's, with the code in its text.
+        """
+        text = str(error)
+        if (isinstance(error, self._read_only) or "READONLY" in text or "NOREPLICAS" in text) and not self._cluster:
             with suppress(TypeError):  # redis-py 5's BlockingConnectionPool cannot tell idle connections from busy ones
                 self._client.connection_pool.disconnect(inuse_connections=False)
 

@@ -1,0 +1,185 @@
+"""One Redis server stopped, crashed and started again under load; encrypted connections; greenlets."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import redis_servers
+from support.load import Load
+from support.proxy import Proxy
+from support.redis_contract import new_prefix, use_everything
+from support.redis_servers import RedisServer, free_port, shared_redis
+from support.web import Site
+
+from wsgisession.errors import StoreError
+from wsgisession.stores import from_url
+from wsgisession.stores.redis import RedisStore
+from wsgisession.testing import new_key
+
+pytestmark = [
+    pytest.mark.wide,
+    pytest.mark.skipif(redis_servers.missing() is not None, reason=str(redis_servers.missing())),
+]
+
+CAREFUL = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
+
+
+@pytest.fixture
+def careful() -> Iterator[RedisServer]:
+    """A server that has written to disk what it acknowledges."""
+    server = RedisServer(*CAREFUL)
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["shutdown", "crash"])
+def test_a_restart_under_load(careful: RedisServer, how: int) -> None:
+    """While the server is away every write fails in bounded time; then all go on, and no acknowledged write is lost."""
+    store = from_url(f"redis://127.0.0.1:{careful.port}?socket_timeout=1&socket_connect_timeout=1")
+    load = Load(store, 4, "ada")
+    load.progresses()
+    for _ in range(3):
+        careful.stop(how)
+        load.suffers()
+        careful.start()
+        load.progresses()
+    print(load.finish())
+    assert sum(load.lost) == 0
+    assert load.slowest < 10
+    store.close()
+
+
+def test_sessions_survive_a_crash_of_the_server(careful: RedisServer) -> None:
+    """With an append-only file the sessions, their expiries and the owner's listing are as before."""
+    store = from_url(f"redis://127.0.0.1:{careful.port}")
+    site = Site(store)
+    cookies = [site.start({"number": number}, "ada") for number in range(5)]
+    careful.stop(signal.SIGKILL)
+    careful.start()
+    assert [site.read(cookie) for cookie in cookies] == [{"number": number} for number in range(5)]
+    infos = site.manager.owned_by("ada")
+    assert len(infos) == 5 and all(0 < info.expires - info.created <= 7201 for info in infos)
+    assert site.manager.destroy_owned("ada") == 5
+    store.close()
+
+
+def test_a_server_that_still_loads_is_an_error() -> None:
+    """While Redis reads its file after a restart it answers LOADING: a StoreError, never an empty session."""
+    slow = ("--save", "3600 1", "--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024")
+    server = RedisServer(*slow, "--rdbcompression", "no")
+    try:
+        store = from_url(f"redis://127.0.0.1:{server.port}?socket_timeout=5")
+        site = Site(store)
+        cookies = [site.start({"number": number, "text": "x" * 1000}) for number in range(40)]
+        server.stop()
+        start = threading.Thread(target=server.start)
+        start.start()
+        errors, number = set(), 0
+        while number < len(cookies):
+            try:
+                assert site.read(cookies[number])["number"] == number
+                number += 1
+            except StoreError as error:
+                errors.add(type(error.__cause__).__name__)
+        start.join()
+        assert "BusyLoadingError" in errors
+        store.close()
+    finally:
+        server.close()
+
+
+# Encrypted connections
+
+
+@pytest.fixture(scope="module")
+def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
+    """A server that also speaks TLS, with a certificate for 127.0.0.1; its port, and the certificate."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    home = tmp_path_factory.mktemp("tls")
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2"]
+    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, cwd=home, check=True, capture_output=True)
+    port = free_port()
+    options = ["--tls-port", str(port), "--tls-cert-file", f"{home}/cert.pem", "--tls-key-file", f"{home}/key.pem"]
+    try:
+        server = RedisServer(*options, "--tls-auth-clients", "no", "--save", "")
+    except AssertionError as error:
+        pytest.skip(f"this Redis was built without TLS ({error})")
+    with server.client() as client:
+        client.config_set("requirepass", "pass word")
+    yield port, home / "cert.pem"
+    server.close()
+
+
+def test_a_url_with_tls(encrypted: tuple[int, Path]) -> None:
+    """``rediss://`` with a certificate authority works, password and all."""
+    port, certificate = encrypted
+    url = f"rediss://:pass%20word@127.0.0.1:{port}?ssl_ca_certs={certificate}&prefix={new_prefix()}"
+    store = from_url(url)
+    assert isinstance(store, RedisStore)
+    use_everything(store)
+    store.close()
+
+
+def test_an_unknown_certificate_is_refused(encrypted: tuple[int, Path]) -> None:
+    """Without that authority nothing is sent: a StoreError that shows no password."""
+    store = from_url(f"rediss://:swordfish@127.0.0.1:{encrypted[0]}")
+    with pytest.raises(StoreError, match="(?i)certificate") as raised:
+        store.load(new_key())
+    assert "swordfish" not in f"{raised.value} {raised.value.__cause__}"
+    store.close()
+
+
+# Greenlets
+
+GREENLETS = """
+from gevent import monkey; monkey.patch_all()
+import sys, time
+import gevent
+from wsgisession.errors import StoreError
+from wsgisession.stores import from_url
+
+store = from_url(sys.argv[1])
+def wait():
+    try:
+        store.load("key")
+    except StoreError as error:
+        return str(error)
+start = time.monotonic()
+jobs = gevent.joinall([gevent.spawn(wait) for _ in range(8)])
+took = time.monotonic() - start
+assert all("Timeout" in job.value for job in jobs), [job.value for job in jobs]
+assert took < 4, took  # one after the other they would take eight times as long
+
+store = from_url(sys.argv[2])
+store.create("count", b"0", 60, "ada")
+def count():
+    for _ in range(25):
+        while True:
+            found = store.load("count")[0]
+            if store.replace("count", found, b"%d %d" % (int(found.split()[0]) + 1, time.monotonic_ns()), 60, "ada"):
+                break
+gevent.joinall([gevent.spawn(count) for _ in range(8)], raise_error=True)
+assert store.load("count")[0].split()[0] == b"200"
+store.close()
+"""
+
+
+def test_greenlets_wait_side_by_side() -> None:
+    """Under gevent, waiting for the server lets other greenlets run, and compare-and-swap counts exactly."""
+    pytest.importorskip("gevent")
+    with Proxy(shared_redis().port) as proxy:
+        proxy.mute = True
+        urls = [f"redis://127.0.0.1:{proxy.port}?socket_timeout=0.5"]
+        urls += [f"redis://127.0.0.1:{shared_redis().port}?prefix={new_prefix()}"]
+        done = subprocess.run([sys.executable, "-c", GREENLETS, *urls], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,147 @@
+"""The Redis store behind real sentinels: one master, one replica, failovers."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support import redis_servers
+from support.load import Load
+from support.postgres_server import created
+from support.redis_contract import RedisContract, new_prefix, use_everything
+from support.redis_servers import SERVICE, RedisSentinel, new_sentinel, until
+
+from wsgisession.errors import StoreError
+from wsgisession.stores import from_url
+from wsgisession.stores.redis import RedisStore
+from wsgisession.testing import new_key
+
+pytestmark = [
+    pytest.mark.wide,
+    pytest.mark.skipif(redis_servers.missing() is not None, reason=str(redis_servers.missing())),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[RedisSentinel]:
+    """Servers that nobody stops."""
+    servers = new_sentinel()
+    yield servers
+    servers.close()
+
+
+@pytest.fixture
+def private() -> Iterator[RedisSentinel]:
+    """Servers that a test may stop."""
+    servers = new_sentinel()
+    yield servers
+    servers.close()
+
+
+class TestSentinel(RedisContract):
+    """A client as a caller would make it."""
+
+    @pytest.fixture(autouse=True)
+    def take_servers(self, shared: RedisSentinel) -> None:
+        self.servers = shared
+
+    def connect(self) -> Any:
+        import redis
+
+        hosts = [("127.0.0.1", sentinel.port) for sentinel in self.servers.sentinels]
+        return redis.Sentinel(hosts, socket_timeout=5).master_for(SERVICE)
+
+
+def master(servers: RedisSentinel) -> Any:
+    """Return the server that the sentinels name now."""
+    with servers.sentinels[0].client() as client:
+        port = int(client.sentinel_master(SERVICE)["port"])
+    return next(server for server in (servers.master, servers.replica) if server.port == port)
+
+
+def follows(server: Any) -> bool:
+    """Whether a server has become a replica in step."""
+    with server.client() as client:
+        found = client.info("replication")
+    return bool(found["role"] == "slave" and found["master_link_status"] == "up")
+
+
+def test_sessions_go_on_when_the_master_dies(private: RedisSentinel) -> None:
+    """A master killed under load: errors in bounded time, then its replica serves; the old one comes back as a replica."""
+    store = from_url(f"{private.url}?socket_timeout=1&socket_connect_timeout=1")
+    load = Load(store, 4, "ada")
+    load.progresses()
+    private.master.stop(signal.SIGKILL)
+    load.suffers()
+    load.progresses()
+    assert master(private) is private.replica
+    private.master.start()
+    until(lambda: follows(private.master), "the old master follows")
+    load.progresses()
+    print(load.finish())
+    assert load.slowest < 20
+    use_everything(RedisStore(store._client, new_prefix()))  # type: ignore[attr-defined]
+    store.close()
+
+
+CAREFUL = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "10")
+
+
+@pytest.mark.parametrize("options", [(), CAREFUL], ids=["defaults", "min-replicas-to-write 1"])
+def test_a_planned_failover_leaves_nobody_behind(options: tuple[str, ...]) -> None:
+    """``SENTINEL FAILOVER``: the old master is alive, yet every connection moves on to the new one without a restart.
+
+    The sentinels tell the old master some ten seconds later. With Redis' defaults it acknowledges writes until then, and
+    forgets them; told to write only where a replica follows, it refuses them at once, and the store looks for the new one.
+    """
+    servers = new_sentinel(*options)
+    try:
+        store = from_url(servers.url)
+        load = Load(store, 4, "ada")
+        load.progresses()
+        servers.sentinels[0].client().execute_command("SENTINEL FAILOVER", SERVICE)
+        until(lambda: master(servers) is servers.replica and follows(servers.master), "the failover")
+        load.progresses()
+        print(load.finish())
+        assert load.slowest < 20
+        assert sum(load.lost) < sum(load.written) / 100 or not options
+        store.close()
+    finally:
+        servers.close()
+
+
+def test_without_sentinels_open_connections_go_on(private: RedisSentinel) -> None:
+    """Sentinels are asked when a connection is opened; while all are down who needs a new one gets a StoreError."""
+    store, late = (from_url(f"{private.url}?socket_timeout=1") for _ in range(2))
+    key, payload = created(store, 60, "ada")
+    for sentinel in private.sentinels:
+        sentinel.stop()
+    assert (store.load(key) or (None,))[0] == payload
+    with pytest.raises(StoreError, match="MasterNotFoundError") as raised:
+        late.load(key)
+    assert len(str(raised.value)) < 300
+    private.sentinels[1].start()
+    until(lambda: late.load(key) or True, "a sentinel answers")
+    assert (late.load(key) or (None,))[0] == payload
+    for one in (store, late):
+        one.close()
+
+
+def test_one_sentinel_of_three_suffices(private: RedisSentinel) -> None:
+    """Those that are down are skipped."""
+    for sentinel in private.sentinels[:2]:
+        sentinel.stop(signal.SIGKILL)
+    store = from_url(private.url)
+    assert store.load(new_key()) is None
+    store.close()
+
+
+def test_an_unknown_service_is_an_error(shared: RedisSentinel) -> None:
+    """Sentinels that watch no such service: a StoreError that names it."""
+    store = from_url(shared.url.replace(f"/{SERVICE}", "/others"))
+    with pytest.raises(StoreError, match="others"):
+        store.load(new_key())
+    store.close()
