@@ -115,6 +115,10 @@ class Owners:
         yield
         store.close()
 
+    def clear(self) -> None:
+        """End what an earlier round left."""
+        self.site.manager.destroy_owned("ada")
+
     def live(self) -> set[str]:
         """Return the keys of ada's live sessions."""
         return {info.key for info in self.site.manager.owned_by("ada")}
@@ -122,7 +126,7 @@ class Owners:
     def moments(self, work: Callable[[], Any], action: Callable[[], Any]) -> Iterator[list[str]]:
         """Run ``work`` with ``action`` before its first call to the store, its second, …; yield what was called."""
         for at in range(100):
-            self.site.manager.destroy_owned("ada")
+            self.clear()
             self.stepped.arm(at, action)
             self.prepare()
             work()

@@ -1,0 +1,138 @@
+"""Owners and revocation on real servers: Redis, alone and as a Cluster, and PostgreSQL."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.owners import Owners
+from support.postgres_server import execute, shared_postgres
+from support.redis_servers import shared_cluster, shared_redis
+from support.web import SECRET
+
+from wsgisession import JSONCodec, Record, SessionManager
+from wsgisession.stores import PostgresStore, RedisStore
+from wsgisession.stores.postgres import OWNED_BY, connector
+from wsgisession.testing import new_key
+
+pytestmark = pytest.mark.wide
+
+FEW, MANY = 1_000, 100_000
+PAYLOAD = JSONCodec().pack(Record(0.0, "other", False, {}))
+numbers = itertools.count()
+
+
+class TestRedis(Owners):
+    """One server."""
+
+    def client(self) -> Any:
+        return shared_redis().client()
+
+    def make_store(self, place: Path) -> RedisStore:
+        self.prefix = f"owners{next(numbers)}:"
+        return RedisStore(self.client(), prefix=self.prefix)
+
+    def clear(self) -> None:
+        """Empty the index too, which names the tombstones of a round for a minute."""
+        client = self.client()
+        for name in list(client.scan_iter(f"{self.prefix}*", 1000)):
+            client.delete(name)
+
+
+class TestRedisCluster(TestRedis):
+    """Index and record on different nodes."""
+
+    def client(self) -> Any:
+        return shared_cluster().client()
+
+
+class TestPostgres(Owners):
+    """One table."""
+
+    def make_store(self, place: Path) -> PostgresStore:
+        return PostgresStore(connector(shared_postgres().url), table=f"owners_{next(numbers)}")
+
+
+class Halves(RedisStore):
+    """Lets a test step in between the index and the record."""
+
+    between: Any = None
+
+    def _send_all(self, commands: Any) -> list[Any]:
+        if len(commands) == 1 or self.between is None:
+            return super()._send_all(commands)
+        first = super()._send_all(commands[:1])
+        step, self.between = self.between, None
+        step()
+        return first + super()._send_all(commands[1:])
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["one revocation", "and another"])
+def test_a_revocation_between_the_index_and_the_record(again: bool) -> None:
+    """The session was stored after it and lives, its index is still there, and the next revocation ends it."""
+    store = Halves(shared_redis().client(), prefix=f"halves{next(numbers)}:")
+    manager = SessionManager(store, secret=SECRET)
+    store.between = lambda: manager.destroy_owned("ada")
+    manager.issue({}, "ada")
+    assert len(manager.owned_by("ada")) == 1
+    if again:
+        assert manager.destroy_owned("ada") == 1 and manager.owned_by("ada") == []
+
+
+def commands(client: Any) -> dict[str, int]:
+    """Return how often the server has carried out each command."""
+    return {name: values["calls"] for name, values in client.info("commandstats").items()}
+
+
+def test_on_redis_a_listing_costs_what_the_owners_sessions_cost() -> None:
+    """As many commands among 100,000 sessions as among 1,000, and none that walks through keys."""
+    client = shared_redis().client()
+    spent = []
+    for count in (FEW, MANY):
+        prefix = f"crowd{next(numbers)}:"
+        store = RedisStore(client, prefix=prefix)
+        manager = SessionManager(store, secret=SECRET)
+        pipeline = client.pipeline(transaction=False)
+        for _ in range(count):
+            pipeline.set(prefix + new_key(), PAYLOAD, px=600_000)
+        pipeline.execute()
+        for _ in range(3):
+            manager.issue({}, "ada")
+        before = commands(client)
+        assert len(manager.owned_by("ada")) == 3
+        after = commands(client)
+        spent.append({name: calls - before.get(name, 0) for name, calls in after.items() if calls != before.get(name, 0)})
+        client.flushdb()
+    for counted in spent:
+        counted.pop("cmdstat_info", None)
+    assert spent[0] == spent[1]
+    assert not {"cmdstat_scan", "cmdstat_keys"} & set(spent[1])
+    assert sum(spent[1].values()) <= 3 + 3 * 5  # the index; per session: does it exist, and what does it say
+
+
+def test_on_postgresql_a_listing_uses_the_index() -> None:
+    """Among 100,000 sessions the very statement reads the owner's rows through the index, and no other."""
+    table = f"crowd_{next(numbers)}"
+    store = PostgresStore(connector(shared_postgres().url), table=table)
+    manager = SessionManager(store, secret=SECRET)
+    for _ in range(3):
+        manager.issue({}, "ada")
+    execute(
+        f"INSERT INTO {table} (key, payload, expires, owner)"
+        f" SELECT 'k' || n, '', now() + interval '1 hour', convert_to('owner ' || n / 100, 'UTF8')"
+        f" FROM generate_series(1, {MANY}) AS n"
+    )
+    execute(f"ANALYZE {table}")
+    sql = OWNED_BY.format(table=table, page=1000).replace("$1", "''").replace("$2", "'ada'::bytea")
+    ((plan,),) = execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
+    nodes, used = [plan[0]["Plan"]], []
+    while nodes:
+        node = nodes.pop()
+        nodes += node.get("Plans", [])
+        used.append((node["Node Type"], node.get("Index Name"), node["Actual Rows"], node.get("Rows Removed by Filter", 0)))
+    assert f"{table}_owner" in {index for _, index, _, _ in used}
+    assert "Seq Scan" not in {kind for kind, _, _, _ in used}
+    assert {rows for _, _, rows, _ in used} == {3} and {removed for _, _, _, removed in used} == {0}
+    store.close()
