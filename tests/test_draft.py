@@ -61,9 +61,9 @@ def change(draft: Draft, base: dict[str, Any], ours: dict[str, Any]) -> None:
 def test_it_agrees_with_merge(sides: Any) -> None:
     """The draft shows, and would store, what merging the plain values gives, in the same order."""
     base, ours, theirs = sides
-    expected = merge(*deepcopy(sides))
     draft = Draft(CODEC, record(lines(base)))
     change(draft, base, ours)
+    expected = merge(*deepcopy((base, shown(draft), theirs)))
     draft.merge(record(lines(theirs)), draft.encode())
     assert same(shown(draft), expected)
     if theirs != base:  # another order alone is nothing that merge looks at
