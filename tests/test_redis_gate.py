@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import threading
 import time
 from collections.abc import Callable
@@ -98,3 +99,10 @@ def test_an_error_leaves_the_gate() -> None:
 def test_the_wait_of_a_fork_is_bounded() -> None:
     """By more than the timeouts of a client made from a URL, and by less than anybody's patience."""
     assert 4 < redis_gate.GRACE <= 30
+
+
+def test_a_system_without_fork_needs_no_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where processes are not forked, as on Windows, the gate lets everything through."""
+    monkeypatch.delattr(os, "register_at_fork")
+    with runpy.run_path(redis_gate.__file__)["gate"]:
+        pass

@@ -106,6 +106,17 @@ def test_answers_never_come_from_replicas() -> None:
     store.close()
 
 
+def test_nothing_is_wrong_with_a_fresh_cluster(store: RedisStore) -> None:
+    """``diagnose`` asks every master, and finds one that would evict sessions."""
+    assert list(store.diagnose()) == []
+    with shared_cluster().masters[2].client() as client:
+        client.config_set("maxmemory", 2**30)
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        assert [line[:34] for line in store.diagnose()] == ["maxmemory-policy is allkeys-lru: a"]
+        client.config_set("maxmemory", 0)
+        client.config_set("maxmemory-policy", "noeviction")
+
+
 # What it costs
 
 

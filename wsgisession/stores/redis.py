@@ -158,7 +158,7 @@ class RedisStore:
         with self._engine():
             found = self._client.info(**({"target_nodes": "primaries"} if self._cluster else {}))
         now = time.time()
-        for node in found.values() if self._cluster else [found]:
+        for node in [found] if "redis_version" in found else found.values():  # by node, where a Cluster has several
             yield from _findings(node, now)
 
     def close(self) -> None:
