@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -260,6 +262,44 @@ def test_purge_goes_by_batches_and_waits_for_nobody(make: Make, monkeypatch: pyt
         assert store.purge() == 7
     assert [store.purge(), store.purge()] == [1, 0]
     assert execute(f"SELECT key FROM {table_of(store)}") == [(live,)]
+
+
+def test_a_sound_table_needs_no_advice(make: Make) -> None:
+    """diagnose: nothing to say."""
+    store = make()
+    created(store)
+    assert list(store.diagnose()) == []
+
+
+ADVICE: dict[str, tuple[Callable[[PostgresStore, pytest.MonkeyPatch], object], str]] = {
+    "clock": (
+        lambda store, patch: patch.setattr(postgres, "time", SimpleNamespace(time=lambda: time.time() + 60)),
+        r"are (59|60) s apart; synchronize them",
+    ),
+    "version": (
+        lambda store, patch: patch.setattr(
+            store, "_diagnose", store._diagnose.replace(b"current_setting('server_version_num')", b"120004")
+        ),
+        "PostgreSQL 12 is too old",
+    ),
+    "dead rows": (
+        lambda store, patch: execute(
+            f"INSERT INTO {table_of(store)} SELECT n::text, '', now() - interval '1 s' FROM generate_series(1, 10001) AS n"
+        ),
+        "more than 10,000 expired sessions",
+    ),
+    "index": (lambda store, patch: execute(f"DROP INDEX {table_of(store)}_expires"), "lacks an index.*PostgresStore.ddl"),
+}
+
+
+@pytest.mark.parametrize(("harm", "words"), ADVICE.values(), ids=ADVICE.keys())
+def test_advice(make: Make, monkeypatch: pytest.MonkeyPatch, harm: Any, words: str) -> None:
+    """diagnose: one sentence on what an operator should change."""
+    store = make()
+    store.purge()
+    harm(store, monkeypatch)
+    [advice] = store.diagnose()
+    assert re.search(words, advice)
 
 
 class Result(threading.Thread):
