@@ -1,4 +1,4 @@
-"""The applications printed on the framework pages, loaded as a reader would have them: saved, and changed where a page says so."""
+"""The applications on the framework pages, loaded as a reader would have them: saved, and changed where a page says so."""
 
 from __future__ import annotations
 

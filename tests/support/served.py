@@ -1,128 +1,163 @@
-"""demo.py as a user runs it, in processes of its own, and visitors who keep their cookies."""
+"""Real WSGI servers, started with the command lines that the docs print, and a browser for them."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.parse
-import urllib.request
-from concurrent.futures import ThreadPoolExecutor
-from html import unescape
-from http.cookiejar import CookieJar
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parent.parent.parent
-DEMO = ROOT / "demo.py"
-PATIENCE = 20  # seconds; far more than anything here takes
+from support.docs import ROOT, titled
 
-
-def clean_environment(**more: str) -> dict[str, str]:
-    """This process' environment without any configuration of the demo."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("WSGISESSION")} | more
+PAGE = "docs/how-to/servers.md"
 
 
-class Process:
-    """A server that says where it listens; ends with a signal, and must end well."""
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
-    said = re.compile(r"(http://\S+:\d+)")
-    farewell = ""
 
-    def __init__(self, command: list[str], *, cwd: Path | None, end: signal.Signals, **env: str) -> None:
-        self.end = end
-        self._output = tempfile.TemporaryFile("w+")  # not a pipe, which nobody would empty
-        self._errors = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, *command], stdout=self._output, stderr=self._errors, cwd=cwd, env=clean_environment(**env)
-        )
+class Browser:
+    """Keeps its cookies; one connection per request, redirects are not followed."""
 
-    @property
-    def out(self) -> str:
-        return self._read(self._output)
+    def __init__(self, port: int, cookie: str = "") -> None:
+        self.port, self.cookie = port, cookie
 
-    @property
-    def err(self) -> str:
-        return self._read(self._errors)
+    def open(self, path: str, *, body: str | None = None) -> HTTPResponse:
+        """Return an answer whose body is still to be read."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {"Cookie": self.cookie} if self.cookie else {}
+        headers["Connection"] = "close"
+        if body is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        connection.request("GET" if body is None else "POST", path, body, headers)
+        answer = connection.getresponse()
+        for value in answer.headers.get_all("Set-Cookie") or []:
+            if value.startswith("sid="):
+                self.cookie = "" if "Max-Age=0" in value else value.partition(";")[0]
+        return answer
 
-    def _read(self, file: object) -> str:
-        size = os.fstat(file.fileno()).st_size  # type: ignore[attr-defined]
-        return os.pread(file.fileno(), size, 0).decode()  # type: ignore[attr-defined]
+    def get(self, path: str) -> str:
+        """Return what a page says."""
+        with self.open(path) as answer:
+            return answer.read().decode()
 
-    def __enter__(self) -> Process:
-        deadline = time.monotonic() + PATIENCE
-        while not (found := self.said.search(self.out + self.err)):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.process.kill()
-                raise AssertionError(self.out + self.err)
-            time.sleep(0.01)
-        self.url = found[1]
-        self.port = int(self.url.rpartition(":")[2])
+
+class Served:
+    """A server process in a folder; leaving the block ends it with a signal, and it must end well."""
+
+    def __init__(
+        self, command: list[str], folder: Path, port: int, *, end: signal.Signals, processes: int = 1, ready: str = "/show"
+    ) -> None:
+        self.command, self.folder, self.port, self.end, self.processes = command, folder, port, end, processes
+        self.ready = ready
+
+    def __enter__(self) -> Served:
+        paths = [str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"]
+        environ = {
+            **os.environ,
+            "PATH": os.pathsep.join(paths),
+            "PYTHONPATH": os.pathsep.join([str(self.folder), str(ROOT)]),
+            "SESSION_SECRET": "a test's secret of at least 32 bytes",
+            "HOME": str(self.folder),  # gunicorn keeps a control socket there
+        }
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                self.command, cwd=self.folder, env=environ, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self._kill()
+            raise
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
-        self.process.send_signal(self.end)
+    def _wait(self) -> None:
+        """Wait until each process has answered: one that is still starting may not hear the signal that ends it."""
+        seen: set[str] = set()
+        deadline = time.monotonic() + 60
+        while len(seen) < self.processes:
+            assert self.process.poll() is None and time.monotonic() < deadline, f"{seen} answered\n{self.log}"
+            try:
+                with Browser(self.port).open(self.ready) as answer:
+                    answer.read()
+                    seen.add(answer.headers.get("X-Process", "one"))
+            except (OSError, HTTPException):
+                time.sleep(0.02)
+
+    def __exit__(self, kind: Any, *_: object) -> None:
         try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            self.process.send_signal(self.end)
+            code = self.process.wait(45)
+        finally:
+            self._kill()
         if kind is None:
-            assert self.process.returncode == 0 and self.farewell in self.out and "Traceback" not in self.err, self.err
+            assert code == 0, f"exit code {code}\n{self.log}"
 
-    def views(self, cookie: str = "") -> tuple[int, str]:
-        """Count one view; return the number and the cookie to send from now on."""
-        request = urllib.request.Request(self.url + "/views", headers={"Cookie": cookie} if cookie else {})
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-            set_cookie = (answer.headers["Set-Cookie"] or "").partition(";")[0]
-            return int(answer.read().split()[-1]), set_cookie or cookie
+    def _kill(self) -> None:
+        """Leave nothing behind."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
 
+    @property
+    def log(self) -> str:
+        """What it has written so far."""
+        return (self.folder / "log").read_text(errors="replace")
 
-class Served(Process):
-    """``python3 demo.py``, on a port that is free unless the arguments name one."""
-
-    said = re.compile(r"Open (http://\S+:\d+) ")
-    farewell = "Bye."
-
-    def __init__(self, *arguments: str, end: signal.Signals = signal.SIGINT, cwd: Path | None = None, **env: str) -> None:
-        super().__init__([str(DEMO), "--port", "0", *arguments], cwd=cwd, end=end, **env)
-
-
-class Workers(Process):
-    """``gunicorn -w 4 demo:application``."""
-
-    said = re.compile(r"Listening at: (http://\S+:\d+) ")
-
-    def __init__(self, store: str, *, cwd: Path, **env: str) -> None:
-        options = ["-w", "4", "--bind", "127.0.0.1:0", "--pythonpath", str(ROOT), "--graceful-timeout", "5"]
-        command = ["-m", "gunicorn", *options, "demo:application"]
-        super().__init__(command, cwd=cwd, end=signal.SIGTERM, WSGISESSION_STORE=store, **env)
+    @property
+    def tracebacks(self) -> int:
+        return self.log.count("Traceback (most recent call last)")
 
 
-class Visitor:
-    """One browser without its windows: keeps cookies, and fills in the page's forms."""
+def eventually(ask: Callable[[], Any], expected: Any) -> bool:
+    """Ask until the answer is the expected one, for ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while (answer := ask()) != expected:
+        assert time.monotonic() < deadline, f"still {answer!r}, not {expected!r}"
+        time.sleep(0.01)
+    return True
 
-    def __init__(self, site: Process) -> None:
-        self.url = site.url
-        self._open = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar())).open
 
-    def see(self) -> str:
-        """Look at the page."""
-        with self._open(self.url + "/", timeout=PATIENCE) as answer:
-            return str(answer.read().decode())
+def printed(title: str, folder: Path, port: int) -> list[str]:
+    """Return a block of servers.md as a command, with the port and the folders of a test in place of the printed ones."""
+    text = titled(PAGE, title)
+    assert title == "mod_wsgi" or "8000" in text
+    text = text.replace("8000", str(port))
+    if title == "mod_wsgi":
+        return apache(text.replace("/srv/shop", str(folder)), folder, port)
+    if "import" in text:
+        (folder / "serve.py").write_text(text)
+        return [sys.executable, "serve.py"]
+    [line] = text.splitlines()
+    return shlex.split(line)
 
-    def look(self, times: int = 24) -> list[str]:
-        """Look at the page many times at once, so that every process of the server has to answer."""
-        with ThreadPoolExecutor(times) as pool:
-            return list(pool.map(lambda _: self.see(), range(times)))
 
-    def act(self, action: str, **fields: str) -> str:
-        """Post one of the page's forms; return the page it leads to."""
-        token = re.search(r'name="csrf" value="([^"]+)"', self.see())
-        assert token is not None
-        form = urllib.parse.urlencode({"csrf": unescape(token[1]), **fields}).encode()
-        with self._open(self.url + action, form, timeout=PATIENCE) as answer:
-            return str(answer.read().decode())
+def apache(site: str, folder: Path, port: int) -> list[str]:
+    """Write a whole configuration around a site's few lines, and return the command that serves it in the foreground."""
+    modules = {"mpm_event": "mpm_event", "authz_core": "authz_core", "wsgi": "wsgi"}
+    # Debian's Python runs it: the package is pure Python, and the processes may not read where another one lives.
+    shutil.copytree(ROOT / "wsgisession", folder / "wsgisession", ignore=shutil.ignore_patterns("__pycache__"))
+    load = "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{file}.so\n" for name, file in modules.items())
+    (folder / "apache.conf").write_text(
+        f"ServerRoot {folder}\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile {folder}/apache.pid\n"
+        f"DefaultRuntimeDir {folder}\nErrorLog {folder}/log\n{load}"
+        f"User www-data\nGroup www-data\nWSGISocketPrefix {folder}/wsgi\n{site}"
+    )
+    return ["apache2", "-f", str(folder / "apache.conf"), "-DFOREGROUND"]
+
+
+def exit_lines(log: str) -> list[str]:
+    """Return the log's lines that look like a crash."""
+    return [line for line in log.splitlines() if re.search(r"segfault|Segmentation|core dumped|Exception ignored", line)]
