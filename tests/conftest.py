@@ -14,12 +14,27 @@ sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite("support", "wsgisession.testing")
 
 from support.clock import Clock  # noqa: E402
+from support.leaks import install, leaks  # noqa: E402
 
 
 @pytest.fixture
 def clock() -> Clock:
     """A clock that only moves with ``clock.advance(seconds)``."""
     return Clock()
+
+
+def pytest_configure() -> None:
+    """From the first test on, what is logged at any level, and what servers write, is kept for the last one."""
+    install()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    leaks.written(report.capstderr)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The test that looks through all that was written comes last."""
+    items.sort(key=lambda item: item.name == "test_nothing_secret_was_written")
 
 
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
