@@ -227,5 +227,7 @@ def _after_in_child() -> None:
         pool._reopen()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+# Windows has no fork, and nothing to register with.
+getattr(os, "register_at_fork", lambda **hooks: None)(
+    before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child
+)
