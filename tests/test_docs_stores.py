@@ -1,0 +1,73 @@
+"""The pages on stores: their examples run, and the fifth store keeps the contract."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from support.docs import ROOT, blocks, run, titled
+from webtest import TestApp
+
+from wsgisession import StoreError
+from wsgisession.testing import StoreContract
+
+OWN_STORE, STORES = "docs/how-to/own-store.md", "docs/how-to/stores.md"
+
+
+def module(name: str) -> dict[str, Any]:
+    """Import a file of the page as the reader saves it."""
+    made = sys.modules[name] = ModuleType(name)
+    made.__dict__["__name__"] = name
+    exec(compile(titled(OWN_STORE, f"{name}.py"), f"{name}.py", "exec"), made.__dict__)
+    return made.__dict__
+
+
+FileStore = module("filestore")["FileStore"]
+_Contract: Any = module("test_filestore")["TestFileStore"]
+
+
+class TestFileStore(_Contract):
+    """The example of a fifth store, by the test that the page prints."""
+
+
+def test_the_page_prints_a_test_of_the_contract() -> None:
+    """What is run above is the contract, whole."""
+    assert issubclass(_Contract, StoreContract)
+    assert {name for name in vars(_Contract) if name.startswith("test_")} == set()
+
+
+def test_the_fifth_store_serves_an_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The middleware takes it, and the views are still there in another process' application."""
+    monkeypatch.chdir(tmp_path)
+    cookies = None
+    for views in (1, 2):
+        namespace: dict[str, Any] = {}
+        for block in blocks(OWN_STORE, "python"):
+            run(OWN_STORE, block, namespace)
+        browser = TestApp(namespace["app"], cookiejar=cookies)
+        assert browser.get("/").text == f"Number of views {views}"
+        cookies = browser.cookiejar
+
+
+@pytest.mark.parametrize("harm", ["a file in its place", "a directory in a file's place"])
+def test_the_fifth_store_fails_clearly(tmp_path: Path, harm: str) -> None:
+    """What the operating system raises is a StoreError."""
+    if harm == "a file in its place":
+        (tmp_path / "sessions").touch()
+        with pytest.raises(StoreError, match="sessions in files"):
+            FileStore(tmp_path / "sessions")
+    else:
+        (tmp_path / ".lock").mkdir()
+        with pytest.raises(StoreError, match="sessions in files"):
+            FileStore(tmp_path).load("key")
+
+
+def test_the_clauses_that_are_named_exist() -> None:
+    """The page speaks of the contract as it is."""
+    text = (ROOT / OWN_STORE).read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert named and named <= set(vars(StoreContract))
