@@ -93,6 +93,7 @@ FORGED = {
     "escaped twice": TOKEN.replace("%", "%25"),
     "quoted": f'"{TOKEN}"',
     "not ASCII": TOKEN.replace("id14", "id1\xb4"),
+    "a lone surrogate": TOKEN.replace("id14", "id1\ud800"),
     "broken UTF-8": TOKEN.replace("id14", "%FF"),
     "an escaped surrogate": TOKEN.replace("id14", "%ED%A0%80"),
     "half an escape": TOKEN + "%",

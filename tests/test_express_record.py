@@ -302,7 +302,7 @@ REFUSED = {
     "past 2**53": (2**53 + 1, "str\\(x\\)"),
     "past -2**53": (-(2**53) - 1, "round"),
     "a pair of surrogates": (HIGH + LOW, "one character"),
-    "tuple": ((1,), "tuple cannot be shared with Express; store list\\(x\\)"),
+    "tuple": ((1,), "tuple cannot be shared with JavaScript; store list\\(x\\)"),
     "named tuple": (Pair(1), "list\\(x\\)"),
     "set": ({1}, "list\\(x\\)"),
     "frozenset": (frozenset(), "list\\(x\\)"),

@@ -7,14 +7,12 @@
 from __future__ import annotations
 
 import hmac
-import json
 import logging
 import math
 import os
-import re
 import time
 from binascii import b2a_base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
@@ -23,10 +21,10 @@ from wsgisession.codec import JSONCodec, Record
 from wsgisession.cookie import LONGEST_MAX_AGE, Cookie
 from wsgisession.errors import UnsupportedType
 from wsgisession.identity import Identity, check_secrets
+from wsgisession.javascript import members, read, write
 from wsgisession.log import event
 from wsgisession.stores.redis import RedisStore
 from wsgisession.tags import Refused
-from wsgisession.values import DEPTH
 
 __all__ = ["ExpressCodec", "ExpressIdentity", "options"]
 
@@ -44,17 +42,10 @@ TAKEN = frozenset(
 
 _TAKEN_PATHS = frozenset(f"session[{name!r}]" for name in TAKEN)
 _VERSION = 1  # of the member OWN
-_SAFE_INTEGER = 2**53
-_JS_EXPONENT = 1e21  # from here on JavaScript writes a number with an exponent, so it comes back as a float
 _LONGEST = 8.64e15  # milliseconds, the end of JavaScript's time
 _UNESCAPED = "!~*'()"  # encodeURIComponent leaves these as they are, besides letters, digits, "_", "." and "-"
+_MARK = "s%3A"  # "s:", percent-encoded
 _BLANKS = bytes(b" \t\n\r"[byte % 4] for byte in range(256))
-_JOINING = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-
-_OPEN = re.compile(r'[ \t\n\r]*\{[ \t\n\r]*(?=["}])')
-_COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
-_COMMA = re.compile(r'[ \t\n\r]*,[ \t\n\r]*(?=")')
-_CLOSE = re.compile(r"[ \t\n\r]*\}[ \t\n\r]*\Z")
 
 
 def options(client: Any, name: str = "connect.sid", prefix: str = "sess:", **cookie: Any) -> dict[str, Any]:
@@ -119,16 +110,15 @@ class ExpressIdentity(Identity):
 
         None for anything that ``sign`` or Express did not make: of all spellings Express can decode, the one it writes.
         """
-        if not token.isascii():
+        text, dot, _ = token.rpartition(".")
+        if not dot or not token.isascii() or not text.startswith(_MARK):
             return None
-        try:
-            mark, id = unquote(token, errors="strict").rpartition(".")[0].split(":", 1)
-        except ValueError:
+        id = unquote(text[len(_MARK) :])  # where that is lossy, or the spelling another, no token below is the same
+        if not id:
             return None
-        if mark != "s" or not id:
-            return None
+        sent = token.encode()
         for keyed in self._keyed:
-            if hmac.compare_digest(self._token(id, keyed).encode(), token.encode()):
+            if hmac.compare_digest(self._token(id, keyed).encode(), sent):
                 return id, keyed is not self._keyed[0]
         return None
 
@@ -136,7 +126,7 @@ class ExpressIdentity(Identity):
         mac = keyed.copy()
         mac.update(id.encode())
         signature = b2a_base64(mac.digest(), newline=False).rstrip(b"=").decode()
-        return quote(f"s:{id}.{signature}", safe=_UNESCAPED)
+        return f"{_MARK}{quote(id, safe=_UNESCAPED)}.{signature.replace('+', '%2B').replace('/', '%2F')}"
 
 
 @dataclass(slots=True, frozen=True)
@@ -174,7 +164,7 @@ class ExpressCodec(JSONCodec):
         # Each value is encoded when it is assigned, too: what Express cannot hold is refused in the line that says so.
         self.accepts = frozenset()
         self._clock = clock
-        self._fresh = Kept(_write(_cookie_member(Cookie() if cookie is None else cookie)))
+        self._fresh = Kept(write(_cookie_member(Cookie() if cookie is None else cookie)))
 
     def pack(self, record: Record | None, successor: str | None = None) -> bytes:
         """Return a payload no other call returns.
@@ -195,15 +185,15 @@ class ExpressCodec(JSONCodec):
         own = {
             **kept.own,
             "version": b"%d" % _VERSION,
-            "nonce": _write(b2a_base64(os.urandom(6), newline=False).decode()),
+            "nonce": write(b2a_base64(os.urandom(6), newline=False).decode()),
             "created": repr(record.created).encode(),
             "owner": self.encode(record.owner, "owner"),
-            "persistent": _write(record.persistent),
+            "persistent": write(record.persistent),
         }
         return self._object({"cookie": kept.cookie, **kept.other, **record.data, OWN: self._object(own)})
 
-    def _object(self, members: dict[str, bytes]) -> bytes:
-        return b"{%b}" % b",".join(b"%b:%b" % (self.encode(name, "a key"), line) for name, line in members.items())
+    def _object(self, lines: dict[str, bytes]) -> bytes:
+        return b"{%b}" % b",".join([b"%b:%b" % (self.encode(name, "a key"), line) for name, line in lines.items()])
 
     def unpack(self, payload: bytes) -> Record | None:
         """Return the record of a payload; None: it is about to be deleted.
@@ -220,11 +210,11 @@ class ExpressCodec(JSONCodec):
         data: dict[str, bytes] = {}
         other: dict[str, bytes] = {}
         try:
-            for name, value, line in _members(payload.decode()):
+            for name, value, line in members(payload.decode()):
                 if name == "cookie":
                     cookie = value, line
                 elif name == OWN:
-                    own = {member: (inner, written) for member, inner, written in _members(line.decode())}
+                    own = {member: (inner, written) for member, inner, written in members(line.decode())}
                 elif name in TAKEN:
                     other[name] = line
                 else:
@@ -268,10 +258,9 @@ class ExpressCodec(JSONCodec):
         if path in _TAKEN_PATHS:
             raise UnsupportedType(f"{path}: express-session's own object has that name; choose another")
         try:
-            _check(value, DEPTH)
+            return write(value)
         except Refused as refused:
             raise UnsupportedType(f"{path}{refused.where()}: {refused.reason}") from None
-        return _write(value)
 
     def decode(self, line: bytes) -> Any:
         """Return the value of a line.
@@ -279,14 +268,7 @@ class ExpressCodec(JSONCodec):
         Raises:
             ValueError: It cannot be read, for whatever reason; the message shows nothing of it.
         """
-        try:
-            text = line.decode()
-            value, end = _read(text, 0)
-        except Exception as error:
-            raise ValueError(f"a stored value cannot be read ({type(error).__name__})") from None
-        if end != len(text) or (line.count(b"[") + line.count(b"{") > DEPTH and _deeper(value, DEPTH)):
-            raise ValueError("a stored value cannot be read (too deep, or more follows it)")
-        return value
+        return read(line)
 
     def timeout(self, record: Any) -> float | None:
         """Return the ``originalMaxAge`` of a record's or draft's cookie in seconds; None: there is none."""
@@ -320,94 +302,3 @@ def _timeout(cookie: dict[str, Any]) -> float | None:
     if type(most) not in (int, float) or not 0 < most <= _LONGEST:
         return None
     return float(most / 1000)
-
-
-def _members(text: str) -> Iterator[tuple[str, Any, bytes]]:
-    """Yield the members of a JSON object: name, value, and the value as it is written there."""
-    at = _after(_OPEN, text, 0)
-    while text[at] == '"':
-        name, at = _read(text, at)
-        start = _after(_COLON, text, at)
-        value, at = _read(text, start)
-        yield name, value, text[start:at].encode()
-        comma = _COMMA.match(text, at)
-        if comma is None:
-            break
-        at = comma.end()
-    _after(_CLOSE, text, at)
-
-
-def _after(pattern: re.Pattern[str], text: str, at: int) -> int:
-    found = pattern.match(text, at)
-    if found is None:
-        raise ValueError("not a JSON object")
-    return found.end()
-
-
-def _check(value: Any, room: int) -> None:
-    """Refuse what JSON does not carry to JavaScript and back; ``room`` containers may still be nested."""
-    kind = type(value)
-    if kind is str:
-        if _JOINING.search(value):
-            raise Refused("two surrogates in a row are one character in JavaScript; repair the text first")
-    elif kind is int:
-        if abs(value) > _SAFE_INTEGER:
-            raise Refused("an integer past 2**53, which JavaScript would round; store str(x)")
-    elif kind is float:
-        if not math.isfinite(value):
-            raise Refused("JSON has no NaN and no infinities; store None or str(x)")
-        if value.is_integer() and abs(value) < _JS_EXPONENT:
-            raise Refused("a float without a fraction comes back from JavaScript as an int; store int(x) or str(x)")
-    elif kind is list or kind is dict:
-        _check_inside(value, room)
-    elif value is not None and kind is not bool:
-        raise Refused(f"{kind.__name__} cannot be shared with Express; {_instead(value)}")
-
-
-def _check_inside(value: Any, room: int) -> None:
-    if not room:
-        raise Refused(f"more than {DEPTH} levels deep, or it contains itself; store something flatter")
-    for step, item in value.items() if type(value) is dict else enumerate(value):
-        if type(value) is dict:
-            if type(step) is not str:
-                raise Refused(f"the key {step!r} is no str, and JSON has no other keys; store str(key)")
-            _check(step, 0)
-        try:
-            _check(item, room - 1)
-        except Refused as refused:
-            refused.steps.append(f"[{step!r}]")
-            raise
-
-
-def _instead(value: Any) -> str:
-    if hasattr(value, "isoformat"):
-        return "store x.isoformat()"
-    if isinstance(value, dict):
-        return "store dict(x)"
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return "store list(x)"
-    if isinstance(value, (bytes, bytearray)):
-        return "store x.hex()"
-    return "store what JSON carries, such as str(x)"
-
-
-def _deeper(value: Any, room: int) -> bool:
-    """True where containers are nested deeper than ``room``."""
-    if type(value) is dict:
-        value = value.values()
-    elif type(value) is not list:
-        return False
-    return not room or any(_deeper(item, room - 1) for item in value)
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError("not JSON")
-
-
-_read = json.JSONDecoder(parse_constant=_refuse).raw_decode
-_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
-
-
-def _write(value: Any) -> bytes:
-    """Return compact JSON, spelled as JavaScript does: UTF-8, and lone surrogates, which that cannot hold, escaped."""
-    return _dumps(value).encode("utf-8", "backslashreplace")

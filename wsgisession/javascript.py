@@ -1,0 +1,143 @@
+"""JSON that Python and JavaScript read as the same values. Knows no sessions, and nothing of Express.
+
+What one of them would turn into something else is refused: JavaScript has one type of number, which holds integers up to
+2**53, and its strings are made of 16-bit units, so that two surrogates in a row are one character. The text is spelled as
+``JSON.stringify`` spells it, or a value that was only read would look changed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from wsgisession.tags import Refused
+from wsgisession.values import DEPTH
+
+_SAFE_INTEGER = 2**53
+_EXPONENT = 1e21  # from here on JavaScript writes a number with an exponent, so it comes back as a float
+_JOINING = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+_OPEN = re.compile(r'[ \t\n\r]*\{[ \t\n\r]*(?=["}])')
+_COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
+_COMMA = re.compile(r'[ \t\n\r]*,[ \t\n\r]*(?=")')
+_CLOSE = re.compile(r"[ \t\n\r]*\}[ \t\n\r]*\Z")
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError("not JSON")
+
+
+_read = json.JSONDecoder(parse_constant=_refuse).raw_decode
+_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
+
+def write(value: Any) -> bytes:
+    """Return a value as compact UTF-8; lone surrogates, which that cannot hold, are escaped.
+
+    Raises:
+        Refused: It would not come back equal and of the same type.
+    """
+    _check(value, DEPTH)
+    return _dumps(value).encode("utf-8", "backslashreplace")
+
+
+def read(line: bytes) -> Any:
+    """Return the value of a text without blanks around it.
+
+    Raises:
+        ValueError: It is none, or one that is nested deeper than could be written; the message shows nothing of it.
+    """
+    try:
+        text = line.decode()
+        value, end = _read(text, 0)
+    except Exception as error:  # RecursionError too
+        # Nothing is chained or quoted: an error's text may hold the data, and this one is logged.
+        raise ValueError(f"a stored value cannot be read ({type(error).__name__})") from None
+    if end != len(text) or (line.count(b"[") + line.count(b"{") > DEPTH and _deeper(value, DEPTH)):
+        raise ValueError("a stored value cannot be read (too deep, or more follows it)")
+    return value
+
+
+def members(text: str) -> Iterator[tuple[str, Any, bytes]]:
+    """Yield the members of a JSON object: name, value, and the value as it is written there.
+
+    Raises:
+        ValueError, RecursionError: It is no JSON object.
+    """
+    at = _after(_OPEN, text, 0)
+    while text[at] == '"':
+        name, at = _read(text, at)
+        start = _after(_COLON, text, at)
+        value, at = _read(text, start)
+        yield name, value, text[start:at].encode()
+        comma = _COMMA.match(text, at)
+        if comma is None:
+            break
+        at = comma.end()
+    _after(_CLOSE, text, at)
+
+
+def _after(pattern: re.Pattern[str], text: str, at: int) -> int:
+    found = pattern.match(text, at)
+    if found is None:
+        raise ValueError("not a JSON object")
+    return found.end()
+
+
+def _check(value: Any, room: int) -> None:
+    """Refuse what would not come back; ``room`` containers may still be nested."""
+    kind = type(value)
+    if kind is str:
+        if _JOINING.search(value):
+            raise Refused("two surrogates in a row are one character in JavaScript; repair the text first")
+    elif kind is int:
+        if abs(value) > _SAFE_INTEGER:
+            raise Refused("an integer past 2**53, which JavaScript would round; store str(x)")
+    elif kind is float:
+        if not math.isfinite(value):
+            raise Refused("JSON has no NaN and no infinities; store None or str(x)")
+        if value.is_integer() and abs(value) < _EXPONENT:
+            raise Refused("a float without a fraction comes back from JavaScript as an int; store int(x) or str(x)")
+    elif kind is list or kind is dict:
+        _check_inside(value, room)
+    elif value is not None and kind is not bool:
+        raise Refused(f"{kind.__name__} cannot be shared with JavaScript; {_instead(value)}")
+
+
+def _check_inside(value: Any, room: int) -> None:
+    if not room:
+        raise Refused(f"more than {DEPTH} levels deep, or it contains itself; store something flatter")
+    for step, item in value.items() if type(value) is dict else enumerate(value):
+        if type(value) is dict:
+            if type(step) is not str:
+                raise Refused(f"the key {step!r} is no str, and JSON has no other keys; store str(key)")
+            _check(step, 0)
+        try:
+            _check(item, room - 1)
+        except Refused as refused:
+            refused.steps.append(f"[{step!r}]")
+            raise
+
+
+def _instead(value: Any) -> str:
+    if hasattr(value, "isoformat"):
+        return "store x.isoformat()"
+    if isinstance(value, dict):
+        return "store dict(x)"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return "store list(x)"
+    if isinstance(value, (bytes, bytearray)):
+        return "store x.hex()"
+    return "store what JSON carries, such as str(x)"
+
+
+def _deeper(value: Any, room: int) -> bool:
+    """True where containers are nested deeper than ``room``."""
+    if type(value) is dict:
+        value = value.values()
+    elif type(value) is not list:
+        return False
+    return not room or any(_deeper(item, room - 1) for item in value)
