@@ -13,6 +13,7 @@ from support.docs import ROOT, blocks, run, titled
 from webtest import TestApp
 
 from wsgisession import StoreError
+from wsgisession.stores import RedisStore
 from wsgisession.testing import StoreContract
 
 OWN_STORE, STORES = "docs/how-to/own-store.md", "docs/how-to/stores.md"
@@ -71,3 +72,28 @@ def test_the_clauses_that_are_named_exist() -> None:
     text = (ROOT / OWN_STORE).read_text(encoding="utf-8")
     named = set(re.findall(r"`(test_\w+)`", text))
     assert named and named <= set(vars(StoreContract))
+
+
+def test_the_examples_of_stores_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """No server is needed to build a store; the statements that are printed create the table."""
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    for block in blocks(STORES, "python"):
+        run(STORES, block, namespace)
+    printed = capsys.readouterr().out
+    assert 'CREATE TABLE IF NOT EXISTS "shop_sessions"' in printed and printed.count(";\n") == 3
+    assert sorted(path.suffix for path in tmp_path.glob("*.db")) == [".db", ".db"]
+
+
+def test_the_rights_in_redis_are_those_that_the_store_names() -> None:
+    """The ACL line of the page and of the class are one."""
+    page = (ROOT / STORES).read_text(encoding="utf-8")
+    [line] = re.findall(r"^ACL SETUSER .*$", page, re.MULTILINE)
+    assert set(re.findall(r"\+[a-z]+", line)) == set(re.findall(r"\+[a-z]+", RedisStore.__doc__ or ""))
+
+
+def test_every_url_of_the_table_has_a_scheme_of_a_store() -> None:
+    """The table leaves out none of the schemes but the synonyms."""
+    page = (ROOT / STORES).read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z+]+):", page))
+    assert named >= {"memory", "sqlite", "redis", "rediss", "redis+sentinel", "redis+cluster", "postgresql"}

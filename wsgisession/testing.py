@@ -20,6 +20,8 @@ time overrides ``advance``, any other is waited for, a few hundredths of a secon
 ``pytest.register_assert_rewrite("wsgisession.testing")`` in ``conftest.py`` before the import. This is the only module
 of the package that needs pytest; nothing else imports it.
 
+One file, long as it is: the clauses are one class in the order of ``Store``, to be read from top to bottom.
+
 It does not know how a store works, nor what an engine's failures look like: outages, lost replies on the wire and
 configuration remain for the store's own tests.
 """
