@@ -1,0 +1,67 @@
+"""The framework pages as a reader follows them: app.py saved, started with the printed line, driven by several clients."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from support.docs import titled
+from support.frameworks import PAGES, RECIPES, save
+from support.served import Browser, Served, eventually, free_port
+
+pytestmark = pytest.mark.wide
+
+
+def serve(name: str, folder: Path, port: int) -> Served:
+    save(RECIPES[name], folder)
+    install, export, line = titled(RECIPES[name].path, "run").splitlines()
+    assert install.startswith("pip install wsgisession ") and export.startswith("export SESSION_SECRET=")
+    command = shlex.split(line.replace("8000", str(port)))
+    return Served(command, folder, port, end=signal.SIGINT, ready="/")
+
+
+def post(browser: Browser, path: str, form: str = "") -> None:
+    with browser.open(path, body=form) as answer:
+        answer.read()
+        assert answer.status in (302, 303)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_as_its_reader_runs_it(name: str, tmp_path: Path) -> None:
+    """Six clients of one session add four items each: all are there; login, stream and logout; nothing in the log."""
+    port = free_port()
+    with serve(name, tmp_path, port) as server:
+        browser = Browser(port)
+        post(browser, "/login", "user=ada")
+
+        def work(number: int) -> None:
+            for turn in range(4):
+                post(Browser(port, browser.cookie), "/cart/add", f"sku=sku{number}-{turn}&qty=1")
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(work, range(6)))
+        shown = json.loads(browser.get("/"))
+        skus = sorted(item["sku"] for item in shown["cart"]["items"])
+        assert shown["owner"] == "ada" and skus == sorted(f"sku{number}-{turn}" for number in range(6) for turn in range(4))
+        assert len(browser.get("/stream").splitlines()) == 24
+        assert eventually(lambda: json.loads(browser.get("/"))["streamed"], 24)
+        cookie = browser.cookie
+        post(browser, "/logout")
+        assert browser.cookie == "" and json.loads(Browser(port, cookie).get("/"))["owner"] is None
+    assert server.tracebacks == 0
+
+
+def test_the_walk_on_the_index_page(tmp_path: Path) -> None:
+    """Each printed command prints what is printed under it."""
+    port = free_port()
+    walk = titled(PAGES.format("index"), "walk").replace("8000", str(port))
+    with serve("plain", tmp_path, port):
+        for step in walk.split("$ ")[1:]:
+            command, expected = step.split("\n", 1)
+            done = subprocess.run(shlex.split(command), cwd=tmp_path, capture_output=True, text=True, timeout=30)
+            assert done.stdout.strip() == expected.strip(), command
