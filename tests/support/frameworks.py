@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import re
+import shutil
 import sys
 from functools import cache
 from pathlib import Path
@@ -73,6 +75,7 @@ def save(recipe: Recipe, folder: Path) -> Path:
 def load(name: str) -> Any:
     """Import a recipe's ``app.py`` from a folder of its own, once per process: Django is configured once."""
     folder = Path(mkdtemp(prefix="recipe"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = save(RECIPES[name], folder)
     module = "recipe_" + re.sub(r"\W", "_", name)
     spec = importlib.util.spec_from_file_location(module, path)
