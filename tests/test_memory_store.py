@@ -390,6 +390,15 @@ def test_writes_reclaim_what_expired_everywhere(clock: Clock) -> None:
     check(store)
 
 
+def test_an_owner_has_no_expired_records(clock: Clock) -> None:
+    """What expired and was not reclaimed yet is not listed."""
+    store = MemoryStore(clock=clock)
+    store.create("a", b"a", 1, "ada")
+    clock.advance(1)
+    assert list(store.owned_by("ada")) == []
+    assert store._ledger.records == 1
+
+
 def test_reads_reclaim_nothing(clock: Clock) -> None:
     """A read writes nothing, not even the removal of what expired."""
     store = full(clock, *ANONYMOUS)
