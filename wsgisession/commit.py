@@ -48,8 +48,8 @@ class Stored:
         self.moved = moved  # the commit that made this set the expiry anew
 
     def left(self) -> float:
-        """Return the seconds this record still has; never 0, the store has the last word."""
-        return max(self._left - (time.monotonic() - self._since), SHORTEST)
+        """Return the seconds this record still has: a little at least, the store has the last word; 0: it has no expiry."""
+        return self._left and max(self._left - (time.monotonic() - self._since), SHORTEST)
 
     def max_age(self) -> int:
         """Return the same in whole seconds, as a cookie says it."""

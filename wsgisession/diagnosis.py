@@ -22,6 +22,8 @@ REASONS = {
     " the prefix __Host- keeps other hosts out",
     "secrets differ": "many cookies of the right form have a bad signature. Either somebody forges them, or the workers do not"
     " have the same secret, or it was changed: pass secret=[new, old] then",
+    "short secret": "a secret shared with Express has less than 32 bytes, and can be guessed from one cookie. Pass a longer one"
+    " in front on both sides; make one with: python -m wsgisession secret",
 }
 
 SUSPICIOUS = 20  # different cookies of the right form with a bad signature

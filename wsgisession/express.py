@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hmac
-import logging
 import math
 import os
 import time
@@ -19,10 +18,10 @@ from urllib.parse import quote, unquote
 
 from wsgisession.codec import JSONCodec, Record
 from wsgisession.cookie import LONGEST_MAX_AGE, Cookie
+from wsgisession.diagnosis import Advice
 from wsgisession.errors import UnsupportedType
 from wsgisession.identity import Identity, check_secrets
 from wsgisession.javascript import members, read, write
-from wsgisession.log import event
 from wsgisession.stores.redis import RedisStore
 from wsgisession.tags import Refused
 
@@ -88,13 +87,7 @@ class ExpressIdentity(Identity):
     def __init__(self, secrets: Sequence[bytes]) -> None:
         checked = check_secrets(secrets, self.min_secret)
         if min(map(len, checked)) < Identity.min_secret:
-            event(
-                logging.WARNING,
-                "misconfiguration",
-                f"a secret shared with Express has less than {Identity.min_secret} bytes, and can be guessed from one cookie;"
-                " put a longer one in front on both sides. Make one with: python -m wsgisession secret",
-                reason="short secret",
-            )
+            Advice().give("short secret")
         self._keyed = [hmac.new(secret, None, "sha256") for secret in checked]
 
     def key(self, id: str) -> str:

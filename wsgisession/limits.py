@@ -62,11 +62,11 @@ class Timeouts:
         record whose expiry was taken away gets one.
 
         Args:
-            left: seconds the stored record still has; a millisecond at most: it has no expiry.
+            left: seconds the stored record still has; 0: it has no expiry.
             follow: the cookie of a persistent session can follow a moved expiry.
         """
         allowed = self.allowed(draft)
-        if left <= 0.001:
+        if not left:
             return self.first(draft), True
         if draft.persistent != draft.stored_persistent:
             idle, lifetime, _, _ = self.limits

@@ -27,7 +27,8 @@ class Session(Life):
     def __repr__(self) -> str:
         if self._draft is None:
             return "<Session, not touched>"
-        return f"<Session {self._state.value}, key {self.key}>"
+        key = None if self._stored is None else self._config.vault.show(self._stored.key)
+        return f"<Session {self._state.value}, key {key}>"
 
     # What it is
 
@@ -135,7 +136,7 @@ class Session(Life):
         If ``function`` raises, its changes are undone and the error goes on.
 
         Returns:
-            What ``function`` returned in the run that was saved.
+            What ``function`` returned in the run that was saved, or dropped where ``gone`` is True.
 
         Raises:
             SessionConflict: other requests kept saving past a generous bound.

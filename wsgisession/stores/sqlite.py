@@ -202,6 +202,7 @@ class SQLiteStore:
             mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0
             if mode & 0o077:
                 yield f"{path} has mode {mode:04o}: other users of this machine can open it; chmod 600"
+                return  # SQLite gives the files beside it the same mode
 
     def _write(self, sql: str, values: tuple[Any, ...]) -> bool:
         changed = self._run(sql, values, _count) == 1
