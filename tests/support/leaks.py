@@ -1,8 +1,8 @@
 """What must never be written: the ids, tokens and secrets of a whole test run. Collects what was written, and finds them.
 
-``install`` listens to the logger ``wsgisession`` at every level and notes every id, token and secret that this process makes. Tests
-that start processes hand over what those wrote with ``written``. Ids that another process made are found as well: whatever
-is followed by a signature is a token, and whatever has a key that was written somewhere is an id.
+``install`` listens to the logger ``wsgisession`` at every level and notes every id, token and secret that this process makes.
+Tests that start processes hand over what those wrote with ``written``. Ids that another process made are found as well:
+whatever is followed by a signature is a token, and whatever has a key that was written somewhere is an id.
 """
 
 from __future__ import annotations

@@ -1,0 +1,54 @@
+"""The pages about testing an application and about revocation, as they stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.docs import Block, blocks, run
+from support.web import Site
+
+TESTING, REVOCATION = "docs/how-to/testing.md", "docs/how-to/revocation.md"
+BLOCKS = {block.title: block for block in blocks(TESTING, "python")}
+
+
+def application() -> dict[str, Any]:
+    namespace: dict[str, Any] = {}
+    run(TESTING, BLOCKS["app.py"], namespace)
+    return namespace
+
+
+@pytest.mark.parametrize("title", ["webtest", "outside"])
+def test_a_client_is_logged_in(title: str) -> None:
+    """Each example of the page in its own application."""
+    run(TESTING, BLOCKS[title], application())
+
+
+def test_every_example_is_run() -> None:
+    """Those that need a framework are run among the wide tests."""
+    assert set(BLOCKS) == {"app.py", "webtest", "outside", "werkzeug", "django"}
+
+
+def test_revocation() -> None:
+    """The functions of the page do what their names say."""
+    page: dict[str, Any] = {}
+    examples: list[Block] = blocks(REVOCATION, "python")
+    for block in examples:
+        run(REVOCATION, block, page)
+    site = Site()
+    here, there = (site.request(lambda session: page["log_in"](session, "ada")).cookie for _ in range(2))
+    ((key, *_),) = site.request(page["elsewhere"], here).result
+    assert site.request(lambda session: page["end_one"](session, site.manager, session.key), here).result is False
+    assert site.request(lambda session: page["end_one"](session, site.manager, key), here).result is True
+    assert site.request(lambda session: session.owner, there).result is None
+    site.start({}, "ada")
+    changed = site.request(page["change_password"], here)
+    assert changed.result == 1 and site.request(lambda session: session.owner, changed.cookie).result == "ada"
+    site.start({}, "ada")
+    assert site.request(page["log_out_elsewhere"], changed.cookie).result == 1
+    key = site.request(lambda session: session.key, changed.cookie).result
+    assert page["block_elsewhere"](site.manager, "ada", key) == 0
+    assert page["block"](site.manager, "ada") == 1 and site.live() == []
+    cookie = site.start({"a": 1})
+    site.request(page["log_out"], cookie)
+    assert site.live() == []
