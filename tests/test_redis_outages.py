@@ -422,6 +422,24 @@ def test_errors_show_no_secret(server: Standalone, prepare: Callable[[Standalone
     assert "swordfish" not in messages
 
 
+@every_operation
+def test_every_operation_passes_the_gate(operation: Callable[..., Any], expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a command is under way no fork can fall into it."""
+    store = without_repetition(shared_redis().port)
+    record = created(store, 60, "ada")
+    get_connection = store._client.connection_pool.get_connection
+    seen: list[int] = []
+
+    def noted(*args: Any, **options: Any) -> Any:
+        seen.append(gate._inside)
+        return get_connection(*args, **options)
+
+    monkeypatch.setattr(store._client.connection_pool, "get_connection", noted)
+    operation(store, *record)
+    assert seen and set(seen) == {1}
+    store.close()
+
+
 def test_what_is_no_failure_of_the_engine_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any other exception is a bug, and no StoreError."""
     with shared_redis().client() as client:
