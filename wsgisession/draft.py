@@ -74,13 +74,14 @@ class Draft:
     def __reversed__(self) -> Iterator[str]:
         return reversed(self._own())
 
-    def get(self, key: str) -> Any:
-        """Return a value, decoding it the first time. KeyError: there is none. ValueError: its line is not readable."""
+    def get(self, key: str, default: Any = MISSING) -> Any:
+        """Return a value, decoding it the first time, or the default. ValueError: its line is not readable."""
         values = self._values
         if key in values:
             return values[key]
-        line = self._lines[key]
-        assert line is not None  # a value without a line is among the values
+        line = self._lines.get(key)
+        if line is None:  # a value without a line is among the values
+            return default
         value = values[key] = self._codec.decode(line)
         if type(value) not in IMMUTABLE:
             self._marks[key] = fingerprint(value, line)
@@ -131,12 +132,10 @@ class Draft:
                     fresh[key] = encoded
         if lines is base:
             return {**base, **fresh} if fresh else base
-        whole: dict[str, bytes] = {}
-        for key, line in lines.items():
-            if line is None:
-                line = self._codec.encode(values[key], _path(key))
-            whole[key] = line
-        whole.update(fresh)
+        whole: dict[str, Any] = {**lines, **fresh}
+        for key, value in values.items():
+            if lines[key] is None:
+                whole[key] = self._codec.encode(value, _path(key))
         # Order counts: popitem() and reversed() show it.
         return base if whole == base and list(whole) == list(base) else whole
 

@@ -65,16 +65,17 @@ class Identity:
 
         None for anything that ``sign`` did not make for this very name, whatever the string.
         """
-        id, dot, signature = token.rpartition(".")
-        if not dot or not token.isascii():
+        if not token.isascii():
             return None
-        message, tag = id.encode(), signature.encode()
+        message, dot, tag = token.encode().rpartition(b".")
+        if not dot:
+            return None
         macs = self._macs(name)
         for mac in macs:
             # The text is compared, never what it decodes to: four spellings of the last character decode alike.
             # In bytes, because compare_digest raises for text that is not ASCII.
             if hmac.compare_digest(mac(message), tag):
-                return id, mac is not macs[0]
+                return token[: len(message)], mac is not macs[0]
         return None
 
     def _derive(self, name: str) -> tuple[Callable[[bytes], bytes], ...]:

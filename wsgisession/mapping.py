@@ -8,6 +8,7 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Mu
 from typing import Any, NoReturn
 
 from wsgisession.draft import Draft
+from wsgisession.merge import MISSING
 
 
 class _Keys(KeysView[str]):
@@ -53,13 +54,29 @@ class DraftMapping(MutableMapping[str, Any]):
         if draft is None:
             draft = self._load()
         try:
-            return draft.get(key)
-        except KeyError:
-            _check_key(key)
-            raise
+            value = draft.get(key, MISSING)
         except ValueError as error:
             self._broken(key, error)
-        raise KeyError(key)
+            value = MISSING
+        if value is MISSING:
+            _check_key(key)
+            raise KeyError(key)
+        return value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key, or the default."""
+        draft = self._draft
+        if draft is None:
+            draft = self._load()
+        try:
+            value = draft.get(key, MISSING)
+        except ValueError as error:
+            self._broken(key, error)
+            value = MISSING
+        if value is MISSING:
+            _check_key(key)
+            return default
+        return value
 
     def __setitem__(self, key: str, value: Any) -> None:
         draft = self._draft

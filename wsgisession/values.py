@@ -71,7 +71,7 @@ def _make_scan(decoder: Any) -> Callable[[str, int], tuple[Any, int]]:
 
 quote: Callable[[str], str] = json.encoder.encode_basestring_ascii
 dumps = _make_dumps(getattr(json.encoder, "c_make_encoder", None))
-_scan = _make_scan(json.JSONDecoder(parse_constant=_refuse))
+scan = _make_scan(json.JSONDecoder(parse_constant=_refuse))
 
 
 class Values:
@@ -137,12 +137,12 @@ class Values:
         """
         try:
             text = line.decode()
-            scan, limit = _scan, DEPTH
+            read, limit = scan, DEPTH
             if b"~" in line and b'{"~' in line:
-                scan, limit = self._scan_tagged, _TEXT_DEPTH
-            if len(line) > 2 * DEPTH and line.count(b"[") + line.count(b"{") > limit and _deeper(line, limit):
+                read, limit = self._scan_tagged, _TEXT_DEPTH
+            if len(line) > 2 * DEPTH and _openers(line, limit) > limit and _deeper(line, limit):
                 raise ValueError("too deep")
-            value, end = scan(text, 0)
+            value, end = read(text, 0)
             if end == len(text):
                 return value
         except Exception as error:  # also what a type's own function raises
@@ -265,10 +265,16 @@ def _bent(value: Any, text: str) -> bool:
     """True where the text of a value of plain types may read as something else, or not at all elsewhere."""
     if "~" in text and '{"~' in text:  # in this order: one character is found ten times as fast as three
         return True
-    if "\\ud" in text and _scan(text, 0)[0] != value:  # two surrogates made one character
+    if "\\ud" in text and scan(text, 0)[0] != value:  # two surrogates made one character
         return True
     # An integer past the limit raised ValueError, unless the limit was lifted in this process.
     return len(text) > DIGITS and not 0 < sys.get_int_max_str_digits() <= DIGITS
+
+
+def _openers(line: bytes, limit: int) -> int:
+    """Count the brackets that open, up to the limit of each kind and one more."""
+    # By replacing, which jumps from one to the next; bytes.count looks at every byte: 5 instead of 0.5 µs for 10 KB.
+    return 2 * len(line) - len(line.replace(b"[", b"", limit + 1)) - len(line.replace(b"{", b"", limit + 1))
 
 
 def _deeper(line: bytes, limit: int) -> bool:
