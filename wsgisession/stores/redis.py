@@ -240,7 +240,7 @@ class RedisStore:
         """
         text = str(error)
         if (isinstance(error, self._read_only) or "READONLY" in text or "NOREPLICAS" in text) and not self._cluster:
-            with suppress(TypeError):  # redis-py 5's BlockingConnectionPool cannot tell idle connections from busy ones
+            with suppress(TypeError):  # BlockingConnectionPool could not tell idle connections from busy ones in redis-py 6
                 self._client.connection_pool.disconnect(inuse_connections=False)
 
 

@@ -188,7 +188,7 @@ def _options(redis: Any, parts: SplitResult) -> tuple[dict[str, str], dict[str, 
         raise _Bad("a timeout is a number of seconds above 0")
     if options.get("max_connections", 1) < 1:
         raise _Bad("max_connections is a number above 0")
-    if options.get("protocol", 2) not in (2, 3):
+    if str(options.get("protocol", 2)) not in ("2", "3"):
         raise _Bad("protocol is 2 or 3")
     if options.get("ssl_cert_reqs", "none") not in CERT_REQS:
         raise _Bad(f"ssl_cert_reqs is one of {', '.join(CERT_REQS)}")
