@@ -19,7 +19,9 @@ PARTS = ["requests", "correctness", "stores", "scale", "endtoend"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What sessions cost, measured side by side.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="What sessions cost, measured side by side."
+    )
     parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; all where none is named")
     parser.add_argument("--quick", action="store_true", help="within a minute, with more noise")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")

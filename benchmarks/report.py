@@ -33,7 +33,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     lines = [[str(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in lines) for column in range(len(head))]
     padded = [
-        [cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        [
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         for row in lines
     ]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
@@ -78,7 +81,10 @@ def _timing(timing: Sequence[float] | None) -> str:
 
 
 def _lists(found: dict[str, Any]) -> Iterator[str]:
-    rows = [[f"a list of {name}", _timing(ours), _timing(loads), f"{ours[0] / loads[0]:.2f} ×"] for name, (ours, loads) in found.items()]
+    rows = [
+        [f"a list of {name}", _timing(ours), _timing(loads), f"{ours[0] / loads[0]:.2f} ×"]
+        for name, (ours, loads) in found.items()
+    ]
     yield table(["one value of 10 KB, read only", "µs", "json.loads", "ratio"], rows)
 
 
@@ -93,24 +99,46 @@ def _correctness(found: dict[str, Any]) -> Iterator[str]:
 
 def _scale(found: dict[str, Any]) -> Iterator[str]:
     yield "## Many sessions\n\nMemoryStore: read and write one key of a random session. Milliseconds where not said otherwise."
-    head = ["sessions", "median µs", "99.99 % µs", "worst µs", "bytes each", "gc.collect", "reclaim all", "worst while reclaiming µs"]
+    head = [
+        "sessions",
+        "median µs",
+        "99.99 % µs",
+        "worst µs",
+        "bytes each",
+        "gc.collect",
+        "reclaim all",
+        "worst while reclaiming µs",
+    ]
     columns = ["sessions", "median", "p9999", "worst", "bytes", "collect", "reclaim", "worst_reclaiming"]
     yield table(head, [[_number(row.get(column)) for column in columns] for row in found["memory"]])
     if "beaker_bytes" in found:
         yield f"Beaker keeps a session of the same data in {found['beaker_bytes']:.0f} bytes."
     if rows := found.get("sqlite"):
-        yield table(["SQLite, sessions", "read µs", "write µs"], [[f"{r['sessions']:,}", _number(r["read"]), _number(r["write"])] for r in rows])
+        yield table(
+            ["SQLite, sessions", "read µs", "write µs"],
+            [[f"{r['sessions']:,}", _number(r["read"]), _number(r["write"])] for r in rows],
+        )
     if writers := found.get("writers"):
         head = ["SQLite, writing processes", "requests/s", "median µs", "worst ms", "slowest : fastest", "errors"]
         yield table(
             head,
             [
-                [name, _number(w["rate"]), _number(w["median"]), _number(w["worst"]), f"{w['slowest']} : {w['fastest']}", w["errors"]]
+                [
+                    name,
+                    _number(w["rate"]),
+                    _number(w["median"]),
+                    _number(w["worst"]),
+                    f"{w['slowest']} : {w['fastest']}",
+                    w["errors"],
+                ]
                 for name, w in writers.items()
             ],
         )
     if owners := found.get("owners"):
-        yield table(["one owner's 5 sessions among 100,000", "list them, µs"], [[name, _number(us)] for name, us in owners.items()])
+        yield table(
+            ["one owner's 5 sessions among 100,000", "list them, µs"],
+            [[name, _number(us)] for name, us in owners.items()],
+        )
 
 
 def _number(value: Any) -> str:
@@ -122,11 +150,25 @@ def _number(value: Any) -> str:
 def _stores(found: dict[str, Any]) -> Iterator[str]:
     yield "## Stores\n\nProcessor time per request in microseconds, over the bare application."
     if sqlite := found.get("sqlite"):
-        rows = [[kind, *(f"{row[name]:.1f}" for name in ("ours", "statement", "memory")), f"{row['ours'] / row['parts']:.2f} ×"] for kind, row in sqlite.items()]
+        rows = [
+            [
+                kind,
+                *(f"{row[name]:.1f}" for name in ("ours", "statement", "memory")),
+                f"{row['ours'] / row['parts']:.2f} ×",
+            ]
+            for kind, row in sqlite.items()
+        ]
         yield table(["SQLite", "request", "bare statement", "our memory case", "request to both"], rows)
     if redis := found.get("redis"):
         rows = [
-            [kind, row["trips"], f"{row['ours']:.1f}", f"{row['client']:.1f}", f"{row['ours'] - row['client']:.1f}", _number(row.get("beaker"))]
+            [
+                kind,
+                row["trips"],
+                f"{row['ours']:.1f}",
+                f"{row['client']:.1f}",
+                f"{row['ours'] - row['client']:.1f}",
+                _number(row.get("beaker")),
+            ]
             for kind, row in redis.items()
         ]
         yield table(["Redis", "round trips", "request", "redis-py alone", "beside it", "Beaker's redis"], rows)
@@ -137,7 +179,13 @@ def _endtoend(found: dict[str, Any]) -> Iterator[str]:
     for server, rows in found.items():
         bare = rows.get("bare", {}).get("rate")
         lines = [
-            [name, _number(row["cpu"]), _number(row.get("over_bare")), _number(row["rate"]), f"{row['rate'] / bare:.2f}" if bare else "-"]
+            [
+                name,
+                _number(row["cpu"]),
+                _number(row.get("over_bare")),
+                _number(row["rate"]),
+                f"{row['rate'] / bare:.2f}" if bare else "-",
+            ]
             for name, row in rows.items()
         ]
         yield table([server, "µs", "over bare", "requests/s", "to bare"], lines)
@@ -147,5 +195,7 @@ def _targets(results: Results) -> Iterator[str]:
     found = verdicts(results)
     if found:
         yield "## Targets"
-        rows = [[v.name, f"{v.value:.2f}{v.unit}", f"≤ {v.limit:g}{v.unit}", "met" if v.met else "MISSED"] for v in found]
+        rows = [
+            [v.name, f"{v.value:.2f}{v.unit}", f"≤ {v.limit:g}{v.unit}", "met" if v.met else "MISSED"] for v in found
+        ]
         yield table(["", "measured", "target", ""], rows)

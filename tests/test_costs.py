@@ -1,0 +1,218 @@
+"""What a request costs, counted: function calls, blocks of memory, store calls and SQL statements. They must not grow.
+
+Times are measured in benchmarks/; counts are the same on every machine. Where one of these grows for a good reason, the
+table changes with it, so that the price is seen in the review.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+from wsgiref.util import setup_testing_defaults
+
+import pytest
+from support.server import TEXT, wrap
+
+from wsgisession import MemoryStore, Session
+from wsgisession.stores import SQLiteStore
+
+Action = Callable[[Session], object]
+
+
+def count(session: Session) -> None:
+    session["views"] = session.get("views", 0) + 1
+
+
+def read(session: Session) -> None:
+    assert session["user"] == "ada"
+
+
+def look(session: Session) -> None:
+    assert session.get("user") is None
+
+
+def read_list(session: Session) -> None:
+    assert len(session["cart"]) == 2
+
+
+def append(session: Session) -> None:
+    session["cart"][1:] = [{"sku": str(session.get("views"))}]
+    count(session)
+
+
+class Case(NamedTuple):
+    """One kind of request. ``size``: how many items the session holds beside the small ones; None: no cookie comes."""
+
+    action: Action | None
+    size: int | None = 0
+    forged: bool = False
+
+
+CASES = {
+    "untouched, no cookie": Case(None, None),
+    "untouched, with a cookie": Case(None),
+    "read": Case(read),
+    "read and write": Case(count),
+    "new": Case(count, None),
+    "forged, touched": Case(look, forged=True),
+    "forged, untouched": Case(None, forged=True),
+    "read, 20 items more": Case(read, 20),
+    "read and write, 20 items more": Case(count, 20),
+    "read a list": Case(read_list),
+    "change a list": Case(append),
+}
+
+# Calls of Python and C functions, by minor version of CPython: 3.12 inlines comprehensions.
+CALLS: dict[str, dict[int, int]] = {
+    "untouched, no cookie": {11: 19, 12: 19, 13: 19},
+    "untouched, with a cookie": {11: 19, 12: 19, 13: 19},
+    "read": {11: 128, 12: 127, 13: 126},
+    "read and write": {11: 181, 12: 180, 13: 179},
+    "new": {11: 175, 12: 169, 13: 169},
+    "forged, touched": {11: 80, 12: 79, 13: 79},
+    "forged, untouched": {11: 19, 12: 19, 13: 19},
+    "read, 20 items more": {11: 128, 12: 127, 13: 126},
+    "read and write, 20 items more": {11: 181, 12: 180, 13: 179},
+    "read a list": {11: 133, 12: 132, 13: 131},
+    "change a list": {11: 207, 12: 206, 13: 205},
+}
+
+STORE_CALLS = {
+    "untouched, no cookie": "",
+    "untouched, with a cookie": "",
+    "read": "load",
+    "read and write": "load replace",
+    "new": "create",
+    "forged, touched": "",
+    "forged, untouched": "",
+    "read, 20 items more": "load",
+    "read and write, 20 items more": "load replace",
+    "read a list": "load",
+    "change a list": "load replace",
+}
+
+each_case = pytest.mark.parametrize("name", CASES)
+
+
+class Counting(MemoryStore):
+    """Notes which operations are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: list[str] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("load", "create", "replace", "touch", "delete", "owned_by", "keys", "purge"):
+            self.called.append(name)
+        return super().__getattribute__(name)
+
+
+def prepared(case: Case, store: Any = None) -> Callable[[], None]:
+    """Return a function that runs one request of a case."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        if case.action is not None:
+            case.action(environ["wsgisession.session"])
+        start_response("200 OK", TEXT.copy())
+        return [b"ok"]
+
+    middleware = wrap(app, store=store)
+    template: dict[str, Any] = {}
+    setup_testing_defaults(template)
+    if case.size is not None:
+        data = {"user": "ada", "views": 1, "cart": [{"sku": "A1", "qty": 2}, {"sku": "B2", "qty": 1}]}
+        cookie = middleware.manager.issue(data | {f"item{number}": [number] for number in range(case.size)})
+        template["HTTP_COOKIE"] = f"theme=dark; {cookie[:-4] + 'AAAA' if case.forged else cookie}; lang=en"
+
+    def write(data: bytes) -> None:
+        pass
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], None]:
+        return write
+
+    def request() -> None:
+        middleware(template.copy(), start_response)
+
+    return request
+
+
+def calls_of(request: Callable[[], None]) -> int:
+    """Return how many functions one request calls, those of this test included."""
+    count = 0
+
+    def note(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        request()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@each_case
+def test_function_calls(name: str) -> None:
+    """A request calls no more functions than it did; where it calls far fewer, the table is out of date."""
+    request = prepared(CASES[name])
+    for _ in range(20):
+        request()
+    # The least of several: now and then a request also looks for expired records.
+    calls = min(calls_of(request) for _ in range(20))
+    known = CALLS[name]
+    budget = known.get(sys.version_info.minor, known[max(known)])
+    assert 0.95 * budget - 1 <= calls <= budget, f"{calls} calls, the table says {budget}"
+
+
+@each_case
+def test_store_calls(name: str) -> None:
+    """A request asks the store for what it needs, once."""
+    store = Counting()
+    request = prepared(CASES[name], store)
+    request()
+    store.called.clear()
+    request()
+    assert " ".join(store.called) == STORE_CALLS[name]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "new"])
+def test_nothing_is_left_behind(name: str) -> None:
+    """A thousand requests leave no block of memory and no cycle for the collector."""
+    request = prepared(CASES[name])
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(1000):  # the collector has emptied the interpreter's own reserves
+            request()
+        before = sys.getallocatedblocks()
+        for _ in range(1000):
+            request()
+        grown = sys.getallocatedblocks() - before
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+    assert grown < 50
+
+
+STATEMENTS = {"read": "SELECT", "read and write": "SELECT UPDATE", "new": "INSERT"}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_sql_statements(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load is one statement, a write is one more, and no transaction is opened around either."""
+    seen: list[str] = []
+    store = SQLiteStore(tmp_path / "sessions.db")
+    request = prepared(CASES[name], store)
+    request()
+    shelf = store._pool._shelf
+    for connection in shelf.idle:
+        connection.set_trace_callback(lambda statement: seen.append(statement.split()[0]))
+    monkeypatch.setattr(store, "_sweep", lambda: None)  # one write in sixteen looks for expired rows
+    request()
+    store.close()
+    assert " ".join(seen) == STATEMENTS[name]
