@@ -1,0 +1,205 @@
+"""Parts of the command line that no process shows easily: progress, slow stores, odd stores and identities, later passes."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support.owners import Stepped
+from support.web import SECRET
+
+from wsgisession import Identity, JSONCodec, MemoryStore, Record, SessionManager, StoreError
+from wsgisession.__main__ import main
+from wsgisession.cli import check, terminal
+from wsgisession.cli.commands import _destroy_all
+from wsgisession.cli.reader import Reader
+from wsgisession.cli.target import open_target
+from wsgisession.stores import PostgresStore, RedisStore
+from wsgisession.stores.redis import _findings
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def manager(**options: Any) -> SessionManager:
+    return SessionManager(**{"store": MemoryStore(), "secret": SECRET, **options})
+
+
+def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number that is wiped away at the end; nothing where it is not worth it, or the result is shown there."""
+    monkeypatch.setattr(sys, "stderr", Screen())
+    monkeypatch.setattr(terminal, "PATIENCE", 0.0)
+    with terminal.Progress("sessions read") as progress:
+        progress.step(1234)
+        progress.step()
+    assert sys.stderr.getvalue() == "\r1,234 sessions read\r\x1b[K"
+    monkeypatch.setattr(sys, "stderr", Screen())
+    with terminal.Progress("sessions read", quiet=True) as progress:
+        progress.step()
+    assert sys.stderr.getvalue() == ""
+
+
+def test_an_unsteady_application_is_imported_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the console script is started, without the current directory on the path."""
+    (tmp_path / "only_here.py").write_text(f"import wsgisession\nm = wsgisession.SessionManager(secret={SECRET!r})\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
+    assert isinstance(open_target("only_here:m"), SessionManager)
+    assert sys.path[0] == str(tmp_path)
+
+
+def test_a_session_that_began_after_destroy_all_stays() -> None:
+    """It ends what began before; one that changes its id meanwhile is met in the next pass."""
+    store = Stepped(MemoryStore())
+    site = manager(store=store)
+    site.issue({}, "ada")
+    late = JSONCodec().pack(Record(9e9, "late", False, {}))
+    reader = Reader(site)
+    store.arm(3, lambda: store.store.create("l" * 43, late, 60.0, "late"))
+    assert _destroy_all(site, reader) == 1
+    assert [info.owner for info in site.sessions()] == ["late"]
+
+
+def test_destroy_all_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where sessions cannot be ended, after some passes."""
+    site = manager()
+    site.issue({}, "ada")
+    monkeypatch.setattr(site, "destroy", lambda key: False)
+    assert _destroy_all(site, Reader(site)) == 0
+
+
+class TestCheck:
+    """What only an unlucky configuration shows."""
+
+    def findings(self, manager: SessionManager) -> list[str]:
+        return [finding.message for finding in check.examine(manager).findings]
+
+    def test_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Milliseconds that a request would wait."""
+        monkeypatch.setattr(check, "SLOW", 0.0)
+        assert [message[:12] for message in self.findings(manager())[1:3]] == ["a read takes", "a write take"]
+
+    def test_clocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A machine years behind, and sessions from the future."""
+        site = manager()
+        site.store.create("k" * 43, JSONCodec().pack(Record(9e9, None, False, {})), 60.0)
+        monkeypatch.setattr(check, "EPOCH", 9e9)
+        found = " ".join(self.findings(site))
+        assert "years behind" in found and "began in the future" in found
+
+    def test_versions(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A client library that is too old; a SQLite that has the fix."""
+
+        class RedisStore(MemoryStore):
+            """By its name."""
+
+        monkeypatch.setattr(check.importlib.metadata, "version", lambda name: "4.6.0")
+        assert "redis 4.6.0 is too old: 5 is needed" in self.findings(manager(store=RedisStore()))
+        monkeypatch.setattr(check.importlib.metadata, "version", lambda name: "5.0.1")
+        assert not any("too old" in message for message in self.findings(manager(store=RedisStore())))
+        for version in ((3, 51, 3), (3, 50, 7), (3, 44, 6)):
+            assert check._fixed(version) and not check._fixed((*version[:2], version[2] - 1))
+
+    def test_sqlite_with_the_fix(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Has nothing to be said beside its version."""
+        monkeypatch.setattr(check, "_fixed", lambda version: True)
+        facts = check.versions(SessionManager(f"sqlite:///{tmp_path}/s.db"))
+        assert "race" not in facts["sqlite"]
+
+    def test_an_identity_made_otherwise(self) -> None:
+        """Its secret cannot be judged, and nothing fails."""
+
+        class Other(Identity):
+            def __init__(self, secrets: Any, more: int) -> None:
+                super().__init__(secrets)
+
+        site = manager(identity=lambda secrets: Other(secrets, 1))
+        assert list(check.secret(site)) == []
+
+    def test_an_outage(self) -> None:
+        """A finding, and the report says that the store was not reached."""
+
+        class Down(MemoryStore):
+            def load(self, key: str) -> Any:
+                raise StoreError("redis://user:swordfish@host is down")
+
+        report = check.examine(manager(store=Down()))
+        assert not report.reachable and "does not answer" in report.findings[-1].message
+
+    def test_a_store_that_cannot_say(self) -> None:
+        """A refused diagnosis is a finding; a store without one has none."""
+
+        class Refuses(MemoryStore):
+            def diagnose(self) -> Any:
+                yield "one thing"
+                raise StoreError("NOPERM")
+
+        assert self.findings(manager(store=Refuses()))[1:] == ["one thing", "not all could be looked at: NOPERM"]
+
+
+def test_a_store_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """One line and exit code 3."""
+    (tmp_path / "s.db").write_text("no database at all, but long enough to be looked at" * 100)
+    assert main(["list", "--store", f"sqlite:///{tmp_path}/s.db"]) == 3
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_redis_may_have_to_be_told() -> None:
+    """An old server, clocks that differ, a server that evicts; a sound one nothing."""
+    old = {"redis_version": "6.0.16", "maxmemory": 1, "maxmemory_policy": "allkeys-lru", "server_time_usec": 1_000_000}
+    assert [finding[:10] for finding in _findings(old, 100.0)] == ["Redis 6.0.", "maxmemory-", "the clocks"]
+    sound = {"redis_version": "7.2.4", "maxmemory": 0, "maxmemory_policy": "allkeys-lru", "server_time_usec": 100_000_000}
+    assert list(_findings(sound, 100.0)) == [] == list(_findings({"redis_version": "7.2"}, 100.0))
+
+
+def test_a_redis_client_without_a_timeout() -> None:
+    """Would let every request hang where Redis hangs."""
+    pytest.importorskip("redis")
+    store = RedisStore(Quiet())
+    assert [finding[:32] for finding in store.diagnose()] == ["the client has no socket_timeout"]
+
+
+class Quiet:
+    """A client of a sound server."""
+
+    def execute_command(self, *command: Any) -> Any:
+        raise NotImplementedError
+
+    def get_encoder(self) -> Any:
+        return SimpleNamespace(decode_responses=False)
+
+    def get_connection_kwargs(self) -> dict[str, Any]:
+        return {}
+
+    def info(self) -> dict[str, Any]:
+        return {"redis_version": "7.2.4"}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ((0, 150000, 0, 3), ["clocks"]),
+        ((None, 120000, 0, 3), ["too old"]),
+        ((None, 150000, 10001, 2), ["purge", "index"]),
+        ((None, 150000, 10000, 3), []),
+    ],
+    ids=["clock", "version", "dead rows and no index", "sound"],
+)
+def test_what_postgresql_may_have_to_be_told(numbers: tuple[int | None, ...], said: list[str]) -> None:
+    """From what it answers: its clock in microseconds, its version, expired rows, indexes."""
+    pytest.importorskip("psycopg")
+    store = PostgresStore(lambda: None)
+    answer = [int(time.time() * 1e6) if number is None else number for number in numbers]
+    result = SimpleNamespace(get_value=lambda row, column: answer[column].to_bytes(8, signed=True))
+    store._run = lambda *values: result  # type: ignore[method-assign]
+    found = list(store.diagnose())
+    assert len(found) == len(said) and all(word in finding for word, finding in zip(said, found, strict=True))
