@@ -16,6 +16,7 @@ from wsgisession import (
     Session,
     SessionConflict,
     SessionError,
+    SessionManager,
     SessionTooLarge,
     StoreError,
     UnsupportedType,
@@ -187,6 +188,26 @@ class TestNoLostWrites:
         store.before["replace"] = lambda: site.request(lambda other: setattr(other, "persistent", True), cookie)
         site.request(put("b", 2), cookie)
         assert site.request(lambda session: session.persistent, cookie).result is True
+
+    @pytest.mark.parametrize("way", ["commit", "atomic", "regenerate"])
+    def test_who_was_overtaken_reads_after_the_pause(self, site: Site, store: Counting, way: str) -> None:
+        """Others that save during each pause do not make the next swap fail: no writer is starved."""
+        cookie = site.start({"views": 1})
+        numbers = iter(range(1000))
+
+        def meanwhile(*_: Any) -> None:
+            other = SessionManager(store, secret=SECRET).open(key)
+            assert other is not None
+            other["other"] = next(numbers)
+            other.save()
+
+        (key,) = site.live()
+        site.manager._config.vault._sleep = meanwhile
+        store.before["replace"] = meanwhile
+        handlers = {"commit": count_up, "atomic": lambda session: session.atomic(count_up), "regenerate": Session.regenerate}
+        answer = site.request(handlers[way], cookie)
+        assert next(numbers) == 2
+        assert site.read(answer.set_cookie.partition(";")[0] if answer.set_cookie else cookie)["other"] == 1
 
     def test_swaps_that_never_succeed_end_in_a_conflict(self, site: Site, store: Counting) -> None:
         """A store that keeps refusing is an error after a bounded time, not a hang."""

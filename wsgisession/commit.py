@@ -22,7 +22,7 @@ from wsgisession.stores.base import Store
 
 TOMBSTONE_SECONDS = 60.0
 SHORTEST = 0.001  # seconds
-_ATTEMPTS = 250  # with the pauses below some six seconds; 64 writers of one key need a few dozen
+ATTEMPTS = 250  # with the pauses below some six seconds; 64 writers of one key need a few dozen
 
 
 class SessionInfo(NamedTuple):
@@ -142,16 +142,19 @@ class Vault:
         event(logging.INFO, "created", "session created", key=self.show(key))
         return Stored(key, payload, record, ttl, True)
 
-    def save(self, draft: Draft, stored: Stored, *, follow: bool = True, merge: bool = True) -> Stored | None:
+    def save(
+        self, draft: Draft, stored: Stored, *, follow: bool = True, merge: bool = True, tries: int = 0
+    ) -> Stored | None:
         """Bring the stored record up to date with a draft. None: it is gone, and the draft is dropped.
 
         Args:
             follow: the cookie of a persistent session can follow a moved expiry.
             merge: False raises Overtaken where another request saved in between.
+            tries: how often the caller was overtaken before.
         """
         turn: Lock | None = None
         try:
-            for attempt in self.attempts():
+            for attempt in range(tries, ATTEMPTS):
                 lines = draft.encode()
                 if not draft.changed(lines):
                     return self._touch(draft, stored, follow)
@@ -165,6 +168,7 @@ class Vault:
                     return Stored(stored.key, payload, record, ttl, moved)
                 if merge and attempt == 0:  # otherwise the caller has queued up
                     turn = self.turn(stored.key)
+                self._pause(attempt)
                 theirs = self._theirs(stored)
                 if theirs is None:
                     return None
@@ -212,7 +216,7 @@ class Vault:
         new: Stored | None = None
         tried = False
         try:
-            for _ in self.attempts():
+            for attempt in range(ATTEMPTS):
                 record = draft.record(draft.encode())
                 payload = self._pack(record)
                 # A login starts the clock anew; otherwise the expiry moves as with any write.
@@ -231,6 +235,7 @@ class Vault:
                     shown = {"key": self.show(key), "old_key": self.show(stored.key)}
                     event(logging.INFO, "regenerated", "session id regenerated", **shown)
                     return new
+                self._pause(attempt)
                 theirs = self._theirs(stored)
                 if theirs is None:
                     self.store.delete(key)
@@ -311,10 +316,14 @@ class Vault:
 
     def attempts(self) -> Iterator[int]:
         """Yield attempt numbers, with a jittered pause between them, up to a generous bound."""
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             if attempt:
-                self._sleep(random.random() * min(0.05, 0.0005 * 2 ** min(attempt, 10)))
+                self._pause(attempt - 1)
             yield attempt
+
+    def _pause(self, attempt: int) -> None:
+        """Let others go first. Before a load: one between a load and its swap would make the swap fail again."""
+        self._sleep(random.random() * min(0.05, 0.0005 * 2 ** min(attempt + 1, 10)))
 
     def turn(self, key: str) -> Lock | None:
         """Queue up with this process' other writers of a key that were overtaken; None: the wait was long enough.

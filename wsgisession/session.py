@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from wsgisession.commit import Overtaken, SessionInfo
+from wsgisession.commit import ATTEMPTS, Overtaken, SessionInfo
 from wsgisession.errors import HeadersSent, SessionError
 from wsgisession.life import Life, Phase, State
 from wsgisession.log import event
@@ -146,11 +146,11 @@ class Session(Life):
         self._in_atomic = True
         vault, turn = self._config.vault, None
         try:
-            for attempt in vault.attempts():
+            for attempt in range(ATTEMPTS):
                 result = function(self)
                 try:
                     if self._phase is not Phase.FAILED:
-                        self._commit(merge=False)
+                        self._commit(merge=False, tries=attempt)
                     return result
                 except Overtaken as overtaken:
                     self._stored = overtaken.theirs
