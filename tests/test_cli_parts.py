@@ -203,3 +203,9 @@ def test_what_postgresql_may_have_to_be_told(numbers: tuple[int | None, ...], sa
     store._run = lambda *values: result  # type: ignore[method-assign]
     found = list(store.diagnose())
     assert len(found) == len(said) and all(word in finding for word, finding in zip(said, found, strict=True))
+
+
+def test_a_stream_that_is_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a program runs main() with its own standard output, that is written to as it is."""
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert main(["secret"]) == 0 and len(sys.stdout.getvalue()) == 44
