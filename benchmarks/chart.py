@@ -40,7 +40,8 @@ def svg(requests: dict[str, Any]) -> str:
     height = y + 16
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"',
+            ' role="img">',
             "<title>Microseconds that sessions add to a request</title>",
             f"<style>{_STYLE}</style>",
             '<text class="title" x="12" y="24">Microseconds that sessions add to a request</text>',
