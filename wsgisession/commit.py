@@ -117,13 +117,36 @@ class Vault:
 
     def owned_by(self, owner: str) -> list[SessionInfo]:
         """List an owner's live sessions, newest first. The store's index may name too many; each record is read."""
+        return self._listed(owner)[0]
+
+    def others(self, owner: str, keep: Iterable[str]) -> list[SessionInfo]:
+        """List the same but for those in ``keep``, and for what a change of id made of them meanwhile."""
+        return self._but(self.owned_by(owner), keep)
+
+    def _listed(self, owner: str) -> tuple[list[SessionInfo], set[str]]:
+        """List an owner's live sessions, and the keys the index named under which none lives (any more)."""
         try:
-            keys = list(dict.fromkeys(self.store.owned_by(owner)))
+            keys = dict.fromkeys(self.store.owned_by(owner))
         except StoreError as error:
             self._tell(error)
             raise
-        infos = map(self.info, keys)
-        return sorted((info for info in infos if info and info.owner == owner), key=lambda info: -info.created)
+        found = {key: self.info(key) for key in keys}
+        mine = sorted((info for info in found.values() if info and info.owner == owner), key=lambda info: -info.created)
+        return mine, {key for key, info in found.items() if info is None}
+
+    def _but(self, infos: list[SessionInfo], keep: Iterable[str]) -> list[SessionInfo]:
+        kept = set(keep)
+        if any(info.key not in kept for info in infos):  # otherwise there is nothing to read for
+            kept.update(*map(self._heirs, list(kept)))
+        return [info for info in infos if info.key not in kept]
+
+    def _heirs(self, key: str) -> Iterator[str]:
+        """Yield the keys that a session under this one had later."""
+        heir: str | None = key
+        while heir and (stored := self.load(heir)) is not None and stored.record is None:
+            heir = self.codec.successor(stored.payload)
+            if heir:
+                yield heir
 
     # Writing
 
@@ -299,17 +322,23 @@ class Vault:
         raise self.conflict(key)
 
     def bury_owned(self, owner: str, keep: Callable[[], Iterable[str]] = tuple) -> int:
-        """End an owner's sessions but those in ``keep``; lists again until a pass finds nothing to end."""
+        """End an owner's sessions but those in ``keep``; lists again until a pass finds nothing to end.
+
+        A key that was listed, and under which nothing lived when it was read, may have changed its id in between: the new
+        one is only in the next listing. An index may go on naming such a key, so it counts once.
+        """
         count = 0
+        vanished: set[str] = set()
         for _ in self.attempts():
-            kept = set(keep())
-            doomed = [info.key for info in self.owned_by(owner) if info.key not in kept]
-            if not doomed:
+            mine, dead = self._listed(owner)
+            doomed = self._but(mine, keep())
+            if not doomed and dead <= vanished:
                 return count
-            for key in doomed:
-                if self.bury(key):
+            vanished |= dead
+            for info in doomed:
+                if self.bury(info.key):
                     count += 1
-                    event(logging.INFO, "revoked", "session revoked", key=self.show(key), owner=owner)
+                    event(logging.INFO, "revoked", "session revoked", key=self.show(info.key), owner=owner)
         raise SessionConflict("sessions of this owner kept appearing while they were being ended")
 
     # The rules of the house

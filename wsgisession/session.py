@@ -189,7 +189,7 @@ class Session(Life):
 
     def siblings(self) -> list[SessionInfo]:
         """List this owner's other live sessions, newest first. SessionError: there is no owner."""
-        return [info for info in self._config.vault.owned_by(self._owned()) if info.key not in self._keys]
+        return self._config.vault.others(self._owned(), self._keys)
 
     def destroy_siblings(self) -> int:
         """Log this owner out everywhere else, at once; returns how many sessions ended. SessionError: there is no owner.
