@@ -52,6 +52,15 @@ class TestTargets:
         done = run("list", "--store", "site_of_mine:manager", store="redis://nowhere", cwd=place)
         assert done.code == 0 and done.rows[0][3] == "ada"
 
+    @pytest.mark.parametrize("order", [("site_of_mine:manager", "KEY"), ("KEY", "site_of_mine:manager")], ids=["first", "last"])
+    def test_a_store_stands_anywhere(self, order: tuple[str, ...], place: Path, manager: SessionManager) -> None:
+        """A store has a colon and a key has none, so no option is needed."""
+        manager.issue({}, "ada")
+        (key,) = manager.store.keys()
+        done = run("show", *(key if word == "KEY" else word for word in order), cwd=place)
+        assert done.code == 0 and key in done.out
+        assert run("list", "site_of_mine:manager", "--owner", "a:b", cwd=place).rows == []
+
     def test_memory_is_refused(self) -> None:
         """With the reason."""
         done = run("list", store="memory:")
@@ -101,7 +110,7 @@ class TestSyntax:
         [
             [],
             ["redis://:swordfish@host", "list"],
-            ["list", "redis://:swordfish@host"],
+            ["list", "swordfish"],
             ["list", "--json=swordfish"],
             ["show", "swordfish"],
             ["show"],

@@ -26,8 +26,8 @@ The sessions of a store, from the command line. A session is known by its key,
 the SHA-256 of its id; no command prints an id or a token."""
 
 EPILOG = """\
-The store is a URL, or module:middleware, which is imported from the current
-directory and brings its codec, prefix and secret along. Without --store the
+STORE is a URL, or module:middleware, which is imported from the current
+directory and brings its codec, prefix and secret along. Without it the
 environment variable WSGISESSION_STORE is asked, so that no password need stand
 in the list of processes.
 
@@ -65,11 +65,11 @@ def build_parser() -> Parser:
         command.usage = f"wsgisession {name} {usage}"
         command.set_defaults(run=run)
         if run is not None:
-            command.add_argument("--store", metavar="STORE", help="a URL, or module:middleware")
+            command.add_argument("--store", metavar="STORE", help="a URL, or module:middleware; STORE alone will do")
         command.add_argument("--json", action="store_true", help="write JSON")
         return command
 
-    store = "[--store STORE] [--json]"
+    store = "[STORE] [--json]"
     listing = add("list", commands.list_, f"{store} [--owner NAME]", "list the live sessions; as JSON, one object on a line")
     listing.add_argument("--owner", metavar="NAME", help="only this owner's, newest first")
     showing = add("show", commands.show, f"{store} KEY", "show one session with its data")
@@ -90,11 +90,7 @@ def build_parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # One key in 64 begins with a dash. A blank makes argparse take it for a key, and not for an option.
-    for place, item in enumerate(given):
-        if item[:1] == "-" and _KEY.fullmatch(item) and given[place - 1] not in ("--owner", "--store"):
-            given[place] = f" {item}"
-    options = build_parser().parse_args(given)
+    options = build_parser().parse_args(_sorted_out(given))
     try:
         code = _run(Terminal(json=options.json), options)
         sys.stdout.flush()
@@ -112,6 +108,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return INTERRUPTED
+
+
+def _sorted_out(given: list[str]) -> list[str]:
+    """Tell keys and stores apart from options, which argparse cannot."""
+    result: list[str] = []
+    for item, before in zip(given, ["", *given], strict=False):
+        if before in ("--owner", "--store"):
+            result.append(item)
+        elif item[:1] == "-" and _KEY.fullmatch(item):  # one key in 64 begins with a dash; a blank makes it no option
+            result.append(f" {item}")
+        elif item[:1] != "-" and ":" in item:  # no key has a colon, and each store has one
+            result += ["--store", item]
+        else:
+            result.append(item)
+    return result
 
 
 def _run(terminal: Terminal, options: argparse.Namespace) -> int:

@@ -36,7 +36,7 @@ def open_target(name: str | None) -> SessionManager:
     """
     name = name or os.environ.get(VARIABLE)
     if not name:
-        raise Unusable(f"name a store: --store URL, --store module:middleware, or the environment variable {VARIABLE}")
+        raise Unusable(f"name a store: a URL, module:middleware, or the environment variable {VARIABLE}")
     if found := _PLACE.fullmatch(name):
         return _imported(found[1], found[2])
     if name.partition(":")[0].lower() == "memory":
