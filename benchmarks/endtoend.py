@@ -49,7 +49,7 @@ def run(quick: bool, say: Callable[[str], object]) -> dict[str, Any]:
         say("no wrk, or no Linux: nothing is measured behind servers")
         return {}
     names = ["bare", *(kind.name for kind in CONTENDERS if all(map(find_spec, kind.needs)))]
-    rounds, seconds = (3, 1) if quick else (9, 2)
+    rounds, seconds = (1, 1) if quick else (9, 2)
     results = {}
     for server, command in SERVERS.items():
         if find_spec(server):
