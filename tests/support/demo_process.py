@@ -16,7 +16,9 @@ from html import unescape
 from http.cookiejar import CookieJar
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
+from support.docs import ROOT
+from support.leaks import leaks
+
 DEMO = ROOT / "demo.py"
 PATIENCE = 20  # seconds; far more than anything here takes
 
@@ -70,6 +72,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        leaks.written(self.out + self.err)
         if kind is None:
             assert self.process.returncode == 0 and self.farewell in self.out and "Traceback" not in self.err, self.err
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from support.docs import ROOT, titled
+from support.leaks import leaks
 
 PAGE = "docs/how-to/servers.md"
 
@@ -100,6 +101,7 @@ class Served:
             code = self.process.wait(45)
         finally:
             self._kill()
+            leaks.written(self.log)
         if kind is None:
             assert code == 0, f"exit code {code}\n{self.log}"
 
