@@ -72,7 +72,7 @@ def _memory(size: int, requests: int) -> dict[str, Any]:
 
     now = [1000.0]
     before = _resident()
-    store = MemoryStore(max_sessions=2 * size, clock=lambda: now[0])
+    store = MemoryStore(max_sessions=size + 100_000, clock=lambda: now[0])
     cookies = _fill(_manager(store), size)
     gc.collect()
     resident = _resident() - before - sum(map(len, cookies)) - 57 * len(cookies)
