@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +16,11 @@ from support.web import SECRET, Site
 from webtest import TestApp
 
 from wsgisession import SessionMiddleware
+from wsgisession.__main__ import _sorted_out, build_parser
 
 PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))
 # Those whose examples are whole programs, or need more than the extra `test`; each has a test of its own.
-ELSEWHERE = ("docs/how-to/frameworks/", "docs/how-to/express.md", "docs/how-to/migrating.md", "docs/how-to/servers.md")
+ELSEWHERE = tuple(f"docs/how-to/{page}" for page in ("frameworks/", "express.md", "migrating.md", "servers.md", "testing.md"))
 ADA = SimpleNamespace(id=7, name="Ada")
 
 
@@ -110,6 +112,18 @@ def test_operations() -> None:
     site = Site()
     assert site.request(greeting).result == "Hello"
     assert site.request(greeting, site.start({"name": "Ada"})).result == "Hello Ada"
+
+
+def test_commands_are_spelled_right() -> None:
+    """Every line that calls the command line names a command and options there are."""
+    found = 0
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for arguments in re.findall(r"(?:^|[`(]|\* +)(?:python3? -m |\$ )?wsgisession ([a-z]+(?: [^`)\n]+)?)", text, re.MULTILINE):
+            if "--help" not in arguments:
+                build_parser().parse_args(_sorted_out(shlex.split(arguments)))
+                found += 1
+    assert found > 10
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *PAGES])
