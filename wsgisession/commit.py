@@ -215,15 +215,23 @@ class Vault:
     def _touch(self, draft: Draft, stored: Stored, follow: bool) -> Stored | None:
         """Move the expiry of an unchanged record where that is due. None: the record is gone."""
         ttl, due = self.timeouts.next(draft, stored.left(), follow)
+        stored.moved = False
         if not due:
-            stored.moved = False
             return stored
         try:
-            alive = self.store.touch(stored.key, ttl, draft.owner)
+            alive = self.store.touch(stored.key, ttl, draft.owner) and self._lives_on(stored.key)
         except StoreError as error:  # nothing is lost by it: the next request tries again
-            event(logging.ERROR, "store error", f"an expiry could not be refreshed: {error}", key=self.show(stored.key))
+            if not error.logged:
+                event(logging.ERROR, "store error", f"an expiry could not be refreshed: {error}", key=self.show(stored.key))
             return stored
         return Stored(stored.key, stored.payload, stored.record, ttl, True) if alive else None
+
+    def _lives_on(self, key: str) -> bool:
+        """Tell whether a touch found the session; it may have found a tombstone, which then must not stay for longer."""
+        stored = self.load(key)
+        if stored is not None and stored.record is None:
+            self.store.touch(key, TOMBSTONE_SECONDS)
+        return stored is not None and stored.record is not None
 
     def regenerate(self, draft: Draft, stored: Stored, key: str) -> Stored | None:
         """Move a draft's session to a new key and leave a tombstone. None: it was gone, or the new key was taken away.

@@ -14,7 +14,7 @@ from wsgisession.commit import Stored, Vault
 from wsgisession.cookie import Cookie
 from wsgisession.diagnosis import Advice, Forged
 from wsgisession.draft import Draft
-from wsgisession.errors import HeadersSent, SessionError
+from wsgisession.errors import HeadersSent, SessionError, StoreError
 from wsgisession.identity import Identity
 from wsgisession.log import event
 from wsgisession.mapping import DraftMapping
@@ -214,11 +214,24 @@ class Life(DraftMapping):
 
     def _leave(self, ok: bool) -> None:
         """Commit, the headers are about to leave; ``ok`` False: the response tells of a failure, nothing more is saved."""
+        before = self._stored
         if ok and self._draft is not None:
             self._commit()
             if self._stale and self._state is State.LIVE:
                 self._set = True
+        if self._set and self._stored is before:
+            self._confirm()
         self._phase = Phase.SENT if ok else Phase.FAILED
+
+    def _confirm(self) -> None:
+        """Set no cookie of a session that another request ended since: nothing was stored just now that would have told."""
+        assert self._stored is not None
+        try:
+            stored = self._config.vault.load(self._stored.key)
+        except StoreError:  # logged; without its cookie the visitor would lose a session that save() gave a new id
+            return
+        if stored is None or stored.record is None:
+            self._vanish()
 
     def _finish(self) -> None:
         """Save late changes, the stream has ended well."""
