@@ -117,9 +117,9 @@ def test_operations() -> None:
 def test_commands_are_spelled_right() -> None:
     """Every line that calls the command line names a command and options there are."""
     found = 0
+    call = re.compile(r"(?:^|[`(]|\* +)(?:python3? -m |\$ )?wsgisession ([a-z]+(?: [^`)\n]+)?)", re.MULTILINE)
     for page in PAGES:
-        text = (ROOT / page).read_text(encoding="utf-8")
-        for arguments in re.findall(r"(?:^|[`(]|\* +)(?:python3? -m |\$ )?wsgisession ([a-z]+(?: [^`)\n]+)?)", text, re.MULTILINE):
+        for arguments in call.findall((ROOT / page).read_text(encoding="utf-8")):
             if "--help" not in arguments:
                 build_parser().parse_args(_sorted_out(shlex.split(arguments)))
                 found += 1

@@ -31,6 +31,12 @@ def test_the_example_is_on_the_first_screen() -> None:
     assert README.split("-m pytest")[0].count("\n") < 40
 
 
+def test_the_command_is_one() -> None:
+    """Contributors are told to type what the README says and CI runs."""
+    [command] = re.findall(r"^python3 -m venv .+$", README, re.MULTILINE)
+    assert f"\n{command}\n" in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
 def test_every_promise_names_its_test() -> None:
     """Nine promises, each with a test class or file that is there."""
     rows = [line for line in README.split("## Promises")[1].split("Their limits")[0].splitlines() if line.startswith("| **")]
@@ -38,6 +44,15 @@ def test_every_promise_names_its_test() -> None:
     assert len(rows) == 9 and all(named)
     for name, path in (link for links in named for link in links):
         assert (ROOT / path).exists() and (hasattr(test_promises, name) or path.endswith(f"/{name}.py"))
+
+
+def test_every_module_has_its_place() -> None:
+    """The table of files names each module and folder of the package, and nothing else."""
+    table = README.split("## Inside")[1].split("\n## ")[0]
+    named = {name for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE) for name in re.findall(r"`([\w.]+/?)`", row)}
+    package = ROOT / "wsgisession"
+    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert named == {path.name for path in package.glob("*.py")} - {"__init__.py"} | folders
 
 
 @pytest.mark.parametrize(("built", "heading"), [(SessionMiddleware, "# Options"), (Cookie, "## The cookie")])
