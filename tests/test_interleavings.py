@@ -100,3 +100,89 @@ def test_an_outage_does_not_keep_a_new_id_from_its_visitor() -> None:
 
 def down() -> None:
     raise StoreError("the store is down")
+
+
+class Unreliable(Counting):
+    """A store whose ``replace`` fails as a script says: "lost" does it and loses the reply, "down" does nothing."""
+
+    script: list[str] = []
+
+    def replace(self, *args: Any, **kwargs: Any) -> bool:
+        word = self.script.pop(0) if self.script else ""
+        if word == "down":
+            down()
+        done = super().replace(*args, **kwargs)
+        if word == "lost":
+            down()
+        return done
+
+
+def again(session: Session) -> None:
+    """Save until it works."""
+    for _ in range(5):
+        try:
+            session.save()
+            return
+        except StoreError:
+            pass
+
+
+def give_up(session: Session) -> None:
+    with pytest.raises(StoreError):
+        session.save()
+
+
+def give_up_and_renew(session: Session) -> None:
+    give_up(session)
+    session.regenerate()
+
+
+def give_up_and_log_in(session: Session) -> None:
+    give_up(session)
+    session.owner = "ada"
+
+
+@pytest.mark.parametrize(
+    ("script", "then"),
+    [
+        (["lost"], again),
+        (["lost", "down", "down"], again),
+        (["down", "lost", "down"], again),
+        (["lost"], give_up_and_renew),
+        (["lost"], give_up_and_log_in),
+    ],
+    ids=["once", "then an outage", "during an outage", "regenerate", "login"],
+)
+def test_a_lost_reply_doubles_nothing(script: list[str], then: Handler) -> None:
+    """A draft knows each of its own writes, however many failed after it, and under whatever id it saves in the end."""
+    store = Unreliable()
+    site = Site(store)
+    cookie = site.start({"log": []})
+
+    def handler(session: Session) -> None:
+        session["log"].append("x")
+        store.script = script
+        then(session)
+
+    answer = site.request(handler, cookie)
+    assert site.read(answer.cookie if answer.set_cookie else cookie) == {"log": ["x"]}
+
+
+def test_an_undone_write_whose_reply_was_lost_meets_another_request() -> None:
+    """What atomic() undid is no value that was handed out, and is merged all the same."""
+    store = Unreliable()
+    site = Site(store)
+    cookie = site.start({"n": 0})
+
+    def handler(session: Session) -> None:
+        store.script = ["lost"]
+        with pytest.raises(StoreError):
+            session.atomic(lambda session: session.update(n=1))
+        session["mine"] = 1
+        store.before["replace"] = lambda: store.before.update(replace=lambda: site.request(theirs, cookie))
+
+    def theirs(session: Session) -> None:
+        session["n"] += 1
+
+    site.request(handler, cookie)
+    assert site.read(cookie)["mine"] == 1

@@ -176,6 +176,7 @@ class Vault:
             tries: how often the caller was overtaken before.
         """
         turn: Lock | None = None
+        payload = b""
         try:
             for attempt in range(tries, ATTEMPTS):
                 lines = draft.encode()
@@ -184,9 +185,7 @@ class Vault:
                 record = draft.record(lines)
                 payload = self._pack(record)
                 ttl, moved = self.timeouts.next(draft, stored.left(), follow)
-                lost, draft.attempt = draft.attempt, payload
                 if self.store.replace(stored.key, stored.payload, payload, ttl, draft.owner):
-                    draft.attempt = None
                     draft.settle(record)
                     return Stored(stored.key, payload, record, ttl, moved)
                 if merge and attempt == 0:  # otherwise the caller has queued up
@@ -195,17 +194,15 @@ class Vault:
                 theirs = self._theirs(stored)
                 if theirs is None:
                     return None
-                draft.attempt = None
                 assert theirs.record is not None
-                if theirs.payload == lost:  # our own write, whose reply never came
-                    draft.assume(theirs.record)
-                elif not merge:
+                if not merge and not draft.made(theirs.payload):
                     raise Overtaken(theirs)
-                else:
-                    draft.merge(theirs.record, lines)
+                draft.meet(theirs.payload, theirs.record, lines)
                 stored = theirs
-        except StoreError as error:
-            self._tell(error, stored.key)
+        except BaseException as error:
+            draft.doubt(payload)
+            if isinstance(error, StoreError):
+                self._tell(error, stored.key)
             raise
         finally:
             if turn is not None:
@@ -273,9 +270,7 @@ class Vault:
                     return None
                 assert theirs.record is not None
                 if mixes:
-                    draft.merge(theirs.record, record.data)
-                    if login:
-                        draft.created = record.created
+                    draft.meet(theirs.payload, theirs.record, record.data)
                 stored = theirs
             raise self.conflict(stored.key)
         except BaseException as error:

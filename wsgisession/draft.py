@@ -22,10 +22,10 @@ class Draft:
     __slots__ = (
         "_base",
         "_codec",
+        "_doubtful",
         "_lines",
         "_marks",
         "_values",
-        "attempt",
         "created",
         "extra",
         "owner",
@@ -41,7 +41,7 @@ class Draft:
         self._codec = codec
         self._values: dict[str, Any] = {}  # decoded or assigned, key by key
         self._marks: dict[str, bytes | None] = {}  # of mutable values that came from a line
-        self.attempt: bytes | None = None  # a payload whose fate the store did not tell
+        self._doubtful: tuple[int, ...] = ()  # hashes of payloads whose fate the store did not tell
         self.renew = False  # a new id is due with the next commit
         if record is None:
             self._base: Mapping[str, bytes] = _NOTHING
@@ -154,12 +154,29 @@ class Draft:
             if type(value) not in IMMUTABLE:
                 self._marks[key] = None  # the line may be newer than the old mark
         self._start(record)
+        self._doubtful = ()
         self.renew = False
 
     # Meeting other requests
 
+    def doubt(self, payload: bytes) -> None:
+        """Take note that this payload of the draft may have been stored: the write failed, or its reply was lost."""
+        self._doubtful += (hash(payload),)  # an outage may be long and a payload is not small
+
+    def made(self, payload: bytes) -> bool:
+        """True where what is stored is this draft's own, from a write whose reply was lost."""
+        return len(self._doubtful) > 0 and hash(payload) in self._doubtful
+
+    def meet(self, payload: bytes, theirs: Record, lines: Mapping[str, bytes]) -> None:
+        """Put this draft, whose own lines are ``lines``, on top of the record that is stored by now as ``payload``."""
+        if self.made(payload):
+            self.assume(theirs)
+        else:
+            self.merge(theirs, lines)
+        self._doubtful = ()
+
     def assume(self, record: Record) -> None:
-        """Take note that ``record`` is this draft's own, from a write whose reply was lost; later changes stay changes."""
+        """Take ``record``, of this draft's own making, as what later changes are changes of."""
         self._lines = dict(self._lines)
         self._base = record.data
         self.stored_persistent = record.persistent
@@ -198,9 +215,9 @@ class Draft:
         try:
             base = MISSING if before is None else decode(before)
             other = MISSING if theirs is None else decode(theirs)
+            mine = MISSING if ours is None else self.get(key)
         except ValueError:  # written by something else; the later save is ours
             return ours
-        mine = MISSING if ours is None else self._values[key]  # what changed was assigned or handed out
         result = merge_value(base, mine, other)
         if result is MISSING:
             return None
