@@ -225,6 +225,23 @@ def test_a_value_nobody_can_read(line: bytes, read: Any, caplog: Any) -> None:
     assert store.load(key)[0] == payload  # type: ignore[index]
 
 
+def test_a_value_nobody_can_read_in_a_session_that_just_got_a_new_id() -> None:
+    """The response leaves all the same, without a cookie for what reads as empty."""
+    site = Site()
+    cookie = site.start({"good": 1, "bad": 2})
+    (key,) = site.live()
+    store = site.manager.store
+    payload = store.load(key)[0]  # type: ignore[index]
+    assert store.replace(key, payload, payload.replace(b'[1,"', b'[1,"x').rpartition(b"\n")[0] + b"\nnonsense", 60)
+
+    def handler(s: Any) -> Any:
+        s.regenerate()
+        return s.save(), s.get("bad")
+
+    answer = site.request(handler, cookie)
+    assert answer.result == (True, None) and answer.set_cookie is None
+
+
 def test_a_broken_value_that_two_requests_replace(caplog: Any) -> None:
     """Where the other side of a merge cannot be read, the later save is ours."""
     site = Site()

@@ -321,6 +321,17 @@ class TestPersistent:
         assert later.result[0] is True and later.result[1] == pytest.approx(1000, abs=2)
         assert later.set_cookie is None
 
+    def test_a_failing_response_says_what_is_stored(self) -> None:
+        """Saved, then switched, then an error: the cookie that goes out with the error page ends with the browser."""
+
+        def handler(session: Session) -> None:
+            session["a"] = 1
+            session.save()
+            session.persistent = True
+
+        answer = self.site().request(handler, status="500 Internal Server Error")
+        assert answer.set_cookie is not None and "Max-Age" not in answer.set_cookie
+
     def test_a_refresh_takes_the_cookie_along(self) -> None:
         """When the expiry moves, so does Max-Age; by the manager neither does."""
         site = self.site()

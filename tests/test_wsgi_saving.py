@@ -67,6 +67,20 @@ def test_a_response_that_only_read(visitor: str) -> None:
     assert Server(middleware, cookie).run().headers == [("Vary", "Cookie"), *private]
 
 
+@pytest.mark.parametrize("late", ["write", "destroy"])
+def test_a_response_that_read_what_is_gone_by_now(late: str) -> None:
+    """It may show what the session held, so it is private all the same."""
+    site = Site()
+    cookie = site.start({"a": 1})
+
+    def handler(session: Any) -> None:
+        assert session["a"] == 1
+        site.request(lambda other: other.destroy(), cookie)
+        session.update(b=2) if late == "write" else session.destroy()
+
+    assert ("Cache-Control", "private") in site.request(handler, cookie).headers
+
+
 @pytest.mark.parametrize("early", [True, False], ids=["started before", "started inside"])
 def test_a_generator_that_fails_before_its_first_chunk(early: bool) -> None:
     """No header leaves and nothing is saved, even where start_response was called early."""

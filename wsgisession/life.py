@@ -65,6 +65,7 @@ class Life(DraftMapping):
     _state = State.NEW
     _stored: Stored | None = None
     _touched = False
+    _was_live = False  # at some time in this request, so that what the application shows may be personal
 
     def __init__(self, config: Config, header: str, scheme: str) -> None:
         self._config = config
@@ -102,7 +103,7 @@ class Life(DraftMapping):
         self._keys, self._cookies = tuple(keys), len(keys)
         if len(live) == 1:
             self._id, self._stale, self._stored = live[0]
-            self._state = State.LIVE
+            self._state, self._was_live = State.LIVE, True
             self._draft = Draft(vault.codec, self._stored.record)
             return self._draft
         if live:
@@ -160,7 +161,7 @@ class Life(DraftMapping):
     def _broken(self, key: str, error: ValueError) -> None:
         shown = self._stored and self._config.vault.show(self._stored.key)
         event(logging.ERROR, "unreadable", f"a value cannot be read: {error}", key=shown, item=key)
-        self._state = State.DETACHED if self._by_key else State.NEW
+        self._state, self._set = State.DETACHED if self._by_key else State.NEW, False
         self._blank()
 
     # Saving
@@ -195,7 +196,7 @@ class Life(DraftMapping):
         return True
 
     def _hold(self, stored: Stored) -> None:
-        self._stored = stored
+        self._stored, self._was_live = stored, True
         self._keys += (stored.key,)
 
     def _vanish(self) -> bool:
@@ -249,7 +250,9 @@ class Life(DraftMapping):
         secure = cookie.is_secure(self._scheme)
         if self._set:
             assert self._id is not None and self._stored is not None
-            max_age = self._stored.max_age() if self._config.vault.timeouts.dated(self._load()) else None
+            assert self._stored.record is not None
+            # As it is stored: where the response tells of a failure, the draft may hold more.
+            max_age = self._stored.max_age() if self._config.vault.timeouts.dated(self._stored.record) else None
             token = self._identity().sign(self._name(), self._id)
             return cookie.render(self._name(), token, secure=secure, max_age=max_age)
         return cookie.expire(self._name(), secure=secure) if self._expire else None

@@ -15,7 +15,7 @@ from wsgisession.codec import JSONCodec
 from wsgisession.cookie import Cookie
 from wsgisession.errors import SessionError
 from wsgisession.headers import personal
-from wsgisession.life import Phase, State
+from wsgisession.life import Phase
 from wsgisession.manager import IdentityFactory, Seconds, SessionManager
 from wsgisession.session import Session
 from wsgisession.stores import MemoryStore, Store
@@ -191,7 +191,7 @@ class _Response:
         session = self.session
         if not session._touched:
             return headers
-        return personal(headers, set_cookie=session._set_cookie(), read=session._state is State.LIVE)
+        return personal(headers, set_cookie=session._set_cookie(), read=session._was_live)
 
     def write(self, data: bytes) -> None:
         """Be the application's write()."""
