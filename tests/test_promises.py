@@ -351,6 +351,16 @@ class TestAtomic:
 
         assert site.request(handler, cookie).result == 1
 
+    def test_a_conflict_names_the_session(self, site: Site, store: Counting, caplog: Any) -> None:
+        """The one that is used, where the visitor also brought the cookie of one that ended."""
+        dead, cookie = site.start({"views": 1}), site.start({"views": 1})
+        site.request(lambda session: session.destroy(), dead)
+        site.manager._config.vault._sleep = lambda seconds: None
+        store.replace = lambda *args, **kwargs: False  # type: ignore[method-assign]
+        with pytest.raises(SessionConflict):
+            site.request(lambda session: session.atomic(put("views", 2)), f"{cookie}; {dead}")
+        assert [record.key for record in caplog.records if record.levelname == "ERROR"] == site.live()
+
     def test_on_a_session_that_vanishes(self, site: Site) -> None:
         """The result is returned, and nothing is stored."""
         cookie = site.start({"views": 1})

@@ -260,6 +260,19 @@ def test_start_response_again_without_exc_info() -> None:
         Server(wrap(app)).run()
 
 
+def test_an_application_that_forgets_to_return() -> None:
+    """The error is the one a server raises without us, and nothing is saved."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ[KEY]["a"] = 1
+        start_response("200 OK", TEXT)
+
+    middleware = wrap(app)
+    with pytest.raises(TypeError, match="NoneType"):
+        Server(middleware).run()
+    assert middleware.manager.count() == 0
+
+
 @pytest.mark.parametrize("body", [[b"x"], iter([b"x"]), iter([])], ids=["list", "iterator", "empty"])
 def test_an_application_that_never_starts_its_response(body: Any) -> None:
     """Left to the server to complain of; nothing is saved."""

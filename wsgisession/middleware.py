@@ -227,7 +227,7 @@ class _Body:
 
     def __init__(self, response: _Response, body: Iterable[bytes]) -> None:
         self._response = response
-        self._body: Iterable[bytes] | None = body
+        self._body: Any = body  # None: closed, or what an application returned that forgot to
         self._chunks: Iterator[bytes] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -237,7 +237,6 @@ class _Body:
         response = self._response
         try:
             if self._chunks is None:
-                assert self._body is not None
                 self._chunks = iter(self._body)
             chunk = next(self._chunks)
         except StopIteration:

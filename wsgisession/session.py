@@ -156,7 +156,8 @@ class Session(Life):
                     self._stored = overtaken.theirs
                     turn = vault.turn(overtaken.theirs.key) if attempt == 0 else turn
                     self._undo()
-            raise vault.conflict(self._keys[-1])
+            assert self._stored is not None
+            raise vault.conflict(self._stored.key)
         except BaseException:
             self._undo()
             raise
