@@ -15,7 +15,7 @@ from typing import Literal
 
 HEADER_LIMIT = 8192  # characters of a Cookie header that are looked at (latin-1 in WSGI, so also bytes)
 CANDIDATES = 8  # pairs of our name that are looked at
-COOKIE_LIMIT = 4096  # name and value, RFC 6265bis 5.7 step 5
+COOKIE_LIMIT = 4096  # name and value, RFC 6265bis 5.6 step 5
 ATTRIBUTE_LIMIT = 1024  # one attribute's value, RFC 6265bis 5.6
 LONGEST_MAX_AGE = 400 * 86400  # seconds, RFC 6265bis 5.5
 TOKEN_LENGTH = 87  # of the value we mean to send: id, dot, signature
@@ -47,8 +47,8 @@ class Cookie:
         persistent: whether a new session starts as "remember me".
         host_prefix: False keeps "__Host-" off the name.
 
-    Source: RFC 6265bis 4.1.3 (prefixes), 5.4 to 5.7 (what user agents reject); CHIPS (Partitioned); the draft Cookies:
-        HTTP State Management Mechanism, layered-cookies ("__Http-" and "__Host-Http-").
+    Source: RFC 6265bis 4.1.3 (prefixes), 5.4 to 5.7 (what user agents reject); CHIPS (Partitioned); the draft
+    layered-cookies ("__Http-" and "__Host-Http-").
     """
 
     name: str = "sid"
