@@ -429,6 +429,18 @@ class TestOwner:
         assert site.read(first) == site.read(second) == {}
         assert len(site.manager.owned_by("bob")) == 1
 
+    def test_sessions_whose_cookies_contradict_each_other_are_others(self, site: Site) -> None:
+        """A login that such a request begins is not one of them, so destroy_siblings() ends both."""
+        both = f"{site.start({}, 'ada')}; {site.start({}, 'ada')}"
+
+        def handler(session: Session) -> Any:
+            session.owner = "ada"
+            return session.save(), len(session.siblings()), session.destroy_siblings(), session.key
+
+        answer = site.request(handler, both)
+        assert answer.result[:3] == (True, 2, 2)
+        assert site.live() == [answer.result[3]]
+
     def test_the_same_owner_again_is_no_login(self, site: Site) -> None:
         """Nothing is written, and the id stays."""
         cookie = site.start({"a": 1}, "ada")

@@ -59,6 +59,7 @@ class Life(DraftMapping):
     _in_atomic = False
     _phase = _OPEN
     _keys: tuple[str, ...] = ()  # of every validly signed cookie, and every one this session had in this request
+    _own: tuple[str, ...] = ()  # the same without the cookies that brought something else than this session
     _cookies = 0  # validly signed ones in the request
     _set = False  # this response sets the cookie
     _stale = False  # signed with an old secret
@@ -103,7 +104,7 @@ class Life(DraftMapping):
         self._keys, self._cookies = tuple(keys), len(keys)
         if len(live) == 1:
             self._id, self._stale, self._stored = live[0]
-            self._state, self._was_live = State.LIVE, True
+            self._state, self._was_live, self._own = State.LIVE, True, (self._stored.key,)
             self._draft = Draft(vault.codec, self._stored.record)
             return self._draft
         if live:
@@ -124,7 +125,8 @@ class Life(DraftMapping):
         """Return the session of a stored record, without a cookie."""
         session = cls(config, "", "")
         session._by_key = session._touched = True
-        session._stored, session._state, session._keys = stored, State.LIVE, (stored.key,)
+        session._stored, session._state = stored, State.LIVE
+        session._keys = session._own = (stored.key,)
         session._draft = Draft(config.vault.codec, stored.record)
         return session
 
@@ -198,6 +200,7 @@ class Life(DraftMapping):
     def _hold(self, stored: Stored) -> None:
         self._stored, self._was_live = stored, True
         self._keys += (stored.key,)
+        self._own += (stored.key,)
 
     def _vanish(self) -> bool:
         self._state, self._set = State.DETACHED, False

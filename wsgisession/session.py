@@ -190,14 +190,14 @@ class Session(Life):
 
     def siblings(self) -> list[SessionInfo]:
         """List this owner's other live sessions, newest first. SessionError: there is no owner."""
-        return self._config.vault.others(self._owned(), self._keys)
+        return self._config.vault.others(self._owned(), self._own)
 
     def destroy_siblings(self) -> int:
         """Log this owner out everywhere else, at once; returns how many sessions ended. SessionError: there is no owner.
 
         Source: ASVS 5.0 7.4.3.
         """
-        return self._config.vault.bury_owned(self._owned(), lambda: self._keys)
+        return self._config.vault.bury_owned(self._owned(), lambda: self._own)
 
     def _owned(self) -> str:
         owner = self._load().owner
