@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.server import KEY, TEXT, Body, Server, stored, wrap
+from support.web import Site
 
 from wsgisession import HeadersSent
 
@@ -127,3 +128,28 @@ def test_after_a_5xx_late_changes_are_dropped() -> None:
     middleware.app = app
     Server(middleware, cookie).run()
     assert told == [False] and stored(middleware, cookie) == {"a": 1}
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_a_persistent_expiry_stays_once_the_headers_have_left(write: bool) -> None:
+    """Its cookie could no longer follow; a session that ends with the browser has nothing to follow, and is refreshed."""
+    seconds = {}
+    for persistent in (True, False):
+        middleware = wrap(lambda environ, start_response: None)
+        site = Site(middleware.manager.store)
+        cookie = site.start({"a": 1})
+        site.request(lambda session, persistent=persistent: setattr(session, "persistent", persistent), cookie)
+        (key,) = site.live()
+        middleware.manager.store.touch(key, 500)
+
+        def app(environ: Any, start_response: Any) -> Any:
+            start_response("200 OK", TEXT)
+            yield b"1"
+            assert environ[KEY]["a"] == 1
+            if write:
+                environ[KEY]["b"] = 2
+
+        middleware.app = app
+        assert Server(middleware, cookie).run().cookie is None
+        seconds[persistent] = round(middleware.manager.store.load(key)[1])  # type: ignore[index]
+    assert seconds == {True: 500, False: 7200}
