@@ -153,3 +153,22 @@ def test_a_persistent_expiry_stays_once_the_headers_have_left(write: bool) -> No
         assert Server(middleware, cookie).run().cookie is None
         seconds[persistent] = round(middleware.manager.store.load(key)[1])  # type: ignore[index]
     assert seconds == {True: 500, False: 7200}
+
+
+def test_late_changes_of_a_session_that_is_gone_raise_nothing() -> None:
+    """They show in this request and are dropped."""
+    seen: list[Any] = []
+    middleware = wrap(lambda environ, start_response: None)
+    cookie = middleware.manager.issue({"a": 1})
+    assert middleware.manager.destroy(*Site(middleware.manager.store).live())
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", TEXT)
+        yield b"1"
+        session = environ[KEY]
+        session["a"], session.persistent = 2, True
+        seen.append((session.gone, session["a"], session.persistent, session.save()))
+
+    middleware.app = app
+    assert Server(middleware, cookie).run().cookie is None
+    assert seen == [(True, 2, True, False)] and stored(middleware, cookie) == {}
