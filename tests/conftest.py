@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -26,6 +27,8 @@ def clock() -> Clock:
 def pytest_configure() -> None:
     """From the first test on, what is logged at any level, and what servers write, is kept for the last one."""
     install()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background; the servers we start would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import Any
 
@@ -26,15 +27,21 @@ THREADS, REQUESTS = 8, 200
 
 
 class Repeating(MemoryStore):
-    """A store whose every reply is lost once: the client library sends each write again."""
+    """A store whose every reply is lost once: the client library sends each write again, before anybody else writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
 
     def create(self, *args: Any, **kwargs: Any) -> bool:
-        super().create(*args, **kwargs)
-        return super().create(*args, **kwargs)
+        with self.lock:
+            super().create(*args, **kwargs)
+            return super().create(*args, **kwargs)
 
     def replace(self, *args: Any, **kwargs: Any) -> bool:
-        super().replace(*args, **kwargs)
-        return super().replace(*args, **kwargs)
+        with self.lock:
+            super().replace(*args, **kwargs)
+            return super().replace(*args, **kwargs)
 
 
 def fail() -> None:
