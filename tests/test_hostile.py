@@ -296,6 +296,7 @@ CONFIGURATIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"lifetime": None}, TypeError, "lifetime"),
     ({"lifetime": math.inf}, ValueError, "finite"),
     ({"lifetime": math.nan}, ValueError, "finite"),
+    ({"lifetime": 10**400}, ValueError, "finite"),
     ({"lifetime": timedelta(0)}, ValueError, "lifetime"),
     ({"remember": 0}, ValueError, "remember"),
     ({"max_size": 0}, ValueError, "max_size"),
@@ -306,6 +307,7 @@ CONFIGURATIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"codec": JSONCodec}, TypeError, "JSONCodec()"),
     ({"codec": object()}, TypeError, "JSONCodec()"),
     ({"identity": 7}, TypeError, "identity"),
+    ({"identity": lambda secrets: None}, TypeError, "Identity"),
 ]
 
 

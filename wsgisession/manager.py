@@ -77,6 +77,9 @@ class SessionManager:
         )
         minimum = getattr(factory, "min_secret", Identity.min_secret)
         signer = None if secret is None else factory(check_secrets(secret, minimum))
+        wanted = () if secret is None else ("new_id", "key", "sign", "unsign")
+        if not all(callable(getattr(signer, name, None)) for name in wanted):
+            raise TypeError("identity must return an Identity")
         self.store = _open_store(store)
         show = digest if getattr(factory, "key_is_id", False) else str
         vault = Vault(self.store, codec, limits, clock=clock, show=show)
@@ -174,9 +177,13 @@ def _seconds(name: str, value: object) -> float:
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be seconds (a number or a timedelta), not {type(value).__name__}")
-    if not math.isfinite(value) or value <= 0:
+    try:
+        seconds = float(value)
+    except OverflowError:  # an integer too large
+        seconds = math.inf
+    if not math.isfinite(seconds) or seconds <= 0:
         raise ValueError(f"{name} must be a positive, finite number of seconds")
-    return float(value)
+    return seconds
 
 
 def _size(value: object) -> int:
