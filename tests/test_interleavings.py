@@ -48,6 +48,17 @@ def test_a_refresh_does_not_prolong_what_stands_for_a_dead_session(end: str, per
     assert max(tombstones(site)) <= 60
 
 
+def test_a_refresh_that_cannot_be_checked_is_one_logged_error(caplog: pytest.LogCaptureFixture) -> None:
+    """The store fails between the refresh and the look at what was refreshed: nothing is lost, the response goes out."""
+    store = Counting()
+    site = Site(store)
+    cookie = site.start({"a": 1})
+    due(site)
+    store.before["touch"] = lambda: store.before.update(load=down)
+    assert site.request(lambda session: session["a"], cookie).result == 1
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
+
+
 def stale(site: Site) -> tuple[str, Handler]:
     cookie = Site(site.manager.store, secret=OLD_SECRET).start({"a": 1})
     return cookie, dict

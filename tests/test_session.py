@@ -214,6 +214,17 @@ class TestLife:
         assert site.request(lambda s: s.created, fresh).result == start
         assert site.request(lambda s: s.regenerate()).set_cookie is None
 
+    def test_a_regenerate_does_not_outlive_the_lifetime(self) -> None:
+        """Nothing of it is left: the new id ends when the old one would have."""
+        clock = Clock()
+        site = Site(idle_timeout=100, lifetime=200, clock=clock)
+        cookie = site.start({"a": 1})
+        site.manager.store.touch(*site.live(), 20)
+        clock.advance(250)
+        site.request(Session.regenerate, cookie)
+        (key,) = site.live()
+        assert site.manager.store.load(key)[1] == pytest.approx(20, abs=1)  # type: ignore[index]
+
     def test_reload_drops_changes_and_keeps_a_regenerate(self, site: Site) -> None:
         """Held containers show what is stored."""
         cookie = site.start({"a": [1], "gone": [1], "n": 1})

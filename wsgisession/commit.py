@@ -212,7 +212,6 @@ class Vault:
     def _touch(self, draft: Draft, stored: Stored, follow: bool) -> Stored | None:
         """Move the expiry of an unchanged record where that is due. None: the record is gone."""
         ttl, due = self.timeouts.next(draft, stored.left(), follow)
-        stored.moved = False
         if not due:
             return stored
         try:
