@@ -513,6 +513,23 @@ class TestGoneIsGone:
         store.before["replace"] = meanwhile
         assert site.request(lambda session: session.regenerate(), cookie).set_cookie is None
 
+    def test_a_regenerate_whose_new_half_was_changed_half_way(self, site: Site, store: Counting) -> None:
+        """By a job that lists sessions, say: the half that nobody holds the id of does not stay."""
+        cookie = site.start({"a": 1})
+        (key,) = site.live()
+
+        def meanwhile() -> None:
+            site.request(put("b", 2), cookie)
+            for new in set(site.live()) - {key}:
+                opened = site.manager.open(new)
+                assert opened is not None
+                opened["c"] = 3
+                assert opened.save()
+
+        store.before["replace"] = meanwhile
+        assert site.request(lambda session: session.regenerate(), cookie).set_cookie is None
+        assert site.live() == [key] and site.read(cookie) == {"a": 1, "b": 2}
+
     def test_one_users_late_write_never_reaches_another(self, site: Site, store: Counting) -> None:
         """From one owner to another ours alone counts; from nobody to one, late writes come along."""
         cookie = site.start({"a": 1}, "ada")
