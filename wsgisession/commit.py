@@ -49,7 +49,8 @@ class Stored:
 
     def left(self) -> float:
         """Return the seconds this record still has: a little at least, the store has the last word; 0: it has no expiry."""
-        return self._left and max(self._left - (time.monotonic() - self._since), SHORTEST)
+        left = self._left - (time.monotonic() - self._since)
+        return left if left > SHORTEST else self._left and SHORTEST
 
     def max_age(self) -> int:
         """Return the same in whole seconds, as a cookie says it."""

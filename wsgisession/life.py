@@ -46,7 +46,9 @@ class Phase(Enum):
     FAILED = "failed"
 
 
-_OPEN = Phase.OPEN
+# An Enum's members take 0.07 µs each to look up.
+_OPEN, _SENT = Phase.OPEN, Phase.SENT
+_LIVE, _DETACHED = State.LIVE, State.DETACHED
 
 
 class Life(DraftMapping):
@@ -104,9 +106,9 @@ class Life(DraftMapping):
         self._keys, self._cookies = tuple(keys), len(keys)
         if len(live) == 1:
             self._id, self._stale, self._stored = live[0]
-            self._state, self._was_live, self._own = State.LIVE, True, (self._stored.key,)
-            self._draft = Draft(vault.codec, self._stored.record)
-            return self._draft
+            self._state, self._was_live, self._own = _LIVE, True, (self._stored.key,)
+            draft = self._draft = Draft(vault.codec, self._stored.record)
+            return draft
         if live:
             config.advice.give("two cookies", cookie=name, keys=[vault.show(stored.key) for _, _, stored in live])
         if live or tombstones:
@@ -171,7 +173,7 @@ class Life(DraftMapping):
     def _commit(self, *, merge: bool = True, tries: int = 0) -> bool:
         """Bring the store up to date: one routine for the headers, save(), atomic() and the end of a stream."""
         draft, vault = self._load(), self._config.vault
-        if self._state is State.DETACHED:
+        if self._state is _DETACHED:
             return False
         if self._stored is None:
             if not len(draft) and draft.owner is None:
@@ -221,11 +223,11 @@ class Life(DraftMapping):
         before = self._stored
         if ok and self._draft is not None:
             self._commit()
-            if self._stale and self._state is State.LIVE:
+            if self._stale and self._state is _LIVE:
                 self._set = True
         if self._set and self._stored is before:
             self._confirm()
-        self._phase = Phase.SENT if ok else Phase.FAILED
+        self._phase = _SENT if ok else Phase.FAILED
 
     def _confirm(self) -> None:
         """Set no cookie of a session that another request ended since: nothing was stored just now that would have told."""

@@ -65,12 +65,15 @@ class Timeouts:
             left: seconds the stored record still has; 0: it has no expiry.
             follow: the cookie of a persistent session can follow a moved expiry.
         """
-        allowed = self.allowed(draft)
         if not left:
             return self.first(draft), True
         if draft.persistent != draft.stored_persistent:
             idle, lifetime, _, _ = self.limits
-            return allowed or min(left, lifetime if idle is None else idle), True
-        if (follow or not self.dated(draft)) and allowed - left >= self.idle(draft) / 10:
-            return allowed, True
+            return self.allowed(draft) or min(left, lifetime if idle is None else idle), True
+        timeout = self.idle(draft)
+        # In this order: what is allowed is never more than the timeout, and takes three times as long to find out.
+        if timeout - left >= timeout / 10 and (follow or not self.dated(draft)):
+            allowed = self.allowed(draft)
+            if allowed - left >= timeout / 10:
+                return allowed, True
         return left, False

@@ -97,9 +97,14 @@ class SessionMiddleware:
         except BaseException:
             response.fail()
             raise
-        if self._unsure and session._touched:
-            self._look(environ, session)
-        if type(body) is list or type(body) is tuple or _is_file(body, environ.get("wsgi.file_wrapper")):
+        kind = type(body)
+        whole = kind is list or kind is tuple
+        if session._touched:
+            if self._unsure:
+                self._look(environ, session)
+        elif whole and response.passes():
+            return body
+        if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
             return body
         return _Body(response, body)
@@ -132,6 +137,9 @@ def _is_file(body: object, wrapper: object) -> bool:
     return isinstance(wrapper, type) and isinstance(body, wrapper)
 
 
+_SENT = Phase.SENT  # an Enum's members take 0.07 µs to look up
+
+
 class _Response:
     """One response: holds the application's headers back until the session is safe."""
 
@@ -155,7 +163,9 @@ class _Response:
             raise AssertionError("start_response() was called again without exc_info (PEP 3333)")
         self._started = True
         if not self.sent:
-            self._status, self._headers, self._exc_info = status, headers, exc_info
+            self._status, self._headers = status, headers
+            if exc_info is not None:
+                self._exc_info = exc_info
             return self.write
         try:
             if _failure(status):
@@ -170,6 +180,20 @@ class _Response:
     def held(self) -> bool:
         """True while there are headers that have not left."""
         return self._headers is not None
+
+    def passes(self) -> bool:
+        """Let the headers of a request that did not touch the session go as they are: what most requests come to.
+
+        Half the time that ``end`` takes. False: it is not as simple as that, and nothing was done.
+        """
+        headers, status = self._headers, self._status
+        if headers is None or self._exc_info is not None or status >= "500":
+            return False
+        self._headers = None
+        self.sent = True
+        self.session._phase = _SENT
+        self._write = self._start_response(status, headers)
+        return True
 
     def send(self) -> None:
         """Commit, and let the headers go. Whatever the commit raises, the headers are dropped."""
