@@ -11,9 +11,11 @@ import marshal
 import math
 import os
 import random
+import re
 import time
 from binascii import b2a_base64
 from dataclasses import dataclass, field
+from functools import lru_cache
 from io import BytesIO
 from operator import itemgetter
 from typing import Any
@@ -24,6 +26,9 @@ __all__ = ["IMMUTABLE", "JSONCodec", "Record", "fingerprint", "unchanged"]
 
 _VERSION = 1
 _LONG = 4096
+_USUAL = re.compile(
+    rb'\[1,"[\w-]{8}",([0-9]{1,11}\.[0-9]{1,9}),(?:null|"([ !#-\[\]-}]{1,255})"),(true|false),(\[.{0,1000}\])\]'
+).fullmatch
 _without_end = itemgetter(slice(None, -1))
 _NEVER = 10**18  # seconds: an integer past it may be none that a float can hold
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
@@ -78,12 +83,9 @@ class JSONCodec(Values):
         created, owner, data = record.created, record.owner, record.data
         if not math.isfinite(created):
             raise ValueError("Record.created must be finite")
-        keys = ",".join(map(quote, data))
-        if "\\ud" in keys:  # surrogates, which quote alone would join to one character
-            keys = ",".join(self.encode(key, "a key").decode() for key in data)
         name = "null" if owner is None else self.encode(owner, "owner").decode()
         persistent = "true" if record.persistent else "false"
-        head = f'[{_VERSION},"{nonce}",{created!r},{name},{persistent},[{keys}]]'
+        head = f'[{_VERSION},"{nonce}",{created!r},{name},{persistent},{_keys_line(tuple(data))}]'
         return b"\n".join([head.encode(), *data.values()])
 
     def unpack(self, payload: bytes) -> Record | None:
@@ -93,6 +95,19 @@ class JSONCodec(Values):
             ValueError: It cannot be read: corrupt, foreign, or of another version.
         """
         lines = payload.split(b"\n") if len(payload) < _LONG else _split(payload)
+        # What pack writes for most owners: 1.2 µs for six keys instead of 2.6.
+        usual = _USUAL(lines[0])
+        if usual is not None:
+            created, owner, persistent, keys = usual.groups()
+            names = _keys_of(keys)
+            del lines[0]
+            if len(names) == len(lines):
+                name = None if owner is None else owner.decode()
+                return Record(float(created.decode()), name, persistent == b"true", dict(zip(names, lines)))  # noqa: B905 - counted
+        return self._unpack(payload)
+
+    def _unpack(self, payload: bytes) -> Record | None:
+        lines = payload.split(b"\n")
         head = self._head(lines[0])
         if type(head) is not list or len(head) != 6:
             self._check_tombstone(head, lines)
@@ -107,14 +122,8 @@ class JSONCodec(Values):
         if type(keys) is not list or len(keys) != len(lines) - 1:
             raise ValueError("a stored record cannot be read (another number of values than of keys)")
         del lines[0]
-        try:
-            "".join(keys)  # only strings join
-        except TypeError:
-            raise ValueError("a stored record cannot be read (keys)") from None
-        data = dict(zip(keys, lines))  # noqa: B905 - counted above
-        if len(data) != len(lines):
-            raise ValueError("a stored record cannot be read (keys repeat)")
-        return Record(created, owner, persistent, data)
+        _check_keys(keys)
+        return Record(created, owner, persistent, dict(zip(keys, lines, strict=True)))
 
     def _head(self, line: bytes) -> Any:
         if b"{" in line:  # a tag, or nothing of ours
@@ -148,6 +157,38 @@ class JSONCodec(Values):
     def timeout(self, record: Any) -> float | None:
         """Return the record's own idle timeout in seconds; None: the manager's."""
         return None
+
+
+# The sessions of an application have few different lists of keys. A longer list is not kept.
+@lru_cache(1024)
+def _keys_line(keys: tuple[str, ...]) -> str:
+    """Return a list of keys as JSON."""
+    line = ",".join(map(quote, keys))
+    if "\\ud" in line:  # surrogates, which quote alone would join to one character
+        line = ",".join(Values().encode(key, "a key").decode() for key in keys)
+    return f"[{line}]"
+
+
+@lru_cache(1024)
+def _keys_of(line: bytes) -> tuple[str, ...]:
+    """Return the keys of a list as JSON. ValueError: it is none."""
+    try:
+        keys, end = scan(line.decode(), 0)
+    except Exception as error:
+        raise ValueError(f"a stored record cannot be read ({type(error).__name__})") from None
+    if end != len(line):
+        raise ValueError("a stored record cannot be read (more follows its keys)")
+    _check_keys(keys)
+    return tuple(keys)
+
+
+def _check_keys(keys: list[Any]) -> None:
+    try:
+        "".join(keys)  # only strings join
+    except TypeError:
+        raise ValueError("a stored record cannot be read (keys)") from None
+    if len(set(keys)) != len(keys):
+        raise ValueError("a stored record cannot be read (keys repeat)")
 
 
 def _split(payload: bytes) -> list[bytes]:

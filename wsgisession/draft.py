@@ -139,6 +139,16 @@ class Draft:
         # Order counts: popitem() and reversed() show it.
         return base if whole == base and list(whole) == list(base) else whole
 
+    @property
+    def untouched(self) -> bool:
+        """True where nothing can differ from what is stored: nothing was assigned, no mutable value was handed out."""
+        return (
+            self._lines is self._base
+            and not self._marks
+            and self.persistent == self.stored_persistent
+            and self.owner == self.stored_owner
+        )
+
     def changed(self, lines: Mapping[str, bytes]) -> bool:
         """True where a record with these lines, as ``encode`` returned them, would differ from the stored one."""
         return lines is not self._base or self.persistent != self.stored_persistent or self.owner != self.stored_owner

@@ -28,6 +28,7 @@ class Config(NamedTuple):
     identity: Identity | None
     advice: Advice
     forged: Forged
+    names: tuple[str, str]  # of the cookie on the wire: over http, over https
 
 
 class State(Enum):
@@ -81,38 +82,40 @@ class Life(DraftMapping):
         if self._draft is not None:
             return self._draft
         self._touched = True
-        config = self._config
-        name, identity, vault = self._name(), self._identity(), config.vault
-        live: list[tuple[str, bool, Stored]] = []
-        keys: list[str] = []
-        tombstones = 0
+        config, name, identity = self._config, self._name(), self._identity()
+        found: dict[str, tuple[str, bool, Stored | None]] = {}
         for token in Cookie.read(self._header, name) if self._header else ():
             verified = identity.unsign(name, token)
             if verified is None:
                 config.forged.add(token)
-                continue
-            id, stale = verified
-            key = identity.key(id)
-            if key in keys:
-                continue
-            stored = vault.load(key)
-            keys.append(key)
+            else:
+                id, stale = verified
+                key = identity.key(id)
+                if key not in found:
+                    found[key] = id, stale, config.vault.load(key)
+        if not found:
+            return self._blank()
+        self._keys, self._cookies = tuple(found), len(found)
+        live = [one for one in found.values() if one[2] is not None and one[2].record is not None]
+        if len(live) != 1:
+            return self._none_of(found, len(live))
+        self._id, self._stale, stored = live[0]
+        assert stored is not None
+        self._stored, self._state, self._was_live, self._own = stored, _LIVE, True, (stored.key,)
+        draft = self._draft = Draft(config.vault.codec, stored.record)
+        return draft
+
+    def _none_of(self, found: dict[str, tuple[str, bool, Stored | None]], live: int) -> Draft:
+        """Start empty: the cookies' sessions have ended, or more than one lives."""
+        vault = self._config.vault
+        for key, (_, _, stored) in found.items():
             if stored is None:
                 event(logging.DEBUG, "unknown id", "a cookie's session has expired or was ended", key=vault.show(key))
-            elif stored.record is None:
-                tombstones += 1
             else:
-                live.append((id, stale, stored))
-        self._keys, self._cookies = tuple(keys), len(keys)
-        if len(live) == 1:
-            self._id, self._stale, self._stored = live[0]
-            self._state, self._was_live, self._own = _LIVE, True, (self._stored.key,)
-            draft = self._draft = Draft(vault.codec, self._stored.record)
-            return draft
+                self._state = _DETACHED
         if live:
-            config.advice.give("two cookies", cookie=name, keys=[vault.show(stored.key) for _, _, stored in live])
-        if live or tombstones:
-            self._state = State.DETACHED
+            keys = [vault.show(key) for key, (_, _, stored) in found.items() if stored and stored.record]
+            self._config.advice.give("two cookies", cookie=self._name(), keys=keys)
         return self._blank()
 
     def _blank(self) -> Draft:
@@ -133,8 +136,7 @@ class Life(DraftMapping):
         return session
 
     def _name(self) -> str:
-        cookie = self._config.cookie
-        return cookie.wire_name(cookie.is_secure(self._scheme))
+        return self._config.names[self._scheme == "https"]
 
     def _identity(self) -> Identity:
         identity = self._config.identity
@@ -220,9 +222,10 @@ class Life(DraftMapping):
 
     def _leave(self, ok: bool) -> None:
         """Commit, the headers are about to leave; ``ok`` False: the response tells of a failure, nothing more is saved."""
-        before = self._stored
-        if ok and self._draft is not None:
-            self._commit()
+        before, draft = self._stored, self._draft
+        if ok and draft is not None:
+            if draft.renew or not draft.untouched or (self._stored and self._config.vault.is_due(draft, self._stored)):
+                self._commit()
             if self._stale and self._state is _LIVE:
                 self._set = True
         if self._set and self._stored is before:
@@ -251,6 +254,8 @@ class Life(DraftMapping):
 
     def _set_cookie(self) -> str | None:
         """Return this response's Set-Cookie value, if it has one."""
+        if not self._set and not self._expire:
+            return None
         cookie = self._config.cookie
         secure = cookie.is_secure(self._scheme)
         if self._set:
@@ -260,4 +265,4 @@ class Life(DraftMapping):
             max_age = self._stored.max_age() if self._config.vault.timeouts.dated(self._stored.record) else None
             token = self._identity().sign(self._name(), self._id)
             return cookie.render(self._name(), token, secure=secure, max_age=max_age)
-        return cookie.expire(self._name(), secure=secure) if self._expire else None
+        return cookie.expire(self._name(), secure=secure)

@@ -84,7 +84,8 @@ class SessionManager:
         show = digest if getattr(factory, "key_is_id", False) else str
         vault = Vault(self.store, codec, limits, clock=clock, show=show)
         advice = Advice()
-        self._config = Config(vault, cookie, signer, advice, Forged(advice))
+        names = cookie.wire_name(cookie.is_secure("http")), cookie.wire_name(cookie.is_secure("https"))
+        self._config = Config(vault, cookie, signer, advice, Forged(advice), names)
 
     def issue(
         self, data: Mapping[str, Any] | None = None, owner: str | None = None, *, secure: bool | None = None
