@@ -100,8 +100,8 @@ class SessionMiddleware:
         kind = type(body)
         whole = kind is list or kind is tuple
         if session._touched:
-            if self._unsure:
-                self._look(environ, session)
+            if self._unsure and session._begins:
+                self._look(environ)
         elif whole and response.passes():
             return body
         if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
@@ -120,9 +120,9 @@ class SessionMiddleware:
             " give each its own environ_key and cookie name"
         )
 
-    def _look(self, environ: WSGIEnvironment, session: Session) -> None:
+    def _look(self, environ: WSGIEnvironment) -> None:
         """See whether the cookie of a session that begins can come back the way this request came."""
-        if not session._begins or environ.get("wsgi.url_scheme") == "https":
+        if environ.get("wsgi.url_scheme") == "https":
             return
         proto = environ.get("HTTP_X_FORWARDED_PROTO", "").lower()
         forwarded = environ.get("HTTP_FORWARDED", "").lower()
