@@ -27,7 +27,7 @@ __all__ = ["IMMUTABLE", "JSONCodec", "Record", "fingerprint", "unchanged"]
 _VERSION = 1
 _LONG = 4096
 _USUAL = re.compile(
-    rb'\[1,"[\w-]{8}",([0-9]{1,11}\.[0-9]{1,9}),(?:null|"([ !#-\[\]-}]{1,255})"),(true|false),(\[.{0,1000}\])\]'
+    rb'\[1,"[\w-]{8}",([0-9]{1,11}\.[0-9]{1,9}),(?:null|"([ !#-\[\]-}]{1,255})"),(true|false),(\[[^{]{0,1000}\])\]'
 ).fullmatch
 _without_end = itemgetter(slice(None, -1))
 _NEVER = 10**18  # seconds: an integer past it may be none that a float can hold
@@ -159,8 +159,8 @@ class JSONCodec(Values):
         return None
 
 
-# The sessions of an application have few different lists of keys. A longer list is not kept.
-@lru_cache(1024)
+# The sessions of an application have few different lists of keys.
+@lru_cache(128)
 def _keys_line(keys: tuple[str, ...]) -> str:
     """Return a list of keys as JSON."""
     line = ",".join(map(quote, keys))
@@ -169,7 +169,7 @@ def _keys_line(keys: tuple[str, ...]) -> str:
     return f"[{line}]"
 
 
-@lru_cache(1024)
+@lru_cache(128)
 def _keys_of(line: bytes) -> tuple[str, ...]:
     """Return the keys of a list as JSON. ValueError: it is none."""
     try:
