@@ -235,6 +235,27 @@ def test_a_later_start_response_carries_our_headers_again() -> None:
         server.run()
 
 
+@pytest.mark.parametrize(("status", "saved"), [("500 Internal Server Error", False), ("200 Fine", True)])
+def test_an_error_page_that_still_reaches_the_client_drops_late_changes(status: str, saved: bool) -> None:
+    """What was saved with the first headers stands; what came after them is saved where the page tells of no failure."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ[KEY]["a"] = 1
+        start_response("200 OK", TEXT)(b"")
+        environ[KEY]["late"] = 2
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError:
+            start_response(status, TEXT, sys.exc_info())
+        return [b"x"]
+
+    middleware = wrap(app)
+    server = Server(middleware)
+    server.write = server.log.append  # type: ignore[method-assign] # headers wait for bytes
+    server.run()
+    assert stored(middleware, server.cookie) == {"a": 1, **({"late": 2} if saved else {})}
+
+
 def test_changes_after_write_are_saved_when_a_list_ends_the_response() -> None:
     """The application has returned, so it is the end of the stream."""
 
