@@ -330,7 +330,7 @@ class Vault:
                 return True
         raise self.conflict(key)
 
-    def bury_owned(self, owner: str, keep: Callable[[], Iterable[str]] = tuple) -> int:
+    def bury_owned(self, owner: str, keep: Iterable[str] = ()) -> int:
         """End an owner's sessions but those in ``keep``; lists again until a pass finds nothing to end.
 
         A key that was listed, and under which nothing lived when it was read, may have changed its id in between: the new
@@ -340,7 +340,7 @@ class Vault:
         vanished: set[str] = set()
         for _ in self.attempts():
             mine, dead = self._listed(owner)
-            doomed = self._but(mine, keep())
+            doomed = self._but(mine, keep)
             if not doomed and dead <= vanished:
                 return count
             vanished |= dead

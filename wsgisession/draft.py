@@ -243,10 +243,9 @@ class Draft:
             del self._values[key]
 
     def restart(self, record: Record) -> None:
-        """Drop every change and show ``record``; containers the application holds become what it says."""
-        renew, held = self.renew, self._values
+        """Drop every change but ``renew`` and show ``record``; containers the application holds become what it says."""
+        held = self._values
         self._start(record)
-        self.renew = renew
         self._values = {key: value for key, value in held.items() if key in record.data}
         self._marks = {}
         for key, value in list(self._values.items()):

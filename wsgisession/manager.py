@@ -147,7 +147,7 @@ class SessionManager:
         It lists again until a pass finds nothing, so a session saved meanwhile is ended or began after this.
         """
         kept = () if keep is None else (keep,) if isinstance(keep, str) else tuple(keep)
-        return self._config.vault.bury_owned(owner, lambda: kept)
+        return self._config.vault.bury_owned(owner, kept)
 
     def purge(self) -> int:
         """Remove expired records from the store, in bounded batches; returns how many."""

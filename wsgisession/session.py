@@ -197,7 +197,7 @@ class Session(Life):
 
         Source: ASVS 5.0 7.4.3.
         """
-        return self._config.vault.bury_owned(self._owned(), lambda: self._own)
+        return self._config.vault.bury_owned(self._owned(), self._own)
 
     def _owned(self) -> str:
         owner = self._load().owner
