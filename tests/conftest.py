@@ -31,6 +31,11 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import the wide tests where they are not asked for: they need what the extra ``test`` does not install."""
+    return True if collection_path.name == "wide" and config.option.markexpr == "not wide" else None
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     leaks.written(report.capstderr)
 
