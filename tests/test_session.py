@@ -452,6 +452,22 @@ class TestOwner:
         assert answer.result[:3] == (True, 2, 2)
         assert site.live() == [answer.result[3]]
 
+    def test_a_login_over_a_broken_value_can_end_what_was_broken(self, site: Site) -> None:
+        """The session begins anew, so the record it could not read is another one of the owner's."""
+        cookie = site.start({"a": 1}, "ada")
+        (key,) = site.live()
+        payload, left = site.manager.store.load(key) or (b"", 0.0)
+        assert site.manager.store.replace(key, payload, payload[:-1] + b"}", left, "ada")
+
+        def login(session: Session) -> int:
+            assert session.get("a") is None
+            session.owner = "ada"
+            session.save()
+            return session.destroy_siblings()
+
+        assert site.request(login, cookie).result == 1
+        assert len(site.live()) == 1 and key not in site.live()
+
     def test_the_same_owner_again_is_no_login(self, site: Site) -> None:
         """Nothing is written, and the id stays."""
         cookie = site.start({"a": 1}, "ada")

@@ -10,7 +10,7 @@ import logging
 from enum import Enum
 from typing import NamedTuple, Self
 
-from wsgisession.commit import Stored, Vault
+from wsgisession.commit import Vault
 from wsgisession.cookie import Cookie
 from wsgisession.diagnosis import Advice, Forged
 from wsgisession.draft import Draft
@@ -18,6 +18,7 @@ from wsgisession.errors import HeadersSent, SessionError, StoreError
 from wsgisession.identity import Identity
 from wsgisession.log import event
 from wsgisession.mapping import DraftMapping
+from wsgisession.register import Stored
 
 
 class Config(NamedTuple):
@@ -168,6 +169,7 @@ class Life(DraftMapping):
         shown = self._stored and self._config.vault.show(self._stored.key)
         event(logging.ERROR, "unreadable", f"a value cannot be read: {error}", key=shown, item=key)
         self._state, self._set = State.DETACHED if self._by_key else State.NEW, False
+        self._own = ()  # what the session begins anew is another one
         self._blank()
 
     # Saving

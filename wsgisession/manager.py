@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from wsgisession.codec import JSONCodec
-from wsgisession.commit import SessionInfo, Vault
+from wsgisession.commit import Vault
 from wsgisession.cookie import Cookie
 from wsgisession.diagnosis import Advice, Forged
 from wsgisession.errors import SessionError
@@ -18,6 +18,7 @@ from wsgisession.identity import Identity, check_secrets, digest
 from wsgisession.life import Config
 from wsgisession.limits import Limits
 from wsgisession.log import event
+from wsgisession.register import SessionInfo
 from wsgisession.session import Session, check_owner
 from wsgisession.stores import MemoryStore, Store, from_url
 

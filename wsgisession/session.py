@@ -10,10 +10,11 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from wsgisession.commit import ATTEMPTS, Overtaken, SessionInfo
+from wsgisession.commit import Overtaken
 from wsgisession.errors import HeadersSent, SessionError
 from wsgisession.life import Life, Phase, State
 from wsgisession.log import event
+from wsgisession.register import ATTEMPTS, SessionInfo
 
 T = TypeVar("T")
 

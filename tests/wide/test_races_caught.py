@@ -13,7 +13,8 @@ from support.races import RACES
 
 from wsgisession import MemoryStore, SessionError, draft
 from wsgisession.codec import JSONCodec, Record
-from wsgisession.commit import Stored, Vault
+from wsgisession.commit import Vault
+from wsgisession.register import Stored
 
 pytestmark = pytest.mark.wide
 ROUNDS = 60
