@@ -221,6 +221,16 @@ def refused(*arguments: str, python: tuple[str, ...] = (), cwd: Path | None = No
     return done.stderr
 
 
+@pytest.mark.parametrize(("error", "told"), [(ConnectionResetError, False), (TimeoutError, False), (ValueError, True)])
+def test_a_visitor_who_leaves_is_no_error(error: type[Exception], told: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is printed for one who hangs up or never says anything; anything else is told as wsgiref tells it."""
+    try:
+        raise error("in a request")
+    except error:
+        demo.Server.handle_error(demo.Server.__new__(demo.Server), None, ("127.0.0.1", 1))
+    assert ("in a request" in capsys.readouterr().err) is told
+
+
 class TestServed:
     """As a user runs it."""
 

@@ -62,6 +62,12 @@ def test_a_cookie_makes_the_response_unfit_for_shared_caches(given: list[str], e
     assert result[0] == ("X", "1") and result[-1] == ("Set-Cookie", "sid=v") and ("Vary", "Cookie") in result
 
 
+def test_a_cookie_beside_a_vary_of_the_applications() -> None:
+    """It says nothing of caches, so private stands alone."""
+    result = personal([("Vary", "A"), ("X", "1")], set_cookie="sid=v", read=True)
+    assert result == [("Vary", "A, Cookie"), ("X", "1"), ("Cache-Control", "private"), ("Set-Cookie", "sid=v")]
+
+
 @pytest.mark.parametrize("name", ["CDN-Cache-Control", "cdn-cache-control", "Acme-CDN-Cache-Control", "Surrogate-Control"])
 @pytest.mark.parametrize("control", ["no-store", "max-age=5"])
 def test_targeted_fields_go(name: str, control: str) -> None:
