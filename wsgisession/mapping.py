@@ -35,7 +35,7 @@ class _Items(ItemsView[str, Any]):
 class DraftMapping(MutableMapping[str, Any]):
     """A mutable mapping whose keys are ``str``. Subclasses say how a draft is loaded, and what a broken value means."""
 
-    _draft: Draft | None = None
+    _draft: Draft | None  # None: not touched yet
 
     @abstractmethod
     def _load(self) -> Draft:
