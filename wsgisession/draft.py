@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wsgisession.codec import IMMUTABLE, JSONCodec, Record, fingerprint, unchanged
+from wsgisession.errors import UnsupportedType
 from wsgisession.merge import MISSING, adopt, merge_value
 
 _NOTHING: Mapping[str, bytes] = {}
@@ -36,7 +37,7 @@ class Draft:
     )
 
     def __init__(
-        self, codec: JSONCodec, record: Record | None = None, *, created: float = 0.0, persistent: bool = False
+        self, codec: JSONCodec, record: Record | None = None, created: float = 0.0, persistent: bool = False
     ) -> None:
         self._codec = codec
         self._values: dict[str, Any] = {}  # decoded or assigned, key by key
@@ -135,18 +136,21 @@ class Draft:
         whole: dict[str, Any] = {**lines, **fresh}
         for key, value in values.items():
             if lines[key] is None:
-                whole[key] = self._codec.encode(value, _path(key))
+                try:
+                    whole[key] = self._codec.encode(value, "")  # the path alone takes as long as encoding a number
+                except UnsupportedType:
+                    whole[key] = self._codec.encode(value, _path(key))
         # Order counts: popitem() and reversed() show it.
         return base if whole == base and list(whole) == list(base) else whole
 
-    @property
-    def untouched(self) -> bool:
-        """True where nothing can differ from what is stored: nothing was assigned, no mutable value was handed out."""
+    def pending(self) -> bool:
+        """False where nothing can differ from what is stored: nothing was assigned, no mutable value was handed out."""
         return (
-            self._lines is self._base
-            and not self._marks
-            and self.persistent == self.stored_persistent
-            and self.owner == self.stored_owner
+            self._lines is not self._base
+            or len(self._marks) > 0
+            or self.renew
+            or self.persistent != self.stored_persistent
+            or self.owner != self.stored_owner
         )
 
     def changed(self, lines: Mapping[str, bytes]) -> bool:

@@ -83,9 +83,12 @@ class Life(DraftMapping):
         if self._draft is not None:
             return self._draft
         self._touched = True
+        if not self._header:
+            return self._blank()
         config, name, identity = self._config, self._name(), self._identity()
+        vault = config.vault
         found: dict[str, tuple[str, bool, Stored | None]] = {}
-        for token in Cookie.read(self._header, name) if self._header else ():
+        for token in Cookie.read(self._header, name):
             verified = identity.unsign(name, token)
             if verified is None:
                 config.forged.add(token)
@@ -93,9 +96,18 @@ class Life(DraftMapping):
                 id, stale = verified
                 key = identity.key(id)
                 if key not in found:
-                    found[key] = id, stale, config.vault.load(key)
+                    stored = vault.load(key)
+                    found[key] = id, stale, stored
         if not found:
             return self._blank()
+        if len(found) == 1 and stored is not None and stored.record is not None:
+            # What nearly every cookie comes to: 0.5 µs less than to look for the one that lives.
+            self._id, self._stale, _ = found[key]
+            self._cookies = 1
+            self._stored, self._state, self._was_live = stored, _LIVE, True
+            self._keys = self._own = (stored.key,)
+            draft = self._draft = Draft(vault.codec, stored.record)
+            return draft
         self._keys, self._cookies = tuple(found), len(found)
         live = [one for one in found.values() if one[2] is not None and one[2].record is not None]
         if len(live) != 1:
@@ -103,7 +115,7 @@ class Life(DraftMapping):
         self._id, self._stale, stored = live[0]
         assert stored is not None
         self._stored, self._state, self._was_live, self._own = stored, _LIVE, True, (stored.key,)
-        draft = self._draft = Draft(config.vault.codec, stored.record)
+        draft = self._draft = Draft(vault.codec, stored.record)
         return draft
 
     def _none_of(self, found: dict[str, tuple[str, bool, Stored | None]], live: int) -> Draft:
@@ -122,9 +134,10 @@ class Life(DraftMapping):
     def _blank(self) -> Draft:
         """Start an empty draft."""
         config = self._config
-        self._draft = Draft(config.vault.codec, created=config.vault.clock(), persistent=config.cookie.persistent)
+        vault = config.vault
+        draft = self._draft = Draft(vault.codec, None, vault.clock(), config.cookie.persistent)
         self._stored = None
-        return self._draft
+        return draft
 
     @classmethod
     def _opened(cls, config: Config, stored: Stored) -> Self:
@@ -151,7 +164,7 @@ class Life(DraftMapping):
         self._state = State.NEW if self._state is State.DETACHED else self._state
 
     def _changing(self) -> None:
-        if self._phase is not _OPEN and self._phase is Phase.SENT and self._state is State.NEW:
+        if self._phase is _SENT and self._state is _NEW:
             self._config.advice.give("late session")
             raise HeadersSent("the response's headers have left: a new session can no longer reach the client")
 
@@ -182,9 +195,10 @@ class Life(DraftMapping):
         if self._stored is None:
             if not len(draft) and draft.owner is None:
                 return True
-            self._id = self._identity().new_id()
-            self._hold(vault.create(draft, self._identity().key(self._id)))
-            self._state, self._set = State.LIVE, True
+            identity = self._identity()
+            self._id = identity.new_id()
+            self._hold(vault.create(draft, identity.key(self._id)))
+            self._state, self._set = _LIVE, True
         elif draft.renew:
             id = self._identity().new_id()
             stored = vault.regenerate(draft, self._stored, self._identity().key(id))
@@ -226,7 +240,7 @@ class Life(DraftMapping):
         """Commit, the headers are about to leave; ``ok`` False: the response tells of a failure, nothing more is saved."""
         before, draft = self._stored, self._draft
         if ok and draft is not None:
-            if draft.renew or not draft.untouched or (self._stored and self._config.vault.is_due(draft, self._stored)):
+            if draft.pending() or (before is not None and self._config.vault.is_due(draft, before)):
                 self._commit()
             if self._stale and self._state is _LIVE:
                 self._set = True
@@ -258,13 +272,13 @@ class Life(DraftMapping):
         """Return this response's Set-Cookie value, if it has one."""
         if not self._set and not self._expire:
             return None
-        cookie = self._config.cookie
+        cookie, name = self._config.cookie, self._name()
         secure = cookie.is_secure(self._scheme)
         if self._set:
-            assert self._id is not None and self._stored is not None
-            assert self._stored.record is not None
+            stored = self._stored
+            assert self._id is not None and stored is not None and stored.record is not None
             # As it is stored: where the response tells of a failure, the draft may hold more.
-            max_age = self._stored.max_age() if self._config.vault.timeouts.dated(self._stored.record) else None
-            token = self._identity().sign(self._name(), self._id)
-            return cookie.render(self._name(), token, secure=secure, max_age=max_age)
-        return cookie.expire(self._name(), secure=secure)
+            max_age = stored.max_age() if self._config.vault.timeouts.dated(stored.record) else None
+            token = self._identity().sign(name, self._id)
+            return cookie.render(name, token, secure=secure, max_age=max_age)
+        return cookie.expire(name, secure=secure)

@@ -143,17 +143,17 @@ _SENT = Phase.SENT  # an Enum's members take 0.07 µs to look up
 class _Response:
     """One response: holds the application's headers back until the session is safe."""
 
-    # As with Session: the defaults cost nothing per request.
-    _exc_info: ExcInfo = None
-    _headers: list[tuple[str, str]] | None = None
-    _started = False
-    _status = ""
-    _write: Callable[[bytes], object] | None = None
-    sent = False
+    __slots__ = ("_exc_info", "_headers", "_start_response", "_started", "_status", "_write", "sent", "session")
 
     def __init__(self, session: Session, start_response: StartResponse) -> None:
         self.session = session
         self._start_response = start_response
+        self._exc_info: ExcInfo = None
+        self._headers: list[tuple[str, str]] | None = None
+        self._started = False
+        self._status = ""
+        self._write: Callable[[bytes], object] | None = None
+        self.sent = False
 
     def start(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo = None, /
@@ -175,11 +175,6 @@ class _Response:
             return self.write
         finally:
             exc_info = None  # it holds this very frame (PEP 3333, error handling)
-
-    @property
-    def held(self) -> bool:
-        """True while there are headers that have not left."""
-        return self._headers is not None
 
     def passes(self) -> bool:
         """Let the headers of a request that did not touch the session go as they are: what most requests come to.
@@ -227,7 +222,7 @@ class _Response:
     def end(self, body: Any) -> None:
         """The application is done and its body is handed on as it is."""
         try:
-            if self.held:
+            if self._headers is not None:
                 self.send()
             elif self.sent:
                 self.session._finish()
@@ -264,13 +259,13 @@ class _Body:
                 self._chunks = iter(self._body)
             chunk = next(self._chunks)
         except StopIteration:
-            if response.held:
+            if response._headers is not None:
                 response.send()
             raise
         except BaseException:
             response.fail()
             raise
-        if response.held:
+        if response._headers is not None:
             response.send()
         return chunk
 
