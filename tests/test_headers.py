@@ -87,3 +87,10 @@ def test_a_live_session_that_was_read(read: bool, given: Headers, added: bool) -
     """private, where the application sent no Cache-Control."""
     result = personal(given, set_cookie=None, read=read)
     assert (("Cache-Control", "private") in result) is added
+
+
+@pytest.mark.parametrize("cookie", [None, "sid=v"], ids=["read", "set"])
+def test_a_vary_of_its_own_leaves_the_cache_control_to_us(cookie: str | None) -> None:
+    """An application that says something of Vary and nothing of Cache-Control gets ``private``."""
+    result = personal([("Vary", "Accept")], set_cookie=cookie, read=True)
+    assert result[:2] == [("Vary", "Accept, Cookie"), ("Cache-Control", "private")]

@@ -39,7 +39,7 @@ class Vault(Register):
 
     def create(self, draft: Draft, key: str) -> Stored:
         """Store a draft under a new key. SessionTooLarge, StoreError: nothing was stored."""
-        draft.created = round(draft.created, 3)  # more digits take five times as long to read
+        draft.created = round(draft.created * 1000) / 1000  # more digits take five times as long to read
         record = draft.record(draft.encode())
         payload = self._pack(record)
         ttl = self.timeouts.first(draft)
@@ -54,7 +54,7 @@ class Vault(Register):
         return Stored(key, payload, record, ttl, True)
 
     def save(
-        self, draft: Draft, stored: Stored, *, follow: bool = True, merge: bool = True, tries: int = 0
+        self, draft: Draft, stored: Stored, follow: bool = True, merge: bool = True, tries: int = 0
     ) -> Stored | None:
         """Bring the stored record up to date with a draft. None: it is gone, and the draft is dropped.
 

@@ -6,6 +6,7 @@ The application's own list is never changed; a new one is returned.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 Headers = list[tuple[str, str]]
 
@@ -15,7 +16,7 @@ _TARGETED = re.compile(r"(?:.+-)?cdn-cache-control|surrogate-control", re.IGNORE
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
 
 
-def personal(headers: Headers, *, set_cookie: str | None, read: bool) -> Headers:
+def personal(headers: Headers, set_cookie: str | None, read: bool) -> Headers:
     """Return the headers of a response that depends on the session.
 
     Args:
@@ -25,7 +26,7 @@ def personal(headers: Headers, *, set_cookie: str | None, read: bool) -> Headers
     Source: RFC 9110 12.5.5 (Vary), RFC 9111 5.2.2 (Cache-Control), RFC 9213 (targeted fields).
     """
     for name, _ in headers:
-        if name.lower() in _OURS or name[-1:] in "lL" and _TARGETED.fullmatch(name):
+        if _is_for_caches(name):
             break
     else:  # the application says nothing of caches: 0.4 µs instead of 0.8, and 1.8 with a cookie
         if set_cookie is not None:
@@ -38,6 +39,11 @@ def personal(headers: Headers, *, set_cookie: str | None, read: bool) -> Headers
     elif read and not any(name.lower() == "cache-control" for name, _ in headers):
         headers.append(("Cache-Control", "private"))
     return headers
+
+
+@lru_cache(256)  # an application sends few different names: half the time of looking at each
+def _is_for_caches(name: str) -> bool:
+    return name.lower() in _OURS or _TARGETED.fullmatch(name) is not None
 
 
 def _vary(headers: Headers) -> Headers:

@@ -187,7 +187,7 @@ class Life(DraftMapping):
 
     # Saving
 
-    def _commit(self, *, merge: bool = True, tries: int = 0) -> bool:
+    def _commit(self, merge: bool = True, tries: int = 0) -> bool:
         """Bring the store up to date: one routine for the headers, save(), atomic() and the end of a stream."""
         draft, vault = self._load(), self._config.vault
         if self._state is _DETACHED:
@@ -209,7 +209,7 @@ class Life(DraftMapping):
         else:
             switched = draft.persistent != draft.stored_persistent
             follow = self._phase is _OPEN and not self._by_key
-            stored = vault.save(draft, self._stored, follow=follow, merge=merge, tries=tries)
+            stored = vault.save(draft, self._stored, follow, merge, tries)
             if stored is None:
                 return self._vanish()
             self._stored = stored

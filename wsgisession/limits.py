@@ -49,7 +49,8 @@ class Timeouts:
             return idle
         lifetime = self.limits.lifetime
         # Clamped: a wall clock that is wrong shifts the end and kills nothing.
-        return min(idle, max(0.0, min(lifetime, record.created + lifetime - self.clock())))
+        left = min(lifetime, record.created + lifetime - self.clock())
+        return idle if left >= idle else max(left, 0.0)
 
     def first(self, record: Record | Draft) -> float:
         """Return the seconds a new record gets: a request that outlasted the lifetime still stores its session."""

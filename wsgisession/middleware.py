@@ -168,7 +168,7 @@ class _Response:
                 self._exc_info = exc_info
             return self.write
         try:
-            if _failure(status):
+            if status >= "500":
                 self.session._phase = Phase.FAILED
             # Raises where the first headers are on the wire already; where they are not, ours go out again.
             self._write = self._start_response(status, self._dressed(headers), exc_info)
@@ -196,7 +196,7 @@ class _Response:
         assert headers is not None
         self._headers = self._exc_info = None
         try:
-            self.session._leave(not _failure(status))
+            self.session._leave(status < "500")
             headers = self._dressed(headers)
             self.sent = True
             if exc_info is None:
@@ -210,7 +210,7 @@ class _Response:
         session = self.session
         if not session._touched:
             return headers
-        return personal(headers, set_cookie=session._set_cookie(), read=session._was_live)
+        return personal(headers, session._set_cookie(), session._was_live)
 
     def write(self, data: bytes) -> None:
         """Be the application's write()."""
@@ -285,7 +285,3 @@ class _Body:
         if response.session._phase is Phase.OPEN:  # abandoned before its headers left
             response.fail()
         response.session._finish()
-
-
-def _failure(status: str) -> bool:
-    return status[:3] >= "500"
