@@ -192,3 +192,12 @@ def test_count_and_purge() -> None:
     assert site.manager.count() == 0
     site.manager.purge()
     assert site.manager.purge() == 0
+
+
+def test_newest_first_within_a_millisecond() -> None:
+    """Sessions that begin one right after the other keep their order in a listing."""
+    manager = SessionManager(secret=SECRET)
+    for number in range(20):
+        manager.issue({"number": number}, "ada")
+    listed = [manager.open(info.key) for info in manager.owned_by("ada")]
+    assert [session["number"] for session in listed if session is not None] == list(range(19, -1, -1))
