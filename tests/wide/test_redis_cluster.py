@@ -233,21 +233,16 @@ def test_processes_race_on_a_cluster() -> None:
 # Failover
 
 
-@pytest.mark.parametrize("behind", [False, True], ids=["replica in step", "replica behind"])
-def test_sessions_go_on_after_a_failover(private: RedisCluster, behind: bool) -> None:
+def test_sessions_go_on_after_a_failover(private: RedisCluster) -> None:
     """A master killed under load: its keys fail until the replica has taken over, then all goes on; the others never stop.
 
     Acknowledged writes that the replica had not got yet are lost, and counted. Nothing else is ever found but what was
     written to that record.
     """
     store = from_url(f"{private.url}?socket_timeout=1&socket_connect_timeout=1")
-    load = Load(store, 8, "ada", size=30_000 if behind else 0)
+    load = Load(store, 8, "ada")
     load.progresses()
-    if behind:  # more than the buffers between the two can hold
-        private.replicas[0].signal(signal.SIGSTOP)
-        until(lambda: backlog(private.masters[0]) > 2**20, "the replica falls behind")
     private.masters[0].stop(signal.SIGKILL)
-    private.replicas[0].signal(signal.SIGCONT)
     load.suffers()
     load.progresses()
     private.masters[0].start()
@@ -255,15 +250,8 @@ def test_sessions_go_on_after_a_failover(private: RedisCluster, behind: bool) ->
     load.progresses()
     print(load.finish())
     assert load.slowest < 20
-    assert sum(load.lost) > 0 or not behind
     use_everything(RedisStore(store._client, new_prefix()))  # type: ignore[attr-defined]
     store.close()
-
-
-def backlog(master: Any) -> int:
-    """Return how many bytes for its replica a master still holds itself."""
-    with master.client() as client:
-        return max(int(line["omem"]) for line in client.client_list(_type="replica"))
 
 
 def test_a_planned_failover_loses_nothing(private: RedisCluster) -> None:
