@@ -12,12 +12,12 @@ import math
 import os
 import random
 import re
-import time
 from binascii import b2a_base64
 from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
 from operator import itemgetter
+from time import perf_counter_ns
 from typing import Any
 
 from wsgisession.values import IMMUTABLE, Values, quote, scan
@@ -26,8 +26,9 @@ __all__ = ["IMMUTABLE", "JSONCodec", "Record", "fingerprint", "unchanged"]
 
 _VERSION = 1
 _LONG = 4096
-_USUAL = re.compile(
-    rb'\[1,"[\w-]{8}",([0-9]{1,11}\.[0-9]{1,9}),(?:null|"([ !#-\[\]-}]{1,255})"),(true|false),(\[[^{]{0,1000}\])\]'
+_OPENING = re.compile(rb'\[1,"[\w-]{8}"').match
+_FACTS = re.compile(
+    rb'",([0-9]{1,11}\.[0-9]{1,9}),(?:null|"([ !#-\[\]-}]{1,255})"),(true|false),(\[[^{]{0,1000}\])\]'
 ).fullmatch
 _without_end = itemgetter(slice(None, -1))
 _NEVER = 10**18  # seconds: an integer past it may be none that a float can hold
@@ -36,6 +37,7 @@ _NONCE = 2**48 - 1
 # A nonce need not be secret, only like no other. A generator of our own costs a tenth of the system's, and no seed() of an
 # application reaches it. A child that was forked seeds it anew; the clock makes a difference where Python was not told.
 _random = random.Random()
+_bits = _random.getrandbits
 getattr(os, "register_at_fork", lambda **hooks: None)(after_in_child=_random.seed)
 
 
@@ -75,18 +77,14 @@ class JSONCodec(Values):
             record: None makes a tombstone.
             successor: The key a tombstone names.
         """
-        bits = _random.getrandbits(48) ^ time.perf_counter_ns() & _NONCE
-        nonce = b2a_base64(bits.to_bytes(6), newline=False).translate(_URLSAFE).decode()
+        bits = _bits(48) ^ perf_counter_ns() & _NONCE
+        nonce = b2a_base64(bits.to_bytes(6), newline=False).translate(_URLSAFE)
         if record is None:
             rest = "" if successor is None else "," + quote(successor)
-            return f'[{_VERSION},"{nonce}"{rest}]'.encode()
-        created, owner, data = record.created, record.owner, record.data
-        if not math.isfinite(created):
-            raise ValueError("Record.created must be finite")
-        name = "null" if owner is None else self.encode(owner, "owner").decode()
-        persistent = "true" if record.persistent else "false"
-        head = f'[{_VERSION},"{nonce}",{created!r},{name},{persistent},{_keys_line(tuple(data))}]'
-        return b"\n".join([head.encode(), *data.values()])
+            return b'[1,"%b"%b]' % (nonce, rest.encode())
+        data = record.data
+        facts = _facts_line(record.created, record.owner, record.persistent, tuple(data))
+        return b"\n".join([b'[1,"' + nonce + facts, *data.values()])
 
     def unpack(self, payload: bytes) -> Record | None:
         """Return the record of a payload, no value decoded; None: it is a tombstone.
@@ -94,16 +92,16 @@ class JSONCodec(Values):
         Raises:
             ValueError: It cannot be read: corrupt, foreign, or of another version.
         """
+        # What pack writes for most owners: 0.8 µs for six keys instead of 2.6.
         lines = payload.split(b"\n") if len(payload) < _LONG else _split(payload)
-        # What pack writes for most owners: 1.2 µs for six keys instead of 2.6.
-        usual = _USUAL(lines[0])
-        if usual is not None:
-            created, owner, persistent, keys = usual.groups()
-            names = _keys_of(keys)
+        head = lines[0]
+        if _OPENING(head):
+            facts = _facts_of(head[12:])
             del lines[0]
-            if len(names) == len(lines):
-                name = None if owner is None else owner.decode()
-                return Record(float(created.decode()), name, persistent == b"true", dict(zip(names, lines)))  # noqa: B905 - counted
+            if facts is not None:
+                created, owner, persistent, keys = facts
+                if len(keys) == len(lines):
+                    return Record(created, owner, persistent, dict(zip(keys, lines)))  # noqa: B905 - counted
         return self._unpack(payload)
 
     def _unpack(self, payload: bytes) -> Record | None:
@@ -126,7 +124,7 @@ class JSONCodec(Values):
         return Record(created, owner, persistent, dict(zip(keys, lines, strict=True)))
 
     def _head(self, line: bytes) -> Any:
-        if b"{" in line:  # a tag, or nothing of ours
+        if 0x7B in line:  # "{": a tag, or nothing of ours
             return self.decode(line)
         try:
             text = line.decode()
@@ -159,14 +157,42 @@ class JSONCodec(Values):
         return None
 
 
+_plain = Values()
+
+
+# What is in a head behind its nonce stays the same from write to write, and a visitor comes with several requests at a time.
+# These are functions of what they are given and nothing else, so they cannot be out of date.
+@lru_cache(1024)
+def _facts_line(created: float, owner: str | None, persistent: bool, keys: tuple[str, ...]) -> bytes:
+    """Return a head from behind its nonce on. ValueError: ``created`` is not finite."""
+    if not math.isfinite(created):
+        raise ValueError("Record.created must be finite")
+    name = "null" if owner is None else _text(owner)
+    return f'",{created!r},{name},{"true" if persistent else "false"},{_keys_line(keys)}]'.encode()
+
+
+@lru_cache(1024)
+def _facts_of(line: bytes) -> tuple[float, str | None, bool, tuple[str, ...]] | None:
+    """Return created, owner, persistent and keys of what ``_facts_line`` wrote; None: it is not what that writes for most."""
+    found = _FACTS(line)
+    if found is None:
+        return None
+    created, owner, persistent, keys = found.groups()
+    return float(created), None if owner is None else owner.decode(), persistent == b"true", _keys_of(keys)
+
+
 # The sessions of an application have few different lists of keys.
 @lru_cache(128)
 def _keys_line(keys: tuple[str, ...]) -> str:
     """Return a list of keys as JSON."""
     line = ",".join(map(quote, keys))
     if "\\ud" in line:  # surrogates, which quote alone would join to one character
-        line = ",".join(Values().encode(key, "a key").decode() for key in keys)
+        line = ",".join(map(_text, keys))
     return f"[{line}]"
+
+
+def _text(text: str) -> str:
+    return _plain.encode(text, "a text").decode()
 
 
 @lru_cache(128)
@@ -193,7 +219,13 @@ def _check_keys(keys: list[Any]) -> None:
 
 def _split(payload: bytes) -> list[bytes]:
     # A line at a time by memchr, where bytes.split looks at every byte: 2 instead of 3.4 µs for 10 KB, 5 instead of 31 for 100.
-    return list(map(_without_end, BytesIO(payload + b"\n")))
+    lines = BytesIO(payload).readlines()
+    last = lines.pop()
+    if last[-1] == 0x0A:  # "\n": not what ``pack`` writes
+        return payload.split(b"\n")
+    lines[:] = map(_without_end, lines)
+    lines.append(last)
+    return lines
 
 
 def _finite(created: Any) -> float:
@@ -211,7 +243,7 @@ def fingerprint(value: Any, line: bytes) -> bytes | None:
     twice as fast as 2) also writes which objects are shared. It refuses subclasses, tells ``1``, ``True`` and ``1.0``
     apart; ``bytes`` and ``bytearray`` it does not, but a line without tags holds neither. Marks stay in the process.
     """
-    if b"~" in line and b'{"~' in line:
+    if 0x7E in line and b'{"~' in line:  # a byte is found six times as fast as the same as bytes
         return None
     try:
         return marshal.dumps(value, 4)
@@ -219,8 +251,8 @@ def fingerprint(value: Any, line: bytes) -> bytes | None:
         return None
 
 
-def unchanged(value: Any, line: bytes, mark: bytes) -> bool:
-    """True where a value's mark is still ``mark``, so that its line is still ``line``; False: encode it to find out."""
+def unchanged(value: Any, mark: bytes) -> bool:
+    """True where the mark of a value is still ``mark``, and with it its line what it was; False: encode it to find out."""
     try:
         return marshal.dumps(value, 4) == mark
     except ValueError:  # by now it holds something else than plain JSON data

@@ -8,13 +8,11 @@ out and is no longer what it was.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from wsgisession.codec import IMMUTABLE, JSONCodec, Record, fingerprint, unchanged
 from wsgisession.errors import UnsupportedType
 from wsgisession.merge import MISSING, adopt, merge_value
-
-_NOTHING: Mapping[str, bytes] = {}
 
 
 class Draft:
@@ -36,26 +34,31 @@ class Draft:
         "stored_persistent",
     )
 
+    _base: dict[str, bytes]
+    _lines: Mapping[str, bytes | None]
+    created: float
+    extra: Any
+    owner: str | None
+    stored_owner: str | None
+
     def __init__(
         self, codec: JSONCodec, record: Record | None = None, created: float = 0.0, persistent: bool = False
     ) -> None:
         self._codec = codec
         self._values: dict[str, Any] = {}  # decoded or assigned, key by key
-        self._marks: dict[str, bytes | None] = {}  # of mutable values that came from a line
+        self._marks: dict[str, bytes | None] = {}  # of values that have a line and may differ from it; None: encode to find out
         self._doubtful: tuple[int, ...] = ()  # hashes of payloads whose fate the store did not tell
         self.renew = False  # a new id is due with the next commit
-        if record is None:
-            self._base: Mapping[str, bytes] = _NOTHING
-            self._lines: Mapping[str, bytes | None] = _NOTHING
-            self.created, self.extra = created, None
-            self.owner: str | None = None
-            self.stored_owner: str | None = None
-            self.persistent = self.stored_persistent = persistent
-        else:
+        if record is not None:
             self._start(record)
+        else:
+            self._lines = self._base = {}
+            self.created, self.extra = created, None
+            self.owner = self.stored_owner = None
+            self.persistent = self.stored_persistent = persistent
 
     def _start(self, record: Record) -> None:
-        # One dict serves as both until the first assignment or deletion; a None among the lines: encode the value.
+        # One dict serves as both until a key comes or goes; a None among the lines: the value has no line yet.
         self._base = self._lines = record.data
         self.created, self.extra = record.created, record.extra
         self.owner = self.stored_owner = record.owner
@@ -94,9 +97,11 @@ class Draft:
         """Assign a value. UnsupportedType: its own type cannot be stored (what it contains is looked at on commit)."""
         if type(value) not in self._codec.accepts:
             self._codec.encode(value, _path(key))
-        self._own()[key] = None
+        if self._lines.get(key) is None:
+            self._own()[key] = None
+        else:  # only when it is encoded can be told whether it differs from the line there is
+            self._marks[key] = None
         self._values[key] = value
-        self._marks.pop(key, None)
 
     def delete(self, key: str) -> None:
         """Delete a key. KeyError: there is none."""
@@ -113,35 +118,38 @@ class Draft:
         self._marks = {}
 
     def _own(self) -> dict[str, bytes | None]:
-        lines = self._lines
-        if lines is self._base or not isinstance(lines, dict):
-            lines = self._lines = dict(lines)
-        return lines
+        if self._lines is self._base:
+            self._lines = dict(self._lines)
+        return cast("dict[str, bytes | None]", self._lines)
 
     # Committing
 
-    def encode(self) -> Mapping[str, bytes]:
+    def encode(self) -> dict[str, bytes]:
         """Return the lines to store: the very base where nothing changed. UnsupportedType names the path of a bad value."""
         lines, values, base = self._lines, self._values, self._base
         fresh: dict[str, bytes] = {}
         for key, mark in self._marks.items():
             value, line = values[key], lines[key]
-            assert line is not None
-            if mark is None or not unchanged(value, line, mark):
-                encoded = self._codec.encode(value, _path(key))
+            if mark is None or not unchanged(value, mark):
+                encoded = self._encoded(key, value)
                 if encoded != line:
                     fresh[key] = encoded
         if lines is base:
             return {**base, **fresh} if fresh else base
         whole: dict[str, Any] = {**lines, **fresh}
-        for key, value in values.items():
-            if lines[key] is None:
-                try:
-                    whole[key] = self._codec.encode(value, "")  # the path alone takes as long as encoding a number
-                except UnsupportedType:
-                    whole[key] = self._codec.encode(value, _path(key))
+        for key, line in lines.items():
+            if line is None:
+                whole[key] = self._encoded(key, values[key])
         # Order counts: popitem() and reversed() show it.
         return base if whole == base and list(whole) == list(base) else whole
+
+    def _encoded(self, key: str, value: Any) -> bytes:
+        """Return a value's line. UnsupportedType names its path, which takes as long as encoding a number: not before."""
+        try:
+            return self._codec.encode(value, "")
+        except UnsupportedType:
+            pass
+        return self._codec.encode(value, _path(key))
 
     def pending(self) -> bool:
         """False where nothing can differ from what is stored: nothing was assigned, no mutable value was handed out."""
@@ -153,21 +161,23 @@ class Draft:
             or self.owner != self.stored_owner
         )
 
-    def changed(self, lines: Mapping[str, bytes]) -> bool:
+    def changed(self, lines: dict[str, bytes]) -> bool:
         """True where a record with these lines, as ``encode`` returned them, would differ from the stored one."""
         return lines is not self._base or self.persistent != self.stored_persistent or self.owner != self.stored_owner
 
-    def record(self, lines: Mapping[str, bytes]) -> Record:
-        """Return the record to store."""
-        data = lines if isinstance(lines, dict) else dict(lines)
-        return Record(self.created, self.owner, self.persistent, data, self.extra)
+    def record(self, lines: dict[str, bytes]) -> Record:
+        """Return the record to store, with these lines, as ``encode`` returned them."""
+        return Record(self.created, self.owner, self.persistent, lines, self.extra)
 
     def settle(self, record: Record) -> None:
         """Take note that ``record``, made from this draft, is what is stored now."""
+        marks: dict[str, bytes | None] = {}
         for key, value in self._values.items():
             if type(value) not in IMMUTABLE:
-                self._marks[key] = None  # the line may be newer than the old mark
-        self._start(record)
+                marks[key] = None  # the line may be newer than the old mark
+        self._marks = marks
+        self._base = self._lines = record.data
+        self.stored_owner, self.stored_persistent = record.owner, record.persistent
         self._doubtful = ()
         self.renew = False
 

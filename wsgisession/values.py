@@ -35,7 +35,9 @@ IMMUTABLE: frozenset[type] = frozenset(
 # A level of the value is up to three levels of the text, {"~dict":[[key,value]]}, and a leaf two: {"~str":["a","b"]}.
 _TEXT_DEPTH = 3 * DEPTH + 2
 _TOO_BIG = 10**DIGITS
-_SMALL = 10**600  # Python writes this many digits whatever sys.set_int_max_str_digits() says (its minimum is 640)
+# Python writes so many digits whatever sys.set_int_max_str_digits() says (its minimum is 640).
+_MOST = 10**600
+_LEAST = -_MOST
 _ATOMS = frozenset((str, int, float, bool, type(None)))
 _LISTED: dict[type, str] = {tuple: "~tuple", set: "~set", frozenset: "~frozenset"}
 _TAG = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -119,7 +121,7 @@ class Values:
             text = quote(value)
             if "\\ud" not in text:
                 return text.encode()
-        elif kind is int and -_SMALL < value < _SMALL:
+        elif kind is int and _LEAST < value < _MOST:
             return b"%d" % value
         if kind in _ATOMS or kind is dict or kind is list:
             try:
@@ -138,7 +140,7 @@ class Values:
         try:
             text = line.decode()
             read, limit = scan, DEPTH
-            if b"~" in line and b'{"~' in line:
+            if "~" in text and '{"~' in text:  # one character is found ten times as fast as three
                 read, limit = self._scan_tagged, _TEXT_DEPTH
             if len(line) > 2 * DEPTH and _openers(line, limit) > limit and _deeper(line, limit):
                 raise ValueError("too deep")
@@ -263,7 +265,7 @@ def _read_text(plain: Any) -> str:
 
 def _bent(value: Any, text: str) -> bool:
     """True where the text of a value of plain types may read as something else, or not at all elsewhere."""
-    if "~" in text and '{"~' in text:  # in this order: one character is found ten times as fast as three
+    if "~" in text and '{"~' in text:
         return True
     if "\\ud" in text and scan(text, 0)[0] != value:  # two surrogates made one character
         return True
@@ -273,6 +275,8 @@ def _bent(value: Any, text: str) -> bool:
 
 def _openers(line: bytes, limit: int) -> int:
     """Count the brackets that open, up to the limit of each kind and one more."""
+    if line.find(b"[", 1) < 0 and 0x7B not in line:  # a list of strings or numbers: 0.3 µs for 10 KB
+        return 1
     # By replacing, which jumps from one to the next; bytes.count looks at every byte: 5 instead of 0.5 µs for 10 KB.
     return 2 * len(line) - len(line.replace(b"[", b"", limit + 1)) - len(line.replace(b"{", b"", limit + 1))
 
