@@ -19,6 +19,7 @@ from functools import partial
 from heapq import heapreplace
 from math import inf
 from threading import Lock
+from typing import NoReturn
 
 from ..errors import StoreError
 from ..log import event
@@ -61,6 +62,7 @@ class MemoryStore:
             if value < 1:
                 raise ValueError(f"{argument} must be at least 1, not {value}")
         self._clock = clock
+        self._largest = max_bytes
         self._ledger = Ledger(max_sessions, max_bytes)
         self._owners = [Owners() for _ in range(SHARDS)]
         self._dues = [inf] * SHARDS
@@ -71,7 +73,9 @@ class MemoryStore:
 
     def load(self, key: str) -> tuple[bytes, float] | None:
         now = self._clock()
-        held = self._shards[hash(key) % SHARDS].find(key)
+        shard = self._shards[hash(key) % SHARDS]
+        # Whatever is found was there a moment ago. Only where nothing is, a write may be half done: then wait for it.
+        held = shard.anonymous.get(key) or shard.owned.get(key) or shard.find(key)
         if held is None:
             return None
         expires, _, _, length = unpack(held)
@@ -80,7 +84,9 @@ class MemoryStore:
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         name = b"" if owner is None else owner_name(owner)
         now = self._clock()
-        shard, expires = self._shards[hash(key) % SHARDS], now + self._checked(ttl, payload)
+        if not 0 < ttl < inf or len(payload) > self._largest:
+            self._refuse(ttl, payload)
+        shard, expires = self._shards[hash(key) % SHARDS], now + ttl
         try:
             done = shard.create(key, payload, expires, name, now)
         except Full:
@@ -91,7 +97,9 @@ class MemoryStore:
     def replace(self, key: str, expected: bytes, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         name = b"" if owner is None else owner_name(owner)
         now = self._clock()
-        shard, expires = self._shards[hash(key) % SHARDS], now + self._checked(ttl, payload)
+        if not 0 < ttl < inf or len(payload) > self._largest:
+            self._refuse(ttl, payload)
+        shard, expires = self._shards[hash(key) % SHARDS], now + ttl
         try:
             done = shard.replace(key, expected, payload, expires, name, now)
         except Full:
@@ -101,7 +109,9 @@ class MemoryStore:
 
     def touch(self, key: str, ttl: float, owner: str | None = None) -> bool:
         now = self._clock()
-        done = self._shards[hash(key) % SHARDS].touch(key, now + self._checked(ttl), now)
+        if not 0 < ttl < inf:
+            self._refuse(ttl)
+        done = self._shards[hash(key) % SHARDS].touch(key, now + ttl, now)
         self._sweep(now)
         return done
 
@@ -137,12 +147,10 @@ class MemoryStore:
     def close(self) -> None:
         """Do nothing: there is nothing to give back."""
 
-    def _checked(self, ttl: float, payload: bytes = b"") -> float:
+    def _refuse(self, ttl: float, payload: bytes = b"") -> NoReturn:
         if not 0 < ttl < inf:
             raise ValueError(f"ttl must be a positive number of seconds, not {ttl!r}")
-        if len(payload) > self._ledger.max_bytes:
-            raise StoreError(f"a payload of {len(payload)} bytes is more than max_bytes={self._ledger.max_bytes}")
-        return ttl
+        raise StoreError(f"a payload of {len(payload)} bytes is more than max_bytes={self._largest}")
 
     def _sweep(self, now: float) -> None:
         """After a write, reclaim a little in one shard; the writes go round, so that all get their turn."""
