@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha1
 from inspect import iscoroutinefunction
@@ -190,9 +190,15 @@ class RedisStore:
 
     def _send(self, *commands: Command) -> Any:
         """Carry out commands in this order and return the reply to the last."""
-        return self._send_all(commands)[-1]
+        if len(commands) > 1:
+            return self._send_all(commands)[-1]
+        with gate:  # the usual case without ``_engine`` and lists: code is slow after each wait for the network
+            try:
+                return self._send_one(commands[0])
+            except self._errors as error:
+                raise self._failed(error) from error
 
-    def _send_all(self, commands: list[Command] | tuple[Command, ...]) -> list[Any]:
+    def _send_all(self, commands: Sequence[Command]) -> list[Any]:
         """Carry out commands in this order, in one round trip where that is possible, and return their replies.
 
         A pipeline of redis-py's for Clusters takes no scripts, and would keep no order between nodes.
@@ -228,9 +234,12 @@ class RedisStore:
             try:
                 yield
             except self._errors as error:
-                self._leave_master(error)
-                # Shortened: where sentinels are down, redis-py's message shows its clients in full.
-                raise StoreError(f"Redis: {type(error).__name__}: {str(error)[:200]}") from error
+                raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> StoreError:
+        self._leave_master(error)
+        # Shortened: where sentinels are down, redis-py's message shows its clients in full.
+        return StoreError(f"Redis: {type(error).__name__}: {str(error)[:200]}")
 
     def _leave_master(self, error: Exception) -> None:
         """Drop the idle connections to a master that is none any more, or has lost its replicas to a new one.

@@ -26,18 +26,20 @@ class Gate:
 
     def reset(self) -> None:
         """Start afresh: in a child, where nobody who was inside exists any more."""
-        self._turn = threading.Condition()
+        # By itself: a Condition's own ``with`` makes two more calls. Reentrant: a garbage collection may end a request here.
+        self._lock = threading.RLock()
+        self._turn = threading.Condition(self._lock)
         self._inside = 0
         self._forking = 0
 
     def __enter__(self) -> None:
-        with self._turn:
+        with self._lock:
             while self._forking:
                 self._turn.wait()
             self._inside += 1
 
     def __exit__(self, *exc_info: object) -> None:
-        with self._turn:
+        with self._lock:
             self._inside -= 1
             if self._forking:
                 self._turn.notify_all()
