@@ -55,7 +55,7 @@ def expired_under_a_request(stage: Stage) -> None:
 
     def slow(session: Session) -> None:
         session["b"] = 2
-        session._stored._left = 0.001  # type: ignore[union-attr]
+        session._stored.until = 0.001  # type: ignore[union-attr]  # of the monotonic clock: long ago
         stage.clock.advance(7200)
 
     stage.site.request(slow, cookie)

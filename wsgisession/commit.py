@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from wsgisession.codec import JSONCodec, Record
@@ -98,8 +99,9 @@ class Vault(Register):
 
     def is_due(self, draft: Draft, stored: Stored) -> bool:
         """True where the expiry of an unchanged record may have to be moved."""
-        timeout = self.timeouts.idle(draft)
-        return timeout - stored.left() >= timeout / 10
+        timeouts = self.timeouts
+        timeout = timeouts.usual if draft.extra is None and not draft.persistent else timeouts.idle(draft)
+        return timeout - (stored.until - monotonic()) >= timeout / 10
 
     def _touch(self, draft: Draft, stored: Stored, follow: bool) -> Stored | None:
         """Move the expiry of an unchanged record where that is due. None: the record is gone."""

@@ -71,7 +71,7 @@ class Cookie:
         """Return the name browsers see; ``secure`` is what ``is_secure`` said."""
         return self._wire_names[secure]
 
-    def is_secure(self, scheme: str) -> bool:
+    def is_secure(self, scheme: str | None) -> bool:
         """Tell whether the cookie is ``Secure`` in a request with this ``wsgi.url_scheme``."""
         return scheme == "https" if self.secure == "auto" else self.secure
 

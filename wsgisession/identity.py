@@ -16,6 +16,7 @@ from hashlib import sha256
 
 _PURPOSE = b"wsgisession 1 cookie\0"  # version and purpose of the signature; another purpose derives from another label
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
+_REST = b"=\n"  # what b2a_base64 adds and base64url without padding has not (RFC 4648 5)
 _INNER = bytes(byte ^ 0x36 for byte in range(256))  # HMAC's two pads, RFC 2104
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
@@ -50,11 +51,11 @@ class Identity:
 
         Source: ASVS 5.0 7.2.3 and 11.5.1.
         """
-        return _text(os.urandom(32)).decode()
+        return b2a_base64(os.urandom(32)).translate(_URLSAFE, _REST).decode()
 
     def key(self, id: str) -> str:
-        """Return the key a session is stored and known under."""
-        return digest(id)
+        """Return the key a session is stored and known under: ``digest`` of the id, written out for speed."""
+        return b2a_base64(sha256(id.encode()).digest()).translate(_URLSAFE, _REST).decode()
 
     def sign(self, name: str, id: str) -> str:
         """Return the token that carries this id in the cookie called ``name`` on the wire."""
@@ -70,12 +71,13 @@ class Identity:
         message, dot, tag = token.encode().rpartition(b".")
         if not dot:
             return None
-        macs = self._macs(name)
-        for mac in macs:
+        stale = False
+        for mac in self._macs(name):
             # The text is compared, never what it decodes to: four spellings of the last character decode alike.
             # In bytes, because compare_digest raises for text that is not ASCII.
             if hmac.compare_digest(mac(message), tag):
-                return token[: len(message)], mac is not macs[0]
+                return token[: len(message)], stale
+            stale = True
         return None
 
     def _derive(self, name: str) -> tuple[Callable[[bytes], bytes], ...]:
@@ -124,7 +126,7 @@ def digest(id: str) -> str:
 
 def _text(raw: bytes) -> bytes:
     """Return base64url without padding (RFC 4648 5), as ASCII bytes."""
-    return b2a_base64(raw).translate(_URLSAFE, b"=\n")
+    return b2a_base64(raw).translate(_URLSAFE, _REST)
 
 
 def _mac(key: bytes) -> Callable[[bytes], bytes]:
@@ -138,6 +140,6 @@ def _mac(key: bytes) -> Callable[[bytes], bytes]:
         first, second = inner.copy(), outer.copy()
         first.update(message)
         second.update(first.digest())
-        return _text(second.digest())
+        return b2a_base64(second.digest()).translate(_URLSAFE, _REST)
 
     return mac

@@ -30,13 +30,13 @@ class Timeouts:
         self.limits = limits
         self.clock = clock
         self._codec = codec
-        self._remember, self._usual = limits.remember, limits.lifetime if limits.idle is None else limits.idle
+        self._remember, self.usual = limits.remember, limits.lifetime if limits.idle is None else limits.idle
 
     def idle(self, record: Record | Draft) -> float:
         """Return the seconds of disuse after which this session ends."""
         if record.extra is not None and (own := self._codec.timeout(record)) is not None:
             return own
-        return self._remember if record.persistent else self._usual
+        return self._remember if record.persistent else self.usual
 
     def dated(self, record: Record | Draft) -> bool:
         """True where the session's cookie carries a Max-Age, so that its expiry moves only together with it."""
@@ -69,7 +69,7 @@ class Timeouts:
         if not left:
             return self.first(draft), True
         if draft.persistent != draft.stored_persistent:
-            return self.allowed(draft) or min(left, self._usual), True
+            return self.allowed(draft) or min(left, self.usual), True
         timeout = self.idle(draft)
         # In this order: what is allowed is never more than the timeout, and takes three times as long to find out.
         if timeout - left >= timeout / 10 and (follow or not self.dated(draft)):

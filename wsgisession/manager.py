@@ -101,11 +101,12 @@ class SessionManager:
         Raises:
             SessionError: The manager has no secret.
         """
-        vault, cookie, identity = self._config[:3]
+        config = self._config
+        vault, cookie, identity = config.vault, config.cookie, config.identity
         if identity is None:
             raise SessionError("issue() signs a cookie: build the manager with secret=…")
         check_owner(owner)
-        session = Session(self._config, "", "")
+        session = Session(self._config)
         session.update(data or {})
         draft = session._load()
         draft.owner = owner

@@ -35,6 +35,8 @@ class _Items(ItemsView[str, Any]):
 class DraftMapping(MutableMapping[str, Any]):
     """A mutable mapping whose keys are ``str``. Subclasses say how a draft is loaded, and what a broken value means."""
 
+    __slots__ = ("__weakref__", "_draft")
+
     _draft: Draft | None  # None: not touched yet
 
     @abstractmethod

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from wsgisession.commit import Overtaken
 from wsgisession.errors import HeadersSent, SessionError
-from wsgisession.life import Life, Phase, State
+from wsgisession.life import DETACHED, FAILED, LIVE, NEW, UNTOUCHED, Life
 from wsgisession.log import event
 from wsgisession.register import ATTEMPTS, SessionInfo
 
@@ -25,8 +25,10 @@ class Session(Life):
     It belongs to one thread at a time. Nested changes are noticed; what changed is saved before the headers leave.
     """
 
+    __slots__ = ()  # so that a misspelt ``session.onwer = "ada"`` is an error
+
     def __repr__(self) -> str:
-        if self._draft is None:
+        if self._state is UNTOUCHED:
             return "<Session, not touched>"
         key = None if self._stored is None else self._config.vault.show(self._stored.key)
         return f"<Session {self._state.value}, key {key}>"
@@ -43,13 +45,13 @@ class Session(Life):
     def new(self) -> bool:
         """True where nothing is stored yet."""
         self._load()
-        return self._state is State.NEW
+        return self._state is NEW
 
     @property
     def gone(self) -> bool:
         """True where the session vanished (ended or regenerated elsewhere): what this request writes is dropped."""
         self._load()
-        return self._state is State.DETACHED
+        return self._state is DETACHED
 
     @property
     def created(self) -> float:
@@ -91,7 +93,7 @@ class Session(Life):
             raise TypeError(f"persistent is True or False, not {type(persistent).__name__}")
         draft = self._load()
         if persistent != draft.persistent:
-            if self._state is not State.DETACHED:
+            if self._state is not DETACHED:
                 self._needs_cookie("another persistence")
             draft.persistent = persistent
 
@@ -102,9 +104,9 @@ class Session(Life):
 
         Source: ASVS 5.0 7.2.4.
         """
-        self._outside_atomic("regenerate()")
         self._load()
-        if self._phase is Phase.FAILED:
+        self._outside_atomic("regenerate()")
+        if self._phase is FAILED:
             raise HeadersSent("the response's headers have left: the id can no longer change")
         self._needs_cookie("regenerate()")
         self._begin()
@@ -113,14 +115,14 @@ class Session(Life):
 
     def save(self) -> bool:
         """Commit now instead of with the headers, merging like any commit. False: the session is gone, ours is dropped."""
-        self._outside_atomic("save()")
         self._load()
-        return self._phase is not Phase.FAILED and self._commit()
+        self._outside_atomic("save()")
+        return self._phase is not FAILED and self._commit()
 
     def reload(self) -> None:
         """Drop unsaved changes and read again; a pending ``regenerate()`` stays pending."""
-        self._outside_atomic("reload()")
         draft = self._load()
+        self._outside_atomic("reload()")
         if self._stored is None:
             self._blank()
             return
@@ -142,6 +144,7 @@ class Session(Life):
         Raises:
             SessionConflict: other requests kept saving past a generous bound.
         """
+        self._load()
         self._outside_atomic("atomic()")
         self.save()
         self._in_atomic = True
@@ -150,7 +153,7 @@ class Session(Life):
             for attempt in range(ATTEMPTS):
                 result = function(self)
                 try:
-                    if self._phase is not Phase.FAILED:
+                    if self._phase is not FAILED:
                         self._commit(merge=False, tries=attempt)
                     return result
                 except Overtaken as overtaken:
@@ -175,18 +178,18 @@ class Session(Life):
         Ends the session of every validly signed cookie of this request, and where one was regenerated meanwhile, the one it
         led to, so a logout that comes late stands. On a session that vanished it does nothing.
         """
-        self._outside_atomic("destroy()")
         self._load()
+        self._outside_atomic("destroy()")
         vault = self._config.vault
         buried = [key for key in dict.fromkeys(self._keys) if vault.bury(key)]
         for key in buried:
             event(logging.INFO, "destroyed", "session destroyed", key=vault.show(key))
         if buried:
             self._expire = self._cookies > 0
-            self._state = State.DETACHED if self._by_key else State.NEW
+            self._state = DETACHED if self._by_key else NEW
             self._set = False
-        elif self._state is State.LIVE:
-            self._state, self._set = State.DETACHED, False
+        elif self._state is LIVE:
+            self._state, self._set = DETACHED, False
         self._blank()
 
     def siblings(self) -> list[SessionInfo]:
