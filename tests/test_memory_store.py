@@ -22,7 +22,7 @@ from wsgisession.errors import StoreError
 from wsgisession.stores import memory
 from wsgisession.stores.base import Store
 from wsgisession.stores.memory import MemoryStore
-from wsgisession.testing import in_child, new_key, new_payload, together
+from wsgisession.testing import PATIENCE, in_child, new_key, new_payload, together
 
 
 def full(clock: Clock, *records: tuple[str, str | None], max_bytes: int = 1000) -> MemoryStore:
@@ -405,6 +405,42 @@ def test_reads_reclaim_nothing(clock: Clock) -> None:
     clock.advance(101)
     assert [store.load("a"), list(store.keys()), list(store.owned_by("ada"))] == [None, [], []]
     assert store._ledger.records == 3
+
+
+def test_a_read_waits_for_no_write() -> None:
+    """What stands there is read while another thread writes in the same shard."""
+    store, (key, payload) = MemoryStore(), (new_key(), new_payload())
+    store.create(key, payload, 60)
+    with store._shards[hash(key) % 256].lock:
+        assert (store.load(key) or (None,))[0] == payload
+
+
+@pytest.mark.parametrize("after", [None, "ada"], ids=["as it was", "with an owner"])
+def test_a_read_in_the_middle_of_a_write_finds_the_record(after: str | None) -> None:
+    """A write takes the record out and puts it back; a read that comes in between waits for that."""
+    store, (key, payload) = MemoryStore(), (new_key(), new_payload())
+    store.create(key, payload, 60, after)
+    shard = store._shards[hash(key) % 256]
+    missed = threading.Event()
+
+    class Watched(dict[str, bytes]):
+        def get(self, key: str, default: Any = None) -> Any:
+            found = super().get(key, default)
+            if found is None:
+                missed.set()
+            return found
+
+    shard.owned = Watched(shard.owned)  # where a read looks last
+    records = shard.owned if after else shard.anonymous
+    found: list[Any] = []
+    reader = threading.Thread(target=lambda: found.append(store.load(key)))
+    with shard.lock:
+        held = records.pop(key)
+        reader.start()
+        assert missed.wait(PATIENCE)
+        records[key] = held
+    reader.join(PATIENCE)
+    assert [one and one[0] for one in found] == [payload]
 
 
 def test_a_write_never_waits_to_reclaim(clock: Clock) -> None:

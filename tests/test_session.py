@@ -122,6 +122,15 @@ class TestMapping:
         told = inside(site, DATA, lambda s: (len(s), repr(s), s.key))
         assert told[1] == f"<Session live, key {told[2]}>"
 
+    def test_a_misspelt_attribute_is_an_error(self, site: Site) -> None:
+        """A login by ``session.onwer`` must not go unnoticed."""
+
+        def misspell(session: Session) -> None:
+            session.onwer = "ada"  # type: ignore[attr-defined]
+
+        with pytest.raises(AttributeError, match="onwer"):
+            site.request(misspell)
+
     def test_changing_only_the_order_is_a_change(self, site: Site) -> None:
         """A key deleted and set again moves to the end, for the next request too."""
         cookie = site.start({"a": 1, "b": 2})
