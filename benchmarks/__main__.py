@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cases, chart, correctness, endtoend, peers, report, scale, stores
+from benchmarks import cases, chart, correctness, endtoend, peers, profile, report, scale, stores
 from benchmarks.measure import Plan
 
-PARTS = ["requests", "correctness", "stores", "scale", "endtoend"]
+PARTS = ["requests", "profile", "correctness", "stores", "scale", "endtoend"]
 
 
 def main() -> None:
@@ -49,6 +49,9 @@ def measured(parts: list[str], quick: bool, say: Callable[[str], object]) -> dic
         plan = Plan(7, 2.0) if quick else Plan(25, 8.0)
         results["requests"] = cases.run(chosen, found, plan, say)
         results["lists"] = cases.lists(Plan(9, 4.0) if quick else Plan(25, 10.0))
+    if "profile" in parts:
+        say("step by step …")
+        results["profile"] = profile.run(Plan(7, 2.0) if quick else Plan(25, 8.0))
     if "correctness" in parts:
         say("overlapping requests …")
         results["correctness"] = {

@@ -17,6 +17,7 @@ def text(results: Results) -> str:
     for name, part in (
         ("requests", _requests),
         ("lists", _lists),
+        ("profile", _profile),
         ("correctness", _correctness),
         ("scale", _scale),
         ("stores", _stores),
@@ -86,6 +87,19 @@ def _lists(found: dict[str, Any]) -> Iterator[str]:
         for name, (ours, loads) in found.items()
     ]
     yield table(["one value of 10 KB, read only", "µs", "json.loads", "ratio"], rows)
+
+
+def _profile(found: dict[str, Any]) -> Iterator[str]:
+    yield "## Where the time goes\n\nEach step alone, beside the whole request and the floor's; microseconds of processor time."
+    names = list(dict.fromkeys(name for row in found.values() for name in row["steps"]))
+    rows = [[name, *(_number(row["steps"].get(name)) for row in found.values())] for name in names]
+    rows += [
+        ["the steps together", *(_number(sum(row["steps"].values())) for row in found.values())],
+        ["from one step to the next", *(_number(row["request"] - sum(row["steps"].values())) for row in found.values())],
+        ["the request", *(_number(row["request"]) for row in found.values())],
+        ["the floor's request", *(_number(row["floor"]) for row in found.values())],
+    ]
+    yield table(["", *(TITLES[kind] for kind in found)], rows)
 
 
 def _correctness(found: dict[str, Any]) -> Iterator[str]:

@@ -45,7 +45,9 @@ def _turn(contender: Contender, action: Action) -> Block:
     return lambda count: spin(app, environ, count)
 
 
-def _repeat(call: Callable[[], object]) -> Block:
+def repeat(call: Callable[[], object]) -> Block:
+    """Return a block that only calls this, again and again."""
+
     def block(count: int) -> float:
         start = time.thread_time_ns()
         for _ in range(count):
@@ -78,7 +80,7 @@ def _sqlite(kind: str, plan: Plan) -> dict[str, float]:
         "bare": lambda count: spin(bare, environ_of("x=1"), count),
         "ours": _turn(OursSQLite(), ACTIONS[kind]),
         "memory": _turn(Ours(), ACTIONS[kind]),
-        "statement": _repeat(statements),
+        "statement": repeat(statements),
     }
     times = interleaved(blocks, plan)
     connection.close()
@@ -108,7 +110,7 @@ def _redis(kind: str, plan: Plan, port: int) -> dict[str, Any]:
     blocks = {
         "bare": lambda count: spin(bare, environ_of("x=1"), count),
         "ours": turn,
-        "client": _repeat(_commands(client, kind)),
+        "client": repeat(_commands(client, kind)),
     }
     if find_spec("beaker"):
         blocks["beaker"] = _turn(_beaker(port), ACTIONS[kind])

@@ -1,0 +1,120 @@
+"""Where a request's time goes: each step of the way on its own, beside the whole request in the same run.
+
+The steps are called as a request calls them, but alone, so their code and data stay in the processor's nearest caches; what is
+left of the whole request is the way from one step to the next. Knows wsgisession from inside, unlike the rest of benchmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from benchmarks.cases import CASES, SMALL, measured
+from benchmarks.measure import Plan, interleaved, summary
+from benchmarks.peers import SECRET, Floor, Ours
+from benchmarks.stores import repeat
+from wsgisession import Record, SessionManager
+from wsgisession.draft import Draft
+from wsgisession.headers import personal
+from wsgisession.middleware import _Response
+from wsgisession.register import Stored
+from wsgisession.session import Session
+
+Steps = dict[str, Callable[[], object]]
+KINDS = ("read", "write", "new")
+
+
+def run(plan: Plan) -> dict[str, Any]:
+    """Return by kind of request the microseconds of each step, of the whole request and of the floor's."""
+    found: dict[str, Any] = {}
+    whole = {case.name: case for case in CASES}
+    for kind, steps in _kinds().items():
+        times = interleaved({name: repeat(step) for name, step in steps.items()}, plan)
+        row = measured(whole[kind], [Floor(), Ours()], plan)
+        found[kind] = {
+            "steps": {name: summary(values).median for name, values in times.items()},
+            "request": (row["wsgisession"] or (0.0,))[0],
+            "floor": (row["floor"] or (0.0,))[0],
+        }
+    return found
+
+
+def _kinds() -> dict[str, Steps]:
+    """Return the steps of each kind of request."""
+    manager = SessionManager(secret=SECRET)
+    config = manager._config
+    vault, identity = config.vault, config.identity
+    assert identity is not None
+    name, token = manager.issue(SMALL).split("=")
+    id = (identity.unsign(name, token) or ("",))[0]
+    key = identity.key(id)
+    stored = vault.load(key)
+    assert stored is not None and stored.record is not None
+    steps = _Steps(config, f"{name}={token}", key, stored)
+    header = f"{name}={token}"
+    read: Steps = {
+        "find the cookie": lambda: config.cookie.read(header, name),
+        "check its signature": lambda: identity.unsign(name, token),
+        "the key, SHA-256 of the id": lambda: identity.key(id),
+        "look into the store": lambda: manager.store.load(key),
+        "take the payload apart": lambda: vault.codec.unpack(stored.payload),
+        "objects of one request": steps.objects,
+        "decode one value": steps.decode,
+        "response headers": steps.headers,
+    }
+    save: Steps = {"put the payload together": lambda: vault.codec.pack(stored.record)}
+    new: Steps = {
+        "a new id": identity.new_id,
+        "the key, SHA-256 of the id": lambda: identity.key(id),
+        "objects of one request": steps.objects,
+        "encode one value": steps.encode,
+        "put the payload together": steps.pack_new,
+        "into the store": steps.create,
+        "sign and write the cookie": steps.cookie,
+        "response headers": steps.headers,
+    }
+    return {
+        "read": read,
+        "write": {**read, "encode one value": steps.encode, **save, "into the store": steps.replace},
+        "new": new,
+    }
+
+
+class _Steps:
+    """Steps that take more than one call."""
+
+    def __init__(self, config: Any, header: str, key: str, stored: Any) -> None:
+        self.config, self.header, self.key, self.stored = config, header, key, stored
+        self.vault, self.codec, self.store = config.vault, config.vault.codec, config.vault.store
+        self.payload = stored.payload
+        self.numbers: Iterator[int] = iter(range(10**9))
+        self.payloads = [stored.payload, self.codec.pack(stored.record)]
+
+    def objects(self) -> None:
+        _Response(Session(self.config, self.header, "http"), print)
+        Draft(self.codec, Stored(self.key, self.payload, self.stored.record, 7200.0).record)
+
+    def decode(self) -> None:
+        self.codec.decode(b'"ada@example.org"')
+
+    def encode(self) -> None:
+        self.codec.encode(8, "")
+
+    def headers(self) -> None:
+        personal([("Content-Type", "text/plain")], None, True)
+
+    def replace(self) -> None:
+        before, after = self.payloads
+        assert self.store.replace(self.key, before, after, 7200.0)
+        self.payloads = [after, before]
+
+    def create(self) -> None:
+        assert self.store.create(f"{next(self.numbers):043}", self.payload, 7200.0)
+
+    def pack_new(self) -> None:
+        self.codec.pack(Record(1764018000.123456 + next(self.numbers), None, False, {"views": b"1"}))
+
+    def cookie(self) -> None:
+        name = self.config.names[0]
+        token = self.config.identity.sign(name, "i" * 43)
+        self.config.cookie.render(name, token, secure=False, max_age=None)
