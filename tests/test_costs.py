@@ -73,7 +73,7 @@ CALLS: dict[str, dict[int, int]] = {
     "untouched, with a cookie": {11: 8, 12: 8, 13: 8},
     "read": {11: 72, 12: 72, 13: 72},
     "read and write": {11: 116, 12: 116, 13: 116},
-    "new": {11: 121, 12: 121, 13: 121},
+    "new": {11: 122, 12: 122, 13: 122},
     "forged, touched": {11: 58, 12: 58, 13: 58},
     "forged, untouched": {11: 8, 12: 8, 13: 8},
     "read, 20 items more": {11: 72, 12: 72, 13: 72},
