@@ -25,7 +25,7 @@ class Session(Life):
     It belongs to one thread at a time. Nested changes are noticed; what changed is saved before the headers leave.
     """
 
-    __slots__ = ()  # so that a misspelt ``session.onwer = "ada"`` is an error
+    # No slots, other than its base: frameworks set attributes of their own (Flask ``accessed``, its users ``permanent``).
 
     def __repr__(self) -> str:
         if self._state is UNTOUCHED:
