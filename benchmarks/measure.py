@@ -9,12 +9,23 @@ import gc
 import io
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 App = Callable[..., Any]
 Environ = dict[str, Any]
+
+
+_scratch: list[tempfile.TemporaryDirectory[str]] = []  # each is removed when the process ends
+
+
+def scratch() -> Path:
+    """Return a new directory that lasts as long as this process."""
+    _scratch.append(tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True))
+    return Path(_scratch[-1].name)
 
 
 class Plan(NamedTuple):

@@ -5,13 +5,11 @@ Each is configured as its documentation says first, changed only where a note sa
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import floor
-from benchmarks.measure import App
+from benchmarks.measure import App, scratch
 
 SECRET = "a secret of the benchmarks, at least 32 bytes"
 
@@ -31,7 +29,7 @@ class Contender:
     needs: tuple[str, ...] = ()  # modules
 
     def __init__(self) -> None:
-        self.home = Path(tempfile.mkdtemp(prefix="benchmark-"))
+        self.home = scratch()
 
     def bare(self) -> App:
         """Return the application without sessions."""

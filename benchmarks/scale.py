@@ -11,14 +11,13 @@ import os
 import random
 import sqlite3
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import COUNT, READ, SMALL
-from benchmarks.measure import environ_of, spin
+from benchmarks.measure import environ_of, scratch, spin
 from benchmarks.peers import SECRET, Beaker, plain
 
 COOKIES = 50_000  # sessions that requests are made for, spread over all
@@ -135,7 +134,7 @@ def _database(size: int) -> tuple[Any, list[str]]:
     """Make a database with so many sessions; a few by the front door, the rest copied from one of them."""
     from wsgisession.stores import SQLiteStore
 
-    path = tempfile.mkdtemp(prefix="benchmark-") + "/sessions.db"
+    path = str(scratch() / "sessions.db")
     store = SQLiteStore(path)
     cookies = _fill(_manager(store), min(size, 1000))
     store.close()
@@ -207,7 +206,7 @@ def _owners(kind: str, size: int) -> float:
     if kind == "SQLite":
         from wsgisession.stores import SQLiteStore
 
-        store = SQLiteStore(tempfile.mkdtemp(prefix="benchmark-") + "/sessions.db")
+        store = SQLiteStore(scratch() / "sessions.db")
     manager = SessionManager(store, secret=SECRET)
     for number in range(size):
         manager.issue(SMALL, owner=f"user{number // 5}")

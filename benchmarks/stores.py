@@ -9,16 +9,14 @@ import shutil
 import socket
 import sqlite3
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import COUNT, READ, SMALL
-from benchmarks.measure import Block, Plan, environ_of, interleaved, over, request, spin, summary
+from benchmarks.measure import Block, Plan, environ_of, interleaved, over, request, scratch, spin, summary
 from benchmarks.peers import Action, Beaker, Contender, Ours, OursSQLite, plain
 
 FILL = Action(lambda session: [session.__setitem__(key, value) for key, value in SMALL.items()] and None, writes=True)
@@ -59,7 +57,7 @@ def repeat(call: Callable[[], object]) -> Block:
 
 def _sqlite(kind: str, plan: Plan) -> dict[str, float]:
     """Measure a request, the same statements on a bare connection, and the same request in memory."""
-    path = Path(tempfile.mkdtemp(prefix="benchmark-")) / "bare.db"
+    path = scratch() / "bare.db"
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -150,7 +148,7 @@ def _redis_server() -> Iterator[int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    home = tempfile.mkdtemp(prefix="benchmark-")
+    home = str(scratch())
     options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", home, "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
     try:
@@ -170,4 +168,3 @@ def _redis_server() -> Iterator[int]:
     finally:
         process.terminate()
         process.wait()
-        shutil.rmtree(home, ignore_errors=True)

@@ -68,7 +68,7 @@ redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now))
 redis.call('ZADD', key, 'GT', string.format('%.0f', now + ARGV[3]), ARGV[2])
 redis.call('PEXPIREAT', key, redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2])
 """
-DIGEST = sha1(SCRIPT, usedforsecurity=False).hexdigest()
+DIGEST = sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
 
 Command = tuple[Any, ...]
 
@@ -106,33 +106,33 @@ class RedisStore:
         self._errors = (exceptions.RedisError, exceptions.RedisClusterException, exceptions.ChildDeadlockedError)
 
     def load(self, key: str) -> tuple[bytes, float] | None:
-        found = self._send(self._script("load", self._name(key)))
+        found = self._send(self._script(b"load", self._name(key)))
         # -1 is a key without an expiry, which somebody else must have taken away: due at once, so it gets one again.
         return None if found is None else (found[0], max(found[1], 0) / 1000)
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         name = self._name(key)
-        return bool(self._send(*self._listed(name, ttl, owner), self._script("create", name, payload, _milliseconds(ttl))))
+        return bool(self._send(*self._listed(name, ttl, owner), self._script(b"create", name, payload, _milliseconds(ttl))))
 
     def replace(self, key: str, expected: bytes, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         name = self._name(key)
-        swap = self._script("replace", name, payload, _milliseconds(ttl), expected)
+        swap = self._script(b"replace", name, payload, _milliseconds(ttl), expected)
         return bool(self._send(*self._listed(name, ttl, owner), swap))
 
     def touch(self, key: str, ttl: float, owner: str | None = None) -> bool:
         name = self._name(key)
-        return bool(self._send(*self._listed(name, ttl, owner), self._script("touch", name, _milliseconds(ttl))))
+        return bool(self._send(*self._listed(name, ttl, owner), self._script(b"touch", name, _milliseconds(ttl))))
 
     def delete(self, key: str) -> bool:
         """Remove a record. False where there was no live one, or none any more when redis-py had to repeat the command."""
-        return bool(self._send(self._script("delete", self._name(key))))
+        return bool(self._send(self._script(b"delete", self._name(key))))
 
     def owned_by(self, owner: str) -> Iterator[str]:
-        names = self._send(self._script("owned", self._owner(owner)))
+        names = self._send(self._script(b"owned", self._owner(owner)))
         for start in range(0, len(names), PAGE):
             page = names[start : start + PAGE]
             # Members outlive their records: of the dead and deleted nothing is said.
-            alive = self._send_all([self._script("exists", name) for name in page])
+            alive = self._send_all([self._script(b"exists", name) for name in page])
             yield from (self._key(name) for name in compress(page, alive))
 
     def keys(self) -> Iterator[str]:
@@ -179,14 +179,14 @@ class RedisStore:
         # Quoted, because braces would let owners choose the Cluster's node.
         return self._index + quote(owner, safe="@:", errors="surrogatepass").encode()
 
-    def _script(self, operation: str, name: bytes, *values: Any) -> Command:
-        return ("EVALSHA", DIGEST, 1, name, operation, *values)
+    def _script(self, operation: bytes, name: bytes, *values: Any) -> Command:
+        return ("EVALSHA", DIGEST, 1, name, operation, *values)  # as bytes: redis-py encodes each argument by itself
 
     def _listed(self, name: bytes, ttl: float, owner: str | None) -> list[Command]:
         """Return what to send before a record of this owner is written."""
         if owner is None:
             return []
-        return [self._script("list", self._owner(owner), name, _milliseconds(ttl) + MARGIN)]
+        return [self._script(b"list", self._owner(owner), name, _milliseconds(ttl) + MARGIN)]
 
     def _send(self, *commands: Command) -> Any:
         """Carry out commands in this order and return the reply to the last."""
