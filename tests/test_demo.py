@@ -264,10 +264,17 @@ class TestServed:
         """Is one clear line, and exit code 1, before the first visitor comes."""
         assert words in refused("--store", store, cwd=tmp_path)
 
-    @pytest.mark.parametrize("url", ["redis://localhost", "postgresql://localhost/demo"])
-    def test_a_client_library_that_is_missing(self, url: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("url", "words"),
+        [
+            ("redis://localhost", "wsgisession[redis]): pip install redis"),
+            ("postgresql://localhost/demo", "wsgisession[postgres]): pip install 'psycopg["),
+        ],
+        ids=["redis", "postgresql"],
+    )
+    def test_a_client_library_that_is_missing(self, url: str, words: str, tmp_path: Path) -> None:
         """Is one line that says what to install. Without site-packages, none is there."""
-        assert "pip install 'wsgisession[" in refused("--store", url, cwd=tmp_path, python=("-S",))
+        assert words in refused("--store", url, cwd=tmp_path, python=("-S",))
 
     def test_a_secret_that_is_too_short(self) -> None:
         """Is one line that says how to make one."""

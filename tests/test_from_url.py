@@ -275,11 +275,11 @@ def test_postgres(scheme: str) -> None:
 
 
 MISSING = {
-    "redis://h": ("redis", r"a redis:// URL needs redis-py; install it with: pip install 'wsgisession\[redis\]'"),
-    "rediss://:coralfish@h": ("redis", r"pip install 'wsgisession\[redis\]'"),
-    "redis+cluster://h": ("redis", r"pip install 'wsgisession\[redis\]'"),
-    "redis+sentinel://u:coralfish@h/s": ("redis", r"pip install 'wsgisession\[redis\]'"),
-    "postgresql://u:coralfish@h/d": ("psycopg", r"pip install 'wsgisession\[postgres\]'"),
+    "redis://h": ("redis", r"a redis:// URL needs redis-py \(the extra wsgisession\[redis\]\): pip install redis"),
+    "rediss://:coralfish@h": ("redis", r"wsgisession\[redis\]\): pip install redis"),
+    "redis+cluster://h": ("redis", r"wsgisession\[redis\]\): pip install redis"),
+    "redis+sentinel://u:coralfish@h/s": ("redis", r"wsgisession\[redis\]\): pip install redis"),
+    "postgresql://u:coralfish@h/d": ("psycopg", r"wsgisession\[postgres\]\): pip install 'psycopg\[binary,pool\]'"),
 }
 
 

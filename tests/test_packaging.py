@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,10 +14,10 @@ from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
+from support.fresh import clone
 
 ROOT = Path(__file__).parent.parent
 SOURCES = {path.relative_to(ROOT).as_posix() for path in (ROOT / "wsgisession").rglob("*.py")}
-LEFT_BEHIND = ".git .venv* .*_cache .hypothesis .coverage* __pycache__ node_modules build dist site *.egg-info".split()
 
 
 def run(*command: str, cwd: Path) -> str:
@@ -32,7 +31,7 @@ def run(*command: str, cwd: Path) -> str:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sdist, and the wheel made from that sdist; the checkout is left as it is."""
     tmp_path = tmp_path_factory.mktemp("built")
-    shutil.copytree(ROOT, tmp_path / "source", ignore=shutil.ignore_patterns(*LEFT_BEHIND))
+    clone(tmp_path / "source")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(tmp_path / "source"), cwd=tmp_path)
     return tmp_path
 

@@ -106,7 +106,7 @@ def test_an_asynchronous_pool_is_refused() -> None:
 def test_a_missing_psycopg_is_named(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without psycopg the error is one line that says what to install."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'wsgisession\[postgres\]'$"):
+    with pytest.raises(ModuleNotFoundError, match=r"wsgisession\[postgres\]\): pip install 'psycopg\[binary,pool\]'$"):
         build()
 
 

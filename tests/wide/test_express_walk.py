@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +14,10 @@ from pathlib import Path
 import pytest
 from support.docs import titled
 from support.express import PATIENCE, installed
+from support.fresh import clone, terminal
 from support.redis_servers import free_port, shared_redis
 
-pytestmark = pytest.mark.wide
+pytestmark = [pytest.mark.wide, pytest.mark.timeout(600)]  # downloads, and a build
 
 PAGE = "docs/how-to/express.md"
 
@@ -39,7 +39,8 @@ def ports() -> dict[str, int]:
 
 @pytest.fixture
 def home(tmp_path: Path, ports: dict[str, int]) -> Path:
-    """Return a directory with the page's files; ``curl`` finds the printed ports at the free ones."""
+    """Return a directory with a clone and the page's files; ``curl`` finds the printed ports at the free ones."""
+    clone(tmp_path / "wsgisession")
     for name in ("app.js", "app.py"):
         (tmp_path / name).write_text(titled(PAGE, name))
     (tmp_path / ".curlrc").write_text("".join(f"connect-to = localhost:{old}:127.0.0.1:{new}\n" for old, new in ports.items()))
@@ -49,9 +50,8 @@ def home(tmp_path: Path, ports: dict[str, int]) -> Path:
 @pytest.fixture
 def environment(home: Path) -> dict[str, str]:
     installed()  # skips where there is no Node, and fills npm's cache
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     redis = f"redis://127.0.0.1:{shared_redis().port}"
-    return {**os.environ, "PATH": path, "REDIS_URL": redis, "CURL_HOME": str(home), "npm_config_prefer_offline": "true"}
+    return {**terminal(), "REDIS_URL": redis, "CURL_HOME": str(home), "npm_config_prefer_offline": "true"}
 
 
 @pytest.fixture

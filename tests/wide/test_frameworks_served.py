@@ -19,8 +19,7 @@ pytestmark = pytest.mark.wide
 
 def serve(name: str, folder: Path, port: int) -> Served:
     save(RECIPES[name], folder)
-    install, export, line = titled(RECIPES[name].path, "run").splitlines()
-    assert install.startswith("pip install wsgisession ") and export.startswith("export SESSION_SECRET=")
+    line = titled(RECIPES[name].path, "run").splitlines()[-1]  # the lines before it are typed in test_installing.py
     command = shlex.split(line.replace("8000", str(port)))
     return Served(command, folder, port, end=signal.SIGINT, ready="/")
 

@@ -215,7 +215,7 @@ def connector(url: str) -> Callable[[], Any]:
         import psycopg
         from psycopg.conninfo import conninfo_to_dict, make_conninfo
     except ImportError as error:
-        message = "a postgresql:// URL needs psycopg 3; install it with: pip install 'wsgisession[postgres]'"
+        message = "a postgresql:// URL needs psycopg 3 (the extra wsgisession[postgres]): pip install 'psycopg[binary,pool]'"
         raise ModuleNotFoundError(message, name="psycopg") from error
     try:
         conninfo = make_conninfo(url, **{name: value for name, value in PATIENCE.items() if name not in conninfo_to_dict(url)})

@@ -64,7 +64,7 @@ class Transactions:
             import psycopg
             import psycopg.pq
         except ImportError as error:
-            message = "PostgresStore needs psycopg 3; install it with: pip install 'wsgisession[postgres]'"
+            message = "PostgresStore needs psycopg 3 (the extra wsgisession[postgres]): pip install 'psycopg[binary,pool]'"
             raise ModuleNotFoundError(message, name="psycopg") from error
         self._psycopg = psycopg
         self._lost = psycopg.pq.ConnStatus.BAD

@@ -158,7 +158,7 @@ def _store(parts: SplitResult, connect: Callable[[Any, dict[str, Any]], Any]) ->
     try:
         import redis
     except ImportError:
-        message = "a redis:// URL needs redis-py; install it with: pip install 'wsgisession[redis]'"
+        message = "a redis:// URL needs redis-py (the extra wsgisession[redis]): pip install redis"
     else:
         prefix, options = _options(redis, parts)
         return RedisStore(connect(redis, options), **prefix, owns_client=True)

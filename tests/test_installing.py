@@ -1,0 +1,38 @@
+"""How the pages say to install it: from a clone. The name on the package index belongs to another project."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.docs import ROOT, titled
+from support.frameworks import RECIPES
+
+FILES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "demo.py")]
+FILES += [*(ROOT / "docs").rglob("*.md"), *(ROOT / "wsgisession").rglob("*.py")]
+INSTALL = re.compile(r"\b(?:pip\d?|uv|poetry|pdm) (?:install|add)\b(.*)")
+BY_NAME = re.compile(r"(?<![\w./-])wsgisession(?![\w/])", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_installed_by_its_name(path: Path) -> None:
+    """No page and no message prints a line that would fetch the other project."""
+    lines = INSTALL.findall(path.read_text(encoding="utf-8"))
+    assert [line for line in lines if BY_NAME.search(line)] == []
+
+
+@pytest.mark.parametrize("line", ["wsgisession flask", '"wsgisession[redis]"', "-U WSGISession", "wsgisession==1.0"])
+def test_a_name_is_noticed(line: str) -> None:
+    """As are its other spellings; a path to a clone is none."""
+    assert BY_NAME.search(line) and not BY_NAME.search(re.sub("(?i)wsgisession", "./wsgisession", line))
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if not recipe.changed])
+def test_each_recipe_prints_the_lines_that_are_tried(name: str) -> None:
+    """Those of Flask's page, which ``tests/wide/test_installing.py`` types, but for the framework."""
+
+    def lines(name: str) -> str:
+        return re.sub(r"(?<= ./wsgisession )(?:\S+ )?(?=waitress$)", "", titled(RECIPES[name].path, "run"), flags=re.MULTILINE)
+
+    assert lines(name) == lines("flask")
