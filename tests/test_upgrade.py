@@ -1,18 +1,22 @@
-"""What the first release stored and sent stays readable: a payload, two tombstones and cookies, byte for byte."""
+"""What the first release stored and sent stays readable: payloads, tombstones and cookies, byte for byte.
+
+How its stores kept them is in ``test_upgrade_stores.py``.
+"""
 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from support.clock import Clock
 from support.web import Site
 
-from wsgisession import MemoryStore
+from wsgisession import JSONCodec, MemoryStore
 
 # Never change these: they are what users of the first format have in their stores and browsers.
 CREATED = 1764018000.0
@@ -39,12 +43,57 @@ DATA: dict[str, Any] = {
     "by_number": {1: "one"},
     "name": "Jörg",
 }
+# Of a visitor without an owner, who is remembered; the other tags, each way a moment is written, and the escapes.
+REMEMBERED = (
+    b'[1,"dS4YI5Ok",1764018000.0,null,true,["date","time","second half past two","span","frozen","like a tag","lone",'
+    b'"two","one","zone","named","offset","naive","nothing","yes","float","big","list",{"~str":["\\ud83d","\\ude00"]}]]\n'
+    b'{"~date":"2026-01-02"}\n'
+    b'{"~time":"03:04:05.000006"}\n'
+    b'{"~time":["02:30:00",1,null,null]}\n'
+    b'{"~timedelta":[-1,2,3]}\n'
+    b'{"~frozenset":[{"~tuple":[1]}]}\n'
+    b'{"~dict":[["~set",["a"]]]}\n'
+    b'"\\ud83d"\n'
+    b'{"~str":["\\ud83d","\\ude00"]}\n'
+    b'"\\ud83d\\ude00"\n'
+    b'{"~datetime":["2026-10-25T02:30:00",1,"Europe/Berlin",null]}\n'
+    b'{"~datetime":["2026-01-02T03:04:00+01:00",0,null,"CET"]}\n'
+    b'{"~datetime":"2026-01-02T00:00:00-03:30"}\n'
+    b'{"~datetime":"2026-01-02T03:04:05.000678"}\n'
+    b"null\n"
+    b"true\n"
+    b"1e-07\n"
+    b"1180591620717411303424\n"
+    b'[{"a":[null,1.5,"\\u2028"]}]\n'
+    b'"named by two surrogates"'
+)
+REMEMBERED_DATA: dict[str, Any] = {
+    "date": date(2026, 1, 2),
+    "time": time(3, 4, 5, 6),
+    "second half past two": time(2, 30, fold=1),
+    "span": timedelta(-1, 2, 3),
+    "frozen": frozenset({(1,)}),
+    "like a tag": {"~set": ["a"]},
+    "lone": "\ud83d",
+    "two": "\ud83d\ude00",
+    "one": "\U0001f600",
+    "zone": datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin")),
+    "named": datetime(2026, 1, 2, 3, 4, tzinfo=timezone(timedelta(hours=1), "CET")),
+    "offset": datetime(2026, 1, 2, tzinfo=timezone(-timedelta(hours=3, minutes=30))),
+    "naive": datetime(2026, 1, 2, 3, 4, 5, 678),
+    "nothing": None,
+    "yes": True,
+    "float": 1e-07,
+    "big": 2**70,
+    "list": [{"a": [None, 1.5, "\u2028"]}],
+    "\ud83d\ude00": "named by two surrogates",
+}
 TOMBSTONES = {"logout": b'[1,"iHCJoGsb"]', "regenerate": b'[1,"4xWGLMrH","' + b"s" * 43 + b'"]'}
 
 
-def holding(payload: bytes) -> Site:
+def holding(payload: bytes, ttl: float = 3600, owner: str | None = "ada") -> Site:
     store = MemoryStore()
-    assert store.create(KEY, payload, 3600, "ada")
+    assert store.create(KEY, payload, ttl, owner)
     return Site(store, secret=SECRET, clock=Clock(CREATED + 60))
 
 
@@ -54,6 +103,22 @@ def test_the_first_format_stays_readable(cookie: str, https: bool) -> None:
     answer = holding(PAYLOAD).request(lambda s: (s.copy(), s.owner, s.created, s.key), cookie, https=https)
     assert answer.result == (DATA, "ada", CREATED, KEY) and answer.set_cookie is None
     assert {name: type(value) for name, value in answer.result[0].items()} == {n: type(v) for n, v in DATA.items()}
+
+
+def test_a_remembered_visitor_of_the_first_format() -> None:
+    """Every value comes back; the session is persistent and nobody's."""
+    site = holding(REMEMBERED, ttl=30 * 86400, owner=None)
+    answer = site.request(lambda s: (s.copy(), s.owner, s.persistent), HTTP)
+    assert repr(answer.result) == repr((REMEMBERED_DATA, None, True)) and answer.set_cookie is None  # == overlooks a fold
+
+
+@pytest.mark.parametrize(
+    ("payload", "data"), [(PAYLOAD, DATA), (REMEMBERED, REMEMBERED_DATA)], ids=["logged in", "remembered"]
+)
+def test_values_are_written_as_in_the_first_format(payload: bytes, data: dict[str, Any]) -> None:
+    """So that the first release can read them too, while one process after the other is upgraded."""
+    codec = JSONCodec()
+    assert [codec.encode(value, name) for name, value in data.items()] == payload.split(b"\n")[1:]
 
 
 def test_the_first_format_can_be_written_to() -> None:
