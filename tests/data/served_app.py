@@ -55,4 +55,4 @@ def app(environ, start_response):
     return [body]
 
 
-application = SessionMiddleware(app, secret="a test's secret of at least 32 bytes", store=f"sqlite:///{FOLDER / 'sessions.db'}")
+application = SessionMiddleware(app, secret=os.environ["SESSION_SECRET"], store=f"sqlite:///{FOLDER / 'sessions.db'}")

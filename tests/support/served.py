@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,10 +13,13 @@ import time
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from support.docs import ROOT, titled
+from support.fresh import clone
 from support.leaks import leaks
+from support.web import SECRET
 
 PAGE = "docs/how-to/servers.md"
 
@@ -68,7 +70,7 @@ class Served:
             **os.environ,
             "PATH": os.pathsep.join(paths),
             "PYTHONPATH": os.pathsep.join([str(self.folder), str(ROOT)]),
-            "SESSION_SECRET": "a test's secret of at least 32 bytes",
+            "SESSION_SECRET": SECRET,
             "HOME": str(self.folder),  # gunicorn keeps a control socket there
         }
         with (self.folder / "log").open("wb") as log:
@@ -149,15 +151,28 @@ def printed(title: str, folder: Path, port: int) -> list[str]:
 def apache(site: str, folder: Path, port: int) -> list[str]:
     """Write a whole configuration around a site's few lines, and return the command that serves it in the foreground."""
     modules = {"mpm_event": "mpm_event", "authz_core": "authz_core", "wsgi": "wsgi"}
-    # Debian's Python runs it: the package is pure Python, and the processes may not read where another one lives.
-    shutil.copytree(ROOT / "wsgisession", folder / "wsgisession", ignore=shutil.ignore_patterns("__pycache__"))
+    environment(folder)
+    (folder / "shop.wsgi").write_text(titled(PAGE, "shop.wsgi").replace("/srv/shop", str(folder)))
+    (folder / "secret").write_text(f"{SECRET}\n")
     load = "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{file}.so\n" for name, file in modules.items())
     (folder / "apache.conf").write_text(
         f"ServerRoot {folder}\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile {folder}/apache.pid\n"
         f"DefaultRuntimeDir {folder}\nErrorLog {folder}/log\n{load}"
         f"User www-data\nGroup www-data\nWSGISocketPrefix {folder}/wsgi\n{site}"
     )
-    return ["apache2", "-f", str(folder / "apache.conf"), "-DFOREGROUND"]
+    bare = ["env", "-u", "PYTHONPATH", "-u", "SESSION_SECRET"]  # what a system's service has not
+    return [*bare, "apache2", "-f", str(folder / "apache.conf"), "-DFOREGROUND"]
+
+
+def environment(folder: Path) -> None:
+    """Make the virtual environment in a folder that the page asks for, with Debian's Python and this package."""
+    path = folder / ".venv"
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", path], check=True)
+    [packages] = path.glob("lib/python3*/site-packages")
+    with TemporaryDirectory() as source:
+        clone(Path(source) / "wsgisession")
+        options = ["-q", "--no-deps", "--no-index", "--no-build-isolation", "--target", packages]
+        subprocess.run([sys.executable, "-m", "pip", "install", *options, f"{source}/wsgisession"], check=True)
 
 
 def exit_lines(log: str) -> list[str]:
