@@ -1,4 +1,4 @@
-"""What the server tests serve: counts, keeps a name, streams with a gate between two chunks, says which process it is."""
+"""What the server tests serve: counts, keeps a name, waits at gates, says which process it is."""
 
 import os
 import time
@@ -15,13 +15,18 @@ def count(session):
     return session["count"]
 
 
-def stream(session):
-    """The last chunk is made only when the client says, with a file, that it has the first."""
-    yield b"first\n"
+def opened(gate):
+    """Wait until the client opens a gate, by making a file of that name; False where it does not."""
     deadline = time.monotonic() + 20
-    while not (FOLDER / session["gate"]).exists() and time.monotonic() < deadline:
+    while not (FOLDER / gate).exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    session["streamed"] = time.monotonic() < deadline
+    return time.monotonic() < deadline
+
+
+def stream(session):
+    """The last chunk is made only when the client says that it has the first."""
+    yield b"first\n"
+    session["streamed"] = opened(session["gate"])
     yield b"last\n" if session["streamed"] else b"the first chunk never arrived\n"
 
 
@@ -44,6 +49,10 @@ def app(environ, start_response):
     if path == "/logout":
         session.destroy()
     body = ""
+    if path == "/hold":
+        (FOLDER / "held").touch()
+        session["held"] = opened(query["gate"])
+        body = "finished"
     if path == "/count":
         body = str(session.atomic(count))
     if path == "/add":

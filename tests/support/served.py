@@ -144,8 +144,7 @@ def printed(title: str, folder: Path, port: int) -> list[str]:
     if "import" in text:
         (folder / "serve.py").write_text(text)
         return [sys.executable, "serve.py"]
-    [line] = text.splitlines()
-    return shlex.split(line)
+    return shlex.split(text.replace("\\\n", ""))
 
 
 def apache(site: str, folder: Path, port: int) -> list[str]:

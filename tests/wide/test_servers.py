@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import RemoteDisconnected
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import pytest
 from support.docs import ROOT
 from support.served import Browser, Served, eventually, exit_lines, free_port, printed
+from support.web import SECRET, Site
 
 pytestmark = pytest.mark.wide
 
@@ -22,14 +24,15 @@ APP = ROOT / "tests" / "data" / "served_app.py"
 
 
 class Kind(NamedTuple):
-    """How a server is ended, and how many processes answer."""
+    """How a server is ended, how many processes answer, and whether it finishes its requests then."""
 
     end: signal.Signals = signal.SIGTERM
     processes: int = 1
+    finishes: bool = True
 
 
 SERVERS = {
-    "wsgiref": Kind(end=signal.SIGINT),
+    "wsgiref": Kind(end=signal.SIGINT, finishes=False),
     "waitress": Kind(end=signal.SIGINT),
     "gunicorn sync": Kind(processes=4),
     "gunicorn gthread": Kind(processes=2),
@@ -37,7 +40,7 @@ SERVERS = {
     "gunicorn preload": Kind(processes=2),
     "uwsgi": Kind(processes=2),
     "cheroot": Kind(end=signal.SIGINT),
-    "mod_wsgi": Kind(processes=2),
+    "mod_wsgi": Kind(end=signal.SIGWINCH, processes=2),  # what apachectl graceful-stop sends
 }
 
 
@@ -65,6 +68,34 @@ def test_one_application_under_every_server(title: str, folder: Path) -> None:
         logged_out_is_gone(port)
     # The application's own error is in the log; nothing is added by the end.
     assert server.tracebacks == shown <= 1 and exit_lines(server.log) == []
+
+
+@pytest.mark.parametrize("title", [title for title, kind in SERVERS.items() if kind.finishes])
+def test_a_server_that_is_ended_finishes_its_requests(title: str, folder: Path) -> None:
+    """One that runs when the signal comes is answered, and saved, after the server has stopped taking others."""
+    port, kind = free_port(), SERVERS[title]
+    server = Served(printed(title, folder, port), folder, port, end=kind.end, processes=kind.processes)
+    with server, ThreadPoolExecutor(1) as pool:
+        browser = Browser(port)
+        browser.get("/count")
+        running = pool.submit(browser.get, "/hold?gate=ended")
+        assert eventually((folder / "held").exists, True)
+        server.process.send_signal(kind.end)
+        assert eventually(lambda: answers(port), False)
+        (folder / "ended").touch()
+        assert running.result() == "finished" and server.process.wait(30) == 0
+    kept = Site(f"sqlite:///{folder}/sessions.db", secret=SECRET)
+    assert kept.read(browser.cookie) == {"count": 1, "held": True}
+
+
+def answers(port: int) -> bool:
+    """Return whether a server takes one more request. Some go on listening, and do not."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
+            connection.sendall(b"GET /show HTTP/1.0\r\n\r\n")
+            return connection.recv(1) != b""
+    except OSError:
+        return False
 
 
 def counts_are_exact(port: int) -> None:
