@@ -140,27 +140,27 @@ def printed(title: str, folder: Path, port: int) -> list[str]:
     assert title == "mod_wsgi" or "8000" in text
     text = text.replace("8000", str(port))
     if title == "mod_wsgi":
-        return apache(text.replace("/srv/shop", str(folder)), folder, port)
+        environment(folder)
+        (folder / "shop.wsgi").write_text(titled(PAGE, "shop.wsgi").replace("/srv/shop", str(folder)))
+        (folder / "secret").write_text(f"{SECRET}\n")
+        bare = ["env", "-u", "PYTHONPATH", "-u", "SESSION_SECRET"]  # what a system's service has not
+        return [*bare, *apache(text.replace("/srv/shop", str(folder)), folder, port, "wsgi")]
     if "import" in text:
         (folder / "serve.py").write_text(text)
         return [sys.executable, "serve.py"]
     return shlex.split(text.replace("\\\n", ""))
 
 
-def apache(site: str, folder: Path, port: int) -> list[str]:
+def apache(site: str, folder: Path, port: int, *modules: str) -> list[str]:
     """Write a whole configuration around a site's few lines, and return the command that serves it in the foreground."""
-    modules = {"mpm_event": "mpm_event", "authz_core": "authz_core", "wsgi": "wsgi"}
-    environment(folder)
-    (folder / "shop.wsgi").write_text(titled(PAGE, "shop.wsgi").replace("/srv/shop", str(folder)))
-    (folder / "secret").write_text(f"{SECRET}\n")
-    load = "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{file}.so\n" for name, file in modules.items())
+    modules = ("mpm_event", "authz_core", *modules)
+    load = "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n" for name in modules)
     (folder / "apache.conf").write_text(
         f"ServerRoot {folder}\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile {folder}/apache.pid\n"
         f"DefaultRuntimeDir {folder}\nErrorLog {folder}/log\n{load}"
-        f"User www-data\nGroup www-data\nWSGISocketPrefix {folder}/wsgi\n{site}"
+        f"User www-data\nGroup www-data\n<IfModule wsgi_module>\nWSGISocketPrefix {folder}/wsgi\n</IfModule>\n{site}"
     )
-    bare = ["env", "-u", "PYTHONPATH", "-u", "SESSION_SECRET"]  # what a system's service has not
-    return [*bare, "apache2", "-f", str(folder / "apache.conf"), "-DFOREGROUND"]
+    return ["apache2", "-f", str(folder / "apache.conf"), "-DFOREGROUND"]
 
 
 def environment(folder: Path) -> None:

@@ -288,6 +288,16 @@ class TestExpiry:
             assert new.set_cookie and "Max-Age=600;" in new.set_cookie and left(client, new.cookie) == about(600)
             assert "Expires=" in str(node.do(new.cookie, ["set", {"a": 1}]).set_cookie)
 
+    def test_what_express_keeps_fresh_is_not_renewed(self, python: Site, client: Any) -> None:
+        """Its reading moves the key and not the cookie, and ours finds nothing due; with ``rolling`` it moves both."""
+        for options in ({}, {"rolling": True}):
+            with ExpressServer(shared_redis().port, [OLD], cookie={"maxAge": 600_000}, **options) as node:
+                cookie = node.do("", ["set", {"user": "ada"}]).cookie
+                client.expire(f"sess:{id_of(cookie)}", 60)
+                assert (node.do(cookie, "read").set_cookie is not None) is bool(options)
+                assert left(client, cookie) == about(600)
+                assert python.request(items, cookie).set_cookie is None
+
     def test_max_age_set_for_one_session(self, python: Site, node: ExpressServer, client: Any) -> None:
         """``req.session.cookie.maxAge = …``, on either side's session."""
         for cookie in (node.do("", ["set", {"a": 1}]).cookie, python.start({"a": 1})):
