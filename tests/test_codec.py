@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.values import HASHABLE, PLAIN, TEXTS, VALUES
 
+from wsgisession import codec
 from wsgisession.codec import IMMUTABLE, JSONCodec, Record, fingerprint, unchanged
 from wsgisession.errors import UnsupportedType
 
@@ -341,3 +342,20 @@ def test_unsupported_type_names_the_key() -> None:
     """The path handed in begins the message."""
     with pytest.raises(UnsupportedType, match=r"^session\['cart'\]\[2\]: object cannot be stored"):
         CODEC.encode([1, 2, object()], "session['cart']")
+
+
+@pytest.mark.parametrize("twin", [-0.0, 0], ids=repr)
+def test_equal_times_are_written_alike(twin: Any) -> None:
+    """Whichever of two equal numbers was written first in this process."""
+    written = [CODEC.pack(Record(created, None, False, {})).partition(b",")[2][11:] for created in (twin, 0.0, twin)]
+    assert written == [b"0.0,null,false,[]]"] * 3
+
+
+def test_what_is_kept_of_heads_is_never_much() -> None:
+    """Of heads with many or long keys, which visitors may have a say in, nothing is kept for the next time."""
+    caches = codec._facts_of, codec._keys_line
+    before = [cache.cache_info().currsize for cache in caches]
+    many = Record(1.5, None, False, {f"{number}": b"1" for number in range(200)})
+    assert CODEC.unpack(CODEC.pack(many)) == many
+    assert [cache.cache_info().currsize for cache in caches] == before
+    assert all(cache.cache_parameters()["maxsize"] <= 1024 for cache in (*caches, codec._facts_line, codec._keys_of))

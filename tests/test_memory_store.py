@@ -698,12 +698,13 @@ def interrupted(operation: Callable[[], object], line: int) -> bool:
         lambda store: store.create("new", b"n" * 10, 60, "ada"),
         lambda store: store.create("old", b"n" * 10, 60, "ada"),
         lambda store: store.replace("a", payload_of("a"), b"n" * 10, 60, "bob"),
+        lambda store: store.replace("a", payload_of("a"), b"n" * 10, 100, "ada"),
         lambda store: store.replace("a", payload_of("a"), b"n" * 12, 60, None),
         lambda store: store.touch("a", 60),
         lambda store: store.delete("a"),
         lambda store: store._shards[hash("old") % 256].reclaim(store._clock(), 256),
     ],
-    ids=["create", "create over dead", "replace", "replace, full", "touch", "delete", "reclaim"],
+    ids=["create", "create over dead", "replace", "replace, nothing else", "replace, full", "touch", "delete", "reclaim"],
 )
 def test_an_operation_may_be_interrupted_anywhere(clock: Clock, operation: Callable[[MemoryStore], object]) -> None:
     """A KeyboardInterrupt or a server's abort in the middle of an operation leaves a store that works: no lock taken,

@@ -25,8 +25,11 @@ from wsgisession.values import IMMUTABLE, Values, quote, scan
 __all__ = ["IMMUTABLE", "JSONCodec", "Record", "fingerprint", "unchanged"]
 
 _VERSION = 1
+_OPENING = b'[%d,"' % _VERSION
 _LONG = 4096
-_OPENING = re.compile(rb'\[1,"[\w-]{8}"').match
+_KEPT = 512  # bytes of a head: longer ones are not kept for the next time
+_MANY = 50  # keys, likewise
+_begins = re.compile(re.escape(_OPENING) + rb'[\w-]{8}"').match
 _FACTS = re.compile(
     rb'",([0-9]{1,11}\.[0-9]{1,9}),(?:null|"([ !#-\[\]-}]{1,255})"),(true|false),(\[[^{]{0,1000}\])\]'
 ).fullmatch
@@ -81,10 +84,13 @@ class JSONCodec(Values):
         nonce = b2a_base64(bits.to_bytes(6), newline=False).translate(_URLSAFE)
         if record is None:
             rest = "" if successor is None else "," + quote(successor)
-            return b'[1,"%b"%b]' % (nonce, rest.encode())
+            return b'%b%b"%b]' % (_OPENING, nonce, rest.encode())
         data = record.data
-        facts = _facts_line(record.created, record.owner, record.persistent, tuple(data))
-        return b"\n".join([b'[1,"' + nonce + facts, *data.values()])
+        # Plus nothing: equal numbers are written alike, -0.0 and 0.0 too.
+        facts = _facts_line(record.created + 0.0, record.owner, record.persistent)
+        keys = tuple(data)
+        line = _keys_line(keys) if len(keys) <= _MANY else _keys_line.__wrapped__(keys)
+        return b"\n".join([_OPENING + nonce + facts + line, *data.values()])
 
     def unpack(self, payload: bytes) -> Record | None:
         """Return the record of a payload, no value decoded; None: it is a tombstone.
@@ -95,8 +101,8 @@ class JSONCodec(Values):
         # What pack writes for most owners: 0.8 µs for six keys instead of 2.6.
         lines = payload.split(b"\n") if len(payload) < _LONG else _split(payload)
         head = lines[0]
-        if _OPENING(head):
-            facts = _facts_of(head[12:])
+        if _begins(head):
+            facts = _facts_of(head[12:]) if len(head) <= _KEPT else _facts_of.__wrapped__(head[12:])
             del lines[0]
             if facts is not None:
                 created, owner, persistent, keys = facts
@@ -161,19 +167,19 @@ _plain = Values()
 
 
 # What is in a head behind its nonce stays the same from write to write, and a visitor comes with several requests at a time.
-# These are functions of what they are given and nothing else, so they cannot be out of date.
+# These are functions of what they are given and nothing else, so what is kept cannot be out of date; and it is never much.
 @lru_cache(1024)
-def _facts_line(created: float, owner: str | None, persistent: bool, keys: tuple[str, ...]) -> bytes:
-    """Return a head from behind its nonce on. ValueError: ``created`` is not finite."""
+def _facts_line(created: float, owner: str | None, persistent: bool) -> bytes:
+    """Return a head from behind its nonce to its keys. ValueError: ``created`` is not finite."""
     if not math.isfinite(created):
         raise ValueError("Record.created must be finite")
-    name = "null" if owner is None else _text(owner)
-    return f'",{created!r},{name},{"true" if persistent else "false"},{_keys_line(keys)}]'.encode()
+    name = "null" if owner is None else _plain.encode(owner, "owner").decode()
+    return f'",{created!r},{name},{"true" if persistent else "false"},'.encode()
 
 
 @lru_cache(1024)
 def _facts_of(line: bytes) -> tuple[float, str | None, bool, tuple[str, ...]] | None:
-    """Return created, owner, persistent and keys of what ``_facts_line`` wrote; None: it is not what that writes for most."""
+    """Return created, owner, persistent and keys of a head from behind its nonce on; None: it is not one like most."""
     found = _FACTS(line)
     if found is None:
         return None
@@ -183,16 +189,12 @@ def _facts_of(line: bytes) -> tuple[float, str | None, bool, tuple[str, ...]] | 
 
 # The sessions of an application have few different lists of keys.
 @lru_cache(128)
-def _keys_line(keys: tuple[str, ...]) -> str:
-    """Return a list of keys as JSON."""
+def _keys_line(keys: tuple[str, ...]) -> bytes:
+    """Return a list of keys as JSON, and the end of the head."""
     line = ",".join(map(quote, keys))
     if "\\ud" in line:  # surrogates, which quote alone would join to one character
-        line = ",".join(map(_text, keys))
-    return f"[{line}]"
-
-
-def _text(text: str) -> str:
-    return _plain.encode(text, "a text").decode()
+        line = ",".join(_plain.encode(key, "a key").decode() for key in keys)
+    return f"[{line}]]".encode()
 
 
 @lru_cache(128)

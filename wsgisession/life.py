@@ -83,9 +83,9 @@ class Life(DraftMapping):
         self._own: tuple[str, ...] = ()  # the same without the cookies that brought something else than this session
         self._set = False  # this response sets the cookie
         self._stale = False  # signed with an old secret
-        self._state = NEW
         self._stored: Stored | None = None
         self._was_live = False  # at some time in this request, so that what the application shows may be personal
+        self._state = NEW
 
     # Loading
 

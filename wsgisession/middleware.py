@@ -144,13 +144,12 @@ class _Response:
 
     __slots__ = ("_held", "_start_response", "_started", "_write", "sent", "session")
 
-    _write: Callable[[bytes], object]  # the server's, once the headers are sent
-
     def __init__(self, session: Session, start_response: StartResponse) -> None:
         self.session = session
         self._start_response = start_response
         self._held: tuple[str, Headers, ExcInfo] | None = None
         self._started = False
+        self._write: Callable[[bytes], object] | None = None  # the server's, once the headers are sent
         self.sent = False
 
     @property
@@ -216,6 +215,7 @@ class _Response:
         """Be the application's write()."""
         if not self.sent:
             self.send()
+        assert self._write is not None, "the server has refused the headers"
         self._write(data)
 
     def end(self, body: Any) -> None:
