@@ -30,7 +30,7 @@ def test_a_name_is_noticed(line: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if not recipe.changed])
 def test_each_recipe_prints_the_lines_that_are_tried(name: str) -> None:
-    """Those of Flask's page, which ``tests/wide/test_installing.py`` types, but for the framework."""
+    """Those of Flask's page, which ``tests/wide/test_installed_as_printed.py`` types, but for the framework."""
 
     def lines(name: str) -> str:
         return re.sub(r"(?<= ./wsgisession )(?:\S+ )?(?=waitress$)", "", titled(RECIPES[name].path, "run"), flags=re.MULTILINE)
