@@ -30,10 +30,16 @@ def free_port() -> int:
 
 
 class Browser:
-    """Keeps its cookies; one connection per request, redirects are not followed."""
+    """Keeps its cookies, all of them; one connection per request, redirects are not followed."""
 
     def __init__(self, port: int, cookie: str = "") -> None:
-        self.port, self.cookie = port, cookie
+        self.port = port
+        self.cookies = dict(pair.split("=", 1) for pair in cookie.split("; ") if pair)
+
+    @property
+    def cookie(self) -> str:
+        """What it sends."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
 
     def open(self, path: str, *, body: str | None = None) -> HTTPResponse:
         """Return an answer whose body is still to be read."""
@@ -44,9 +50,12 @@ class Browser:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         connection.request("GET" if body is None else "POST", path, body, headers)
         answer = connection.getresponse()
-        for value in answer.headers.get_all("Set-Cookie") or []:
-            if value.startswith("sid="):
-                self.cookie = "" if "Max-Age=0" in value else value.partition(";")[0]
+        for header in answer.headers.get_all("Set-Cookie") or []:
+            pair, *attributes = header.split("; ")
+            name, _, value = pair.partition("=")
+            self.cookies[name] = value
+            if "Max-Age=0" in attributes:
+                del self.cookies[name]
         return answer
 
     def get(self, path: str) -> str:
