@@ -101,11 +101,12 @@ def hold(app: Path, *, before: str) -> None:
     app.write_text(text)
 
 
-def test_the_walk_on_the_index_page(tmp_path: Path) -> None:
-    """Each printed command prints what is printed under it."""
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != BESIDE])  # which shows its visits as well
+def test_the_walk_on_the_index_page(name: str, tmp_path: Path) -> None:
+    """Each printed command prints what is printed under it, in every framework."""
     port = free_port()
     walk = titled(PAGES.format("index"), "walk").replace("8000", str(port))
-    with serve("plain", tmp_path, port):
+    with serve(name, tmp_path, port):
         for step in walk.split("$ ")[1:]:
             command, expected = step.split("\n", 1)
             done = subprocess.run(shlex.split(command), cwd=tmp_path, capture_output=True, text=True, timeout=30)
