@@ -62,7 +62,7 @@ def changed(text: str, diff: str) -> str:
 def save(recipe: Recipe, folder: Path) -> Path:
     """Save what the page prints into a folder, and return the path of ``app.py``."""
     for block in blocks(recipe.path, "python"):
-        if block.title and block.title != "app.py":
+        if block.title and block.title.endswith(".py") and block.title != "app.py":
             (folder / block.title).write_text(block.text)
     app = titled(recipe.path, "app.py")
     if recipe.changed:
