@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,27 +37,46 @@ def post(browser: Browser, path: str, form: str = "") -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_as_its_reader_runs_it(name: str, tmp_path: Path) -> None:
-    """Six clients of one session add four items each: all are there; login, stream and logout; nothing in the log."""
+    """Started with the printed line; nothing in the log."""
     port = free_port()
     with serve(name, tmp_path, port) as server:
-        browser = Browser(port)
-        post(browser, "/login", "user=ada")
-
-        def work(number: int) -> None:
-            for turn in range(4):
-                post(Browser(port, browser.cookie), "/cart/add", f"sku=sku{number}-{turn}&qty=1")
-
-        with ThreadPoolExecutor(6) as pool:
-            list(pool.map(work, range(6)))
-        shown = json.loads(browser.get("/"))
-        skus = sorted(item["sku"] for item in shown["cart"]["items"])
-        assert shown["owner"] == "ada" and skus == sorted(f"sku{number}-{turn}" for number in range(6) for turn in range(4))
-        assert len(browser.get("/stream").splitlines()) == 24
-        assert eventually(lambda: json.loads(browser.get("/"))["streamed"], 24)
-        cookie = browser.cookie
-        post(browser, "/logout")
-        assert "sid" not in browser.cookies and json.loads(Browser(port, cookie).get("/"))["owner"] is None
+        six_clients_shop(port)
     assert server.tracebacks == 0
+
+
+def test_cherrypys_own_server(tmp_path: Path) -> None:
+    """Serves what the page grafts, and ends in peace."""
+    port = free_port()
+    save(RECIPES["cherrypy"], tmp_path)
+    script = tmp_path / "serve.py"
+    script.write_text(script.read_text().replace("8000", str(port)))
+    with Served([sys.executable, "serve.py"], tmp_path, port, end=signal.SIGINT, ready="/") as server:
+        six_clients_shop(port)
+        with Browser(port).open("/") as answer:
+            assert (answer.headers["Server"] or "").startswith("CherryPy/")
+        assert eventually(lambda: "Bus STARTED" in server.log, True)  # it answers before; Ctrl-C would not end it yet
+    assert server.tracebacks == 0
+
+
+def six_clients_shop(port: int) -> None:
+    """Six clients of one session add four items each: all are there; login, stream and logout."""
+    browser = Browser(port)
+    post(browser, "/login", "user=ada")
+
+    def work(number: int) -> None:
+        for turn in range(4):
+            post(Browser(port, browser.cookie), "/cart/add", f"sku=sku{number}-{turn}&qty=1")
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    shown = json.loads(browser.get("/"))
+    skus = sorted(item["sku"] for item in shown["cart"]["items"])
+    assert shown["owner"] == "ada" and skus == sorted(f"sku{number}-{turn}" for number in range(6) for turn in range(4))
+    assert len(browser.get("/stream").splitlines()) == 24
+    assert eventually(lambda: json.loads(browser.get("/"))["streamed"], 24)
+    cookie = browser.cookie
+    post(browser, "/logout")
+    assert "sid" not in browser.cookies and json.loads(Browser(port, cookie).get("/"))["owner"] is None
 
 
 def test_django_counts_in_a_session_of_its_own(tmp_path: Path) -> None:
