@@ -11,6 +11,7 @@ import sys
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from support.docs import blocks, titled
@@ -69,6 +70,14 @@ def save(recipe: Recipe, folder: Path) -> Path:
         app = changed(app, titled(recipe.path, "changes"))
     (folder / "app.py").write_text(app)
     return folder / "app.py"
+
+
+def module(name: str, folder: Path) -> ModuleType:
+    """Return the ``sessions.py`` that a recipe's page prints."""
+    save(RECIPES[name], folder)
+    loaded = ModuleType("sessions")
+    exec((folder / "sessions.py").read_text(), loaded.__dict__)
+    return loaded
 
 
 @cache

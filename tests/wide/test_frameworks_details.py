@@ -5,25 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-from support.frameworks import RECIPES, save
+from support.frameworks import module
 from support.web import SECRET, together
 from webtest import TestApp
 
 from wsgisession import SessionMiddleware
 
 pytestmark = pytest.mark.wide
-
-
-def module(page: str, folder: Path) -> ModuleType:
-    """Return the ``sessions.py`` that a page prints."""
-    save(RECIPES[page], folder)
-    loaded = ModuleType("sessions")
-    exec((folder / "sessions.py").read_text(), loaded.__dict__)
-    return loaded
 
 
 @pytest.fixture
