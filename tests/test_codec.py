@@ -359,3 +359,12 @@ def test_what_is_kept_of_heads_is_never_much() -> None:
     assert CODEC.unpack(CODEC.pack(many)) == many
     assert [cache.cache_info().currsize for cache in caches] == before
     assert all(cache.cache_parameters()["maxsize"] <= 1024 for cache in (*caches, codec._facts_line, codec._keys_of))
+
+
+@pytest.mark.parametrize("size", [10, 5000])
+def test_a_line_too_many_is_noticed(size: int) -> None:
+    """However long the payload, an empty line at its end is one."""
+    payload = CODEC.pack(Record(1.5, None, False, {"a": b'"' + b"x" * size + b'"'}))
+    assert CODEC.unpack(payload) is not None
+    with pytest.raises(ValueError, match="another number of values"):
+        CODEC.unpack(payload + b"\n")

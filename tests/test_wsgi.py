@@ -235,6 +235,25 @@ def test_a_later_start_response_carries_our_headers_again() -> None:
         server.run()
 
 
+@pytest.mark.parametrize(("touches", "added"), [(False, []), (True, [("Vary", "Cookie")])], ids=["untouched", "looked at"])
+def test_a_later_start_response_of_a_request_that_sets_no_cookie(touches: bool, added: list[Any]) -> None:
+    """It carries what the first one did, and no more."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        if touches:
+            len(environ[KEY])
+        start_response("200 OK", TEXT)(b"")
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError:
+            start_response("500 Internal Server Error", TEXT, sys.exc_info())
+        return [b"x"]
+
+    server = Server(wrap(app))
+    server.write = server.log.append  # type: ignore[method-assign] # headers wait for bytes
+    assert server.run().headers == TEXT + added
+
+
 @pytest.mark.parametrize(("status", "saved"), [("500 Internal Server Error", False), ("200 Fine", True)])
 def test_an_error_page_that_still_reaches_the_client_drops_late_changes(status: str, saved: bool) -> None:
     """What was saved with the first headers stands; what came after them is saved where the page tells of no failure."""

@@ -201,10 +201,8 @@ class Life(DraftMapping):
 
     def _commit(self, merge: bool = True, tries: int = 0) -> bool:
         """Bring the store up to date: one routine for the headers, save(), atomic() and the end of a stream."""
-        draft = self._draft
-        if draft is None:
-            draft = self._load()
-        vault = self._config.vault
+        draft, vault = self._draft, self._config.vault
+        assert draft is not None  # there is nothing to commit before the first touch
         if self._state is DETACHED:
             return False
         if self._stored is None:
