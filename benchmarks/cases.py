@@ -92,7 +92,7 @@ def measured(case: Case, contenders: list[Contender], plan: Plan) -> Row:
     """Measure one case; None for a contender that cannot do it."""
     blocks: dict[str, Block] = {}
     for contender in contenders:
-        cookie = _cookie(case, contender)
+        cookie = cookie_for(case, contender)
         if cookie is None:
             continue
         environ = environ_of(cookie)
@@ -110,7 +110,7 @@ def _block(app: App, environ: Environ) -> Block:
     return lambda count: spin(app, environ, count)
 
 
-def _cookie(case: Case, contender: Contender) -> str | None:
+def cookie_for(case: Case, contender: Contender) -> str | None:
     """Return the cookie the visitor comes with; None where the contender cannot keep such a session."""
     if case.data is None:
         return ""

@@ -20,9 +20,9 @@ from typing import Any
 
 from benchmarks.cases import COUNT
 from benchmarks.measure import App
-from benchmarks.peers import Beaker, BeakerFile, Contender, Ours, OursSQLite
+from benchmarks.peers import Beaker, BeakerFile, Contender, Floor, Ours, OursSQLite
 
-CONTENDERS: list[type[Contender]] = [Ours, OursSQLite, Beaker, BeakerFile]
+CONTENDERS: list[type[Contender]] = [Floor, Ours, OursSQLite, Beaker, BeakerFile]
 SERVERS = {
     "gunicorn": [
         "gunicorn",

@@ -1,17 +1,21 @@
 """Where a request's time goes: each step of the way on its own, beside the whole request in the same run.
 
 The steps are called as a request calls them, but alone, so their code and data stay in the processor's nearest caches; what is
-left of the whole request is the way from one step to the next. Knows wsgisession from inside, unlike the rest of benchmarks.
+left of the whole request is the way from one step to the next. The same request is also measured after the caches were filled
+with something else, as they are behind a server that waits for the network between two requests.
+
+Knows wsgisession from inside, unlike the rest of benchmarks.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.cases import CASES, SMALL, measured
-from benchmarks.measure import Plan, interleaved, summary
-from benchmarks.peers import SECRET, Floor, Ours
+from benchmarks.cases import CASES, SMALL, Case, cookie_for, measured
+from benchmarks.measure import Plan, environ_of, interleaved, spin, summary
+from benchmarks.peers import SECRET, Contender, Floor, Ours
 from benchmarks.stores import repeat
 from wsgisession import Record, SessionManager
 from wsgisession.draft import Draft
@@ -21,7 +25,7 @@ from wsgisession.register import Stored
 from wsgisession.session import Session
 
 Steps = dict[str, Callable[[], object]]
-KINDS = ("read", "write", "new")
+CACHES = 6 * 2**20  # bytes, more than the nearer caches hold
 
 
 def run(plan: Plan) -> dict[str, Any]:
@@ -35,8 +39,25 @@ def run(plan: Plan) -> dict[str, Any]:
             "steps": {name: summary(values).median for name, values in times.items()},
             "request": (row["wsgisession"] or (0.0,))[0],
             "floor": (row["floor"] or (0.0,))[0],
+            "cold": _cold(whole[kind], plan.rounds * 20),
         }
     return found
+
+
+def _cold(case: Case, count: int) -> dict[str, float]:
+    """Return microseconds over the bare application, each request after the nearer caches were filled with something else."""
+    contenders: list[Contender] = [Floor(), Ours()]
+    environs = {one.name: environ_of(cookie_for(case, one) or "") for one in contenders}
+    apps = {one.name: one.app(case.action) for one in contenders} | {"bare": Contender().bare()}
+    environs["bare"] = environs["wsgisession"]
+    times: dict[str, list[float]] = {name: [] for name in apps}
+    filler, cache = bytes(CACHES), bytearray(CACHES)
+    for _ in range(count):
+        for name, app in apps.items():
+            cache[:] = filler
+            times[name].append(spin(app, environs[name], 1))
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    return {name: medians[name] - medians["bare"] for name in ("wsgisession", "floor")}
 
 
 def _kinds() -> dict[str, Steps]:

@@ -98,6 +98,8 @@ def _profile(found: dict[str, Any]) -> Iterator[str]:
         ["from one step to the next", *(_number(row["request"] - sum(row["steps"].values())) for row in found.values())],
         ["the request", *(_number(row["request"]) for row in found.values())],
         ["the floor's request", *(_number(row["floor"]) for row in found.values())],
+        ["the request, caches filled otherwise", *(_number(row["cold"]["wsgisession"]) for row in found.values())],
+        ["the floor's, likewise", *(_number(row["cold"]["floor"]) for row in found.values())],
     ]
     yield table(["", *(TITLES[kind] for kind in found)], rows)
 
