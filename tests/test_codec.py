@@ -351,14 +351,26 @@ def test_equal_times_are_written_alike(twin: Any) -> None:
     assert written == [b"0.0,null,false,[]]"] * 3
 
 
-def test_what_is_kept_of_heads_is_never_much() -> None:
-    """Of heads with many or long keys, which visitors may have a say in, nothing is kept for the next time."""
-    caches = codec._facts_of, codec._keys_line
-    before = [cache.cache_info().currsize for cache in caches]
+def test_long_lists_of_keys_are_not_kept() -> None:
+    """Lists of many keys, which visitors may have a say in, are not kept for the next time; and it is never much."""
+    before = codec._keys_line.cache_info().currsize
     many = Record(1.5, None, False, {f"{number}": b"1" for number in range(200)})
     assert CODEC.unpack(CODEC.pack(many)) == many
-    assert [cache.cache_info().currsize for cache in caches] == before
-    assert all(cache.cache_parameters()["maxsize"] <= 1024 for cache in (*caches, codec._facts_line, codec._keys_of))
+    assert codec._keys_line.cache_info().currsize == before
+    assert all(cache.cache_parameters()["maxsize"] <= 128 for cache in (codec._keys_line, codec._keys_of))
+
+
+def test_a_record_keeps_when_it_began_to_the_last_digit() -> None:
+    """Read or not, changed or not."""
+    payload = CODEC.pack(Record(1764018000.1234567, "ada", False, {}))
+    unread = CODEC.unpack(payload)
+    assert unread is not None
+    again = CODEC.unpack(CODEC.pack(unread))
+    assert again is not None and again.created == 1764018000.1234567
+    assert CODEC.unpack(CODEC.pack(again)) == again == unread
+    again.created = 5.5
+    assert CODEC.unpack(CODEC.pack(again)) == again != unread
+    assert again != "no record" and repr(again) == "Record(created=5.5, owner='ada', persistent=False, extra=None)"
 
 
 @pytest.mark.parametrize("size", [10, 5000])

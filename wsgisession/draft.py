@@ -25,7 +25,7 @@ class Draft:
         "_lines",
         "_marks",
         "_values",
-        "created",
+        "_when",
         "extra",
         "owner",
         "persistent",
@@ -36,7 +36,7 @@ class Draft:
 
     _base: dict[str, bytes]
     _lines: Mapping[str, bytes | None]
-    created: float
+    _when: float | bytes  # as in the record
     extra: Any
     owner: str | None
     stored_owner: str | None
@@ -53,16 +53,25 @@ class Draft:
             self._start(record)
         else:
             self._lines = self._base = {}
-            self.created, self.extra = created, None
+            self._when, self.extra = created, None
             self.owner = self.stored_owner = None
             self.persistent = self.stored_persistent = persistent
 
     def _start(self, record: Record) -> None:
         # One dict serves as both until a key comes or goes; a None among the lines: the value has no line yet.
         self._base = self._lines = record.data
-        self.created, self.extra = record.created, record.extra
+        self._when, self.extra = record.when, record.extra
         self.owner = self.stored_owner = record.owner
         self.persistent = self.stored_persistent = record.persistent
+
+    @property
+    def created(self) -> float:
+        """When the session began, in POSIX seconds."""
+        return float(self._when)
+
+    @created.setter
+    def created(self, created: float) -> None:
+        self._when = created
 
     # Reading
 
@@ -167,7 +176,7 @@ class Draft:
 
     def record(self, lines: dict[str, bytes]) -> Record:
         """Return the record to store, with these lines, as ``encode`` returned them."""
-        return Record(self.created, self.owner, self.persistent, lines, self.extra)
+        return Record(self._when, self.owner, self.persistent, lines, self.extra)
 
     def settle(self, record: Record) -> None:
         """Take note that ``record``, made from this draft, is what is stored now."""
