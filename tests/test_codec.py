@@ -380,3 +380,10 @@ def test_a_line_too_many_is_noticed(size: int) -> None:
     assert CODEC.unpack(payload) is not None
     with pytest.raises(ValueError, match="another number of values"):
         CODEC.unpack(payload + b"\n")
+
+
+def test_a_time_that_is_no_json_is_not_read() -> None:
+    """What is kept as it was written must be what anybody can read."""
+    payload = CODEC.pack(Record(1.5, None, False, {"a": b"1"}))
+    with pytest.raises(ValueError, match="cannot be read"):
+        CODEC.unpack(payload.replace(b",1.5,", b",01.5,"))

@@ -29,7 +29,7 @@ _LONG = 4096
 _MANY = 50  # keys: longer lists of them are not kept for the next time
 _USUAL = re.compile(
     re.escape(_OPENING)
-    + rb'[\w-]{8}",([0-9]{1,11}\.[0-9]{1,9}),(?:null|"([ !#-\[\]-}]{1,255})"),(true|false),(\[[^{]{0,1000}\])\]'
+    + rb'[\w-]{8}",((?:0|[1-9][0-9]{0,10})\.[0-9]{1,9}),(?:null|"([ !#-\[\]-}]{1,255})"),(true|false),(\[[^{]{0,1000}\])\]'
 ).fullmatch
 _without_end = itemgetter(slice(None, -1))
 _NEVER = 10**18  # seconds: an integer past it may be none that a float can hold
@@ -127,7 +127,7 @@ class JSONCodec(Values):
         Raises:
             ValueError: It cannot be read: corrupt, foreign, or of another version.
         """
-        # What pack writes for most owners: 0.8 µs for six keys instead of 2.6.
+        # What pack writes for most owners, in half the time of the general way.
         lines = payload.split(b"\n") if len(payload) < _LONG else _split(payload)
         usual = _USUAL(lines[0])
         if usual is not None:
