@@ -24,7 +24,10 @@ class Limits(NamedTuple):
 
 
 class Timeouts:
-    """The limits, applied to a record or a draft by a codec that may know better and a clock in POSIX seconds."""
+    """The limits, applied to a record or a draft by a codec that may know better and a clock in POSIX seconds.
+
+    ``usual`` is the idle timeout, in seconds, of a session that is not persistent and whose record has none of its own.
+    """
 
     def __init__(self, limits: Limits, codec: JSONCodec, clock: Callable[[], float] = time.time) -> None:
         self.limits = limits
