@@ -11,7 +11,6 @@ import hmac
 import os
 from binascii import b2a_base64
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from hashlib import sha256
 
 _PURPOSE = b"wsgisession 1 cookie\0"  # version and purpose of the signature; another purpose derives from another label
@@ -41,8 +40,7 @@ class Identity:
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._roots = [hmac.new(secret, _PURPOSE, "sha256") for secret in check_secrets(secrets, self.min_secret)]
-        # There are one or two wire names; the bound is for callers who make names up.
-        self._macs = lru_cache(maxsize=16)(self._derive)
+        self._macs = _Macs(self._derive)
 
     def new_id(self) -> str:
         """Return a new id: 256 bits from the operating system, an error where it has none.
@@ -59,7 +57,7 @@ class Identity:
 
     def sign(self, name: str, id: str) -> str:
         """Return the token that carries this id in the cookie called ``name`` on the wire."""
-        return f"{id}.{self._macs(name)[0](id.encode()).decode()}"
+        return f"{id}.{self._macs[name][0](id.encode()).decode()}"
 
     def unsign(self, name: str, token: str) -> tuple[str, bool] | None:
         """Return a token's id, and whether it was signed with another secret than the first.
@@ -72,7 +70,7 @@ class Identity:
         if not dot:
             return None
         stale = False
-        for mac in self._macs(name):
+        for mac in self._macs[name]:
             # The text is compared, never what it decodes to: four spellings of the last character decode alike.
             # In bytes, because compare_digest raises for text that is not ASCII.
             if hmac.compare_digest(mac(message), tag):
@@ -92,6 +90,20 @@ class Identity:
             key.update(name.encode())
             macs.append(_mac(key.digest()))
         return tuple(macs)
+
+
+class _Macs(dict[str, tuple[Callable[[bytes], bytes], ...]]):
+    """Each name's MACs, derived when they are first asked for: there are one or two names on the wire."""
+
+    def __init__(self, derive: Callable[[str], tuple[Callable[[bytes], bytes], ...]]) -> None:
+        super().__init__()
+        self._derive = derive
+
+    def __missing__(self, name: str) -> tuple[Callable[[bytes], bytes], ...]:
+        macs = self._derive(name)
+        if len(self) < 16:  # for callers who make names up
+            self[name] = macs
+        return macs
 
 
 def check_secrets(secret: object, minimum: int) -> list[bytes]:
