@@ -54,7 +54,7 @@ class Forged:
     def add(self, token: str) -> None:
         """Count a token that no secret of ours signed."""
         self._flood.add()
-        if len(self._seen) < SUSPICIOUS and len(token) > FORM:
+        if len(self._seen) < SUSPICIOUS and hash(token) not in self._seen and len(token) > FORM:
             self._seen.add(hash(token))
             if len(self._seen) == SUSPICIOUS:
                 self._advice.give("secrets differ")

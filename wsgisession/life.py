@@ -72,8 +72,12 @@ class Life(DraftMapping):
         self._phase = OPEN
         self._state = UNTOUCHED
 
-    def _touch(self) -> None:
-        """Make all that a request which leaves its session alone need not have."""
+    # Loading
+
+    def _load(self) -> Draft:
+        if self._draft is not None:
+            return self._draft
+        # What a request that leaves its session alone need not have.
         self._by_key = False  # opened by the manager: there is no cookie
         self._cookies = 0  # validly signed ones in the request
         self._expire = False  # this response deletes the cookie
@@ -86,16 +90,11 @@ class Life(DraftMapping):
         self._stored: Stored | None = None
         self._was_live = False  # at some time in this request, so that what the application shows may be personal
         self._state = NEW
-
-    # Loading
-
-    def _load(self) -> Draft:
-        if self._draft is not None:
-            return self._draft
-        self._touch()
         if not self._header:
             return self._blank()
-        config, name, identity = self._config, self._name(), self._identity()
+        config = self._config
+        name, identity = config.names[self._scheme == "https"], config.identity
+        assert identity is not None  # no middleware is built without a secret
         tokens = Cookie.read(self._header, name)
         found: dict[str, tuple[str, bool, Stored | None]] = {}
         for token in tokens:
@@ -154,7 +153,7 @@ class Life(DraftMapping):
     def _opened(cls, config: Config, stored: Stored) -> Self:
         """Return the session of a stored record, without a cookie."""
         session = cls(config)
-        session._touch()
+        session._load()
         session._by_key = True
         session._stored, session._state = stored, LIVE
         session._keys = session._own = (stored.key,)
@@ -282,21 +281,17 @@ class Life(DraftMapping):
         if self._phase is SENT and self._draft is not None:
             self._commit()
 
-    @property
-    def _begins(self) -> bool:
-        """True where this response sets a first cookie, or will."""
-        return self._set or (self._state is NEW and self._draft is not None and len(self._draft) > 0)
-
     def _cookie(self) -> str | None:
         """Return this response's Set-Cookie value, if it has one."""
         if not self._set and not self._expire:
             return None
-        cookie, name = self._config.cookie, self._name()
+        config = self._config
+        cookie, name = config.cookie, config.names[self._scheme == "https"]
         secure = cookie.is_secure(self._scheme)
         if not self._set:
             return cookie.expire(name, secure=secure)
         stored = self._stored
         assert self._id is not None and stored is not None and stored.record is not None
         # As it is stored: where the response tells of a failure, the draft may hold more.
-        max_age = stored.max_age() if self._config.vault.timeouts.dated(stored.record) else None
+        max_age = stored.max_age() if config.vault.timeouts.dated(stored.record) else None
         return cookie.render(name, self._identity().sign(name, self._id), secure=secure, max_age=max_age)

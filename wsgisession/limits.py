@@ -73,7 +73,8 @@ class Timeouts:
             return self.first(draft), True
         if draft.persistent != draft.stored_persistent:
             return self.allowed(draft) or min(left, self.usual), True
-        timeout = self.idle(draft)
+        # ``idle`` written out, as in ``Vault.is_due``.
+        timeout = self.usual if draft.extra is None and not draft.persistent else self.idle(draft)
         # In this order: what is allowed is never more than the timeout, and takes three times as long to find out.
         if timeout - left >= timeout / 10 and (follow or not self.dated(draft)):
             allowed = self.allowed(draft)

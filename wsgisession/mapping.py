@@ -75,10 +75,11 @@ class DraftMapping(MutableMapping[str, Any]):
         except ValueError as error:
             self._broken(key, error)
             value = MISSING
-        if value is MISSING:
+        if value is not MISSING:
+            return value
+        if type(key) is not str:
             _check_key(key)
-            return default
-        return value
+        return default
 
     def __setitem__(self, key: str, value: Any) -> None:
         draft = self._draft

@@ -91,7 +91,8 @@ class MemoryStore:
             done = shard.create(key, payload, expires, name, now)
         except Full:
             done = self._make_room(partial(shard.create, key, payload, expires, name, now))
-        self._sweep(now)
+        if self._dues[self._ledger.stamp % SHARDS] <= now:
+            self._sweep(now)
         return done
 
     def replace(self, key: str, expected: bytes, payload: bytes, ttl: float, owner: str | None = None) -> bool:
@@ -104,7 +105,8 @@ class MemoryStore:
             done = shard.replace(key, expected, payload, expires, name, now)
         except Full:
             done = self._make_room(partial(shard.replace, key, expected, payload, expires, name, now))
-        self._sweep(now)
+        if self._dues[self._ledger.stamp % SHARDS] <= now:
+            self._sweep(now)
         return done
 
     def touch(self, key: str, ttl: float, owner: str | None = None) -> bool:
@@ -112,13 +114,15 @@ class MemoryStore:
         if not 0 < ttl < inf:
             self._refuse(ttl)
         done = self._shards[hash(key) % SHARDS].touch(key, now + ttl, now)
-        self._sweep(now)
+        if self._dues[self._ledger.stamp % SHARDS] <= now:
+            self._sweep(now)
         return done
 
     def delete(self, key: str) -> bool:
         now = self._clock()
         done = self._shards[hash(key) % SHARDS].delete(key, now)
-        self._sweep(now)
+        if self._dues[self._ledger.stamp % SHARDS] <= now:
+            self._sweep(now)
         return done
 
     def owned_by(self, owner: str) -> Iterator[str]:
@@ -154,9 +158,7 @@ class MemoryStore:
 
     def _sweep(self, now: float) -> None:
         """After a write, reclaim a little in one shard; the writes go round, so that all get their turn."""
-        number = self._ledger.stamp % SHARDS
-        if self._dues[number] <= now:
-            self._shards[number].reclaim_unless_busy(now, SWEEP)
+        self._shards[self._ledger.stamp % SHARDS].reclaim_unless_busy(now, SWEEP)
 
     def _make_room(self, attempt: Callable[[], bool]) -> bool:
         """Give up one record after another until the attempt fits; one thread at a time."""
