@@ -357,7 +357,7 @@ def test_long_lists_of_keys_are_not_kept() -> None:
     many = Record(1.5, None, False, {f"{number}": b"1" for number in range(200)})
     assert CODEC.unpack(CODEC.pack(many)) == many
     assert codec._keys_line.cache_info().currsize == before
-    assert all(cache.cache_parameters()["maxsize"] <= 128 for cache in (codec._keys_line, codec._keys_of))
+    assert all(cache.cache_parameters()["maxsize"] <= 128 for cache in (codec._keys_line, codec._shape))
 
 
 def test_a_record_keeps_when_it_began_to_the_last_digit() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
+from itertools import product
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from support.versions import versions
+from hypothesis import strategies as st
+from support.versions import SESSIONS, SMALL, versions
 
 from wsgisession import JSONCodec, Record, UnsupportedType
+from wsgisession.codec import unfolded
 from wsgisession.draft import Draft
 from wsgisession.merge import merge, same
 
@@ -34,8 +38,22 @@ class Noting(JSONCodec):
 CODEC = JSONCodec()
 
 
-def record(data: dict[str, bytes]) -> Record:
+Make = Callable[[dict[str, bytes]], Record]
+
+
+def by_key(data: dict[str, bytes]) -> Record:
     return Record(0.0, None, False, data)
+
+
+def as_read(data: dict[str, bytes]) -> Record:
+    """Return the same as a payload has it, where the lines are a list."""
+    found = CODEC.unpack(CODEC.pack(by_key(data)))
+    assert found is not None
+    return found
+
+
+# Of a draft's record and the one it meets, each as one and as the other.
+pytestmark = pytest.mark.parametrize(("record", "other"), list(product((by_key, as_read), repeat=2)))
 
 
 def lines(session: dict[str, Any]) -> dict[str, bytes]:
@@ -58,29 +76,29 @@ def change(draft: Draft, base: dict[str, Any], ours: dict[str, Any]) -> None:
 
 @given(versions())
 @settings(deadline=None, max_examples=200)
-def test_it_agrees_with_merge(sides: Any) -> None:
+def test_it_agrees_with_merge(record: Make, other: Make, sides: Any) -> None:
     """The draft shows, and would store, what merging the plain values gives, in the same order."""
     base, ours, theirs = sides
     draft = Draft(CODEC, record(lines(base)))
     change(draft, base, ours)
     expected = merge(*deepcopy((base, shown(draft), theirs)))
-    draft.merge(record(lines(theirs)), draft.encode())
+    draft.merge(other(lines(theirs)), draft.encode())
     assert same(shown(draft), expected)
     if theirs != base:  # another order alone is nothing that merge looks at
         assert list(draft) == list(expected)
-    stored = draft.encode()
+    stored = unfolded(draft.encode())
     assert same({key: CODEC.decode(line) for key, line in stored.items()}, expected)
 
 
 @given(versions())
 @settings(deadline=None, max_examples=200)
-def test_what_the_application_holds_stays_part_of_it(sides: Any) -> None:
+def test_what_the_application_holds_stays_part_of_it(record: Make, other: Make, sides: Any) -> None:
     """A dict or list handed out before the merge shows the merged data, and what it says later is stored."""
     base, ours, theirs = sides
     draft = Draft(CODEC, record(lines(base)))
     held = {key: draft.get(key) for key in draft}
     change(draft, base, ours)
-    draft.merge(record(lines(theirs)), draft.encode())
+    draft.merge(other(lines(theirs)), draft.encode())
     for key in draft:
         value = draft.get(key)
         untouched = key in held and key in ours and same(base[key], ours[key])  # by us: neither deleted nor assigned
@@ -88,10 +106,10 @@ def test_what_the_application_holds_stays_part_of_it(sides: Any) -> None:
             assert value is held[key]
         if type(value) is list:
             value.append("late")
-            assert CODEC.decode(draft.encode()[key])[-1] == "late"
+            assert CODEC.decode(unfolded(draft.encode())[key])[-1] == "late"
 
 
-def test_only_what_both_changed_is_decoded() -> None:
+def test_only_what_both_changed_is_decoded(record: Make, other: Make) -> None:
     """Values of other keys may be unreadable, and nobody notices."""
     codec = Noting()
     draft = Draft(codec, record({"same": b"broken", "ours": b"1", "theirs": b"2", "both": b"[0]", "gone": b"3"}))
@@ -101,8 +119,8 @@ def test_only_what_both_changed_is_decoded() -> None:
     draft.set("new", 4)
     own = draft.encode()
     codec.decoded.clear(), codec.encoded.clear()
-    draft.merge(record({"same": b"broken", "ours": b"1", "theirs": b"broken too", "both": b"[0,2]", "gone": b"3"}), own)
-    assert dict(draft.encode()) == {
+    draft.merge(other({"same": b"broken", "ours": b"1", "theirs": b"broken too", "both": b"[0,2]", "gone": b"3"}), own)
+    assert unfolded(draft.encode()) == {
         "same": b"broken",
         "ours": b"9",
         "theirs": b"broken too",
@@ -121,23 +139,25 @@ def test_only_what_both_changed_is_decoded() -> None:
         (None, 2, b"bad", b"2"),
     ],
 )
-def test_what_cannot_be_read_gives_way(base: bytes | None, ours: Any, theirs: bytes | None, expected: bytes | None) -> None:
+def test_what_cannot_be_read_gives_way(
+    record: Make, other: Make, base: bytes | None, ours: Any, theirs: bytes | None, expected: bytes | None
+) -> None:
     """Where both changed a key and a version of it cannot be read, ours, the later save, stands."""
     draft = Draft(CODEC, record({} if base is None else {"k": base}))
     if ours is None:
         draft.delete("k")
     else:
         draft.set("k", ours)
-    draft.merge(record({} if theirs is None else {"k": theirs}), draft.encode())
-    assert draft.encode().get("k") == expected
+    draft.merge(other({} if theirs is None else {"k": theirs}), draft.encode())
+    assert unfolded(draft.encode()).get("k") == expected
 
 
 @pytest.mark.parametrize("meet", ["merge", "restart"])
-def test_a_value_handed_out_and_unreadable_by_now(meet: str) -> None:
+def test_a_value_handed_out_and_unreadable_by_now(record: Make, other: Make, meet: str) -> None:
     """Another request's line that cannot be read is found out when it is read, not before."""
     draft = Draft(CODEC, record({"k": b"[1]", "n": b"1"}))
     assert draft.get("k") == [1] and draft.get("n") == 1
-    theirs = record({"k": b"broken", "n": b"1"})
+    theirs = other({"k": b"broken", "n": b"1"})
     if meet == "merge":
         draft.merge(theirs, draft.encode())
     else:
@@ -147,35 +167,84 @@ def test_a_value_handed_out_and_unreadable_by_now(meet: str) -> None:
     assert draft.get("n") == 1
 
 
-def test_both_deleted_it() -> None:
+def test_both_deleted_it(record: Make, other: Make) -> None:
     """A key that both sides deleted is gone; one that another deleted goes from what was handed out."""
     draft = Draft(CODEC, record({"a": b"[1]", "b": b"2"}))
     draft.get("a")
     draft.delete("b")
-    draft.merge(record({}), draft.encode())
+    draft.merge(other({}), draft.encode())
     assert list(draft) == []
 
 
 @pytest.mark.parametrize(("ours", "theirs", "expected"), [(True, False, True), (False, True, True), (False, False, False)])
-def test_persistence_merges_like_a_plain_value(ours: bool, theirs: bool, expected: bool) -> None:
+def test_persistence_merges_like_a_plain_value(record: Make, other: Make, ours: bool, theirs: bool, expected: bool) -> None:
     """Where one side switched it, that side."""
     draft = Draft(CODEC, record({}))
     draft.persistent = ours
-    draft.merge(Record(0.0, None, theirs, {}), draft.encode())
+    met = other({})
+    met.persistent = theirs
+    draft.merge(met, draft.encode())
     assert draft.persistent is expected
 
 
-def test_consumed_messages() -> None:
+def test_consumed_messages(record: Make, other: Make) -> None:
     """One request took a list away, another appended to it: what is new is left."""
     draft = Draft(CODEC, record({"flash": b'["old"]'}))
     draft.delete("flash")
-    draft.merge(record({"flash": b'["old","new"]'}), draft.encode())
+    draft.merge(other({"flash": b'["old","new"]'}), draft.encode())
     assert shown(draft) == {"flash": ["new"]}
 
 
-def test_what_cannot_be_merged_into_a_line() -> None:
+def test_what_cannot_be_merged_into_a_line(record: Make, other: Make) -> None:
     """An unsupported value inside what both changed is refused with its path before anything is stored."""
     draft = Draft(CODEC, record({"k": b"[]"}))
     draft.get("k").append(object())
     with pytest.raises(UnsupportedType, match=r"session\['k'\]\[0\]"):
         draft.encode()
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=200)
+def test_it_stores_what_a_dict_would_hold(record: Make, other: Make, data: st.DataObject) -> None:
+    """Whatever is read, assigned, changed inside, deleted and cleared, in any order, over several commits."""
+    model = deepcopy(data.draw(SESSIONS))
+    draft = Draft(CODEC, record(lines(model)))
+    for _ in range(data.draw(st.integers(0, 8))):
+        key = data.draw(st.sampled_from("abcd"))
+        match data.draw(st.sampled_from(["read", "assign", "inside", "delete", "clear", "look", "commit"])):
+            case "read":
+                assert same(draft.get(key, None), model.get(key))
+            case "assign":
+                value = data.draw(SMALL)
+                draft.set(key, deepcopy(value))
+                model[key] = value
+            case "inside" if type(model.get(key)) is list:
+                draft.get(key).append(1)
+                model[key].append(1)
+            case "delete" if key in model:
+                draft.delete(key)
+                del model[key]
+            case "clear":
+                draft.clear()
+                model.clear()
+            case "look":
+                assert list(draft) == list(model) and len(draft) == len(model) and (key in draft) == (key in model)
+            case "commit":
+                draft.settle(draft.record())
+                assert draft.changed() is None
+    stored = draft.record()
+    assert stored.data == lines(model) and list(stored.data) == list(model)
+    again = CODEC.unpack(CODEC.pack(stored))
+    assert again == stored and list(again.data) == list(model)
+
+
+def test_a_change_of_one_value_leaves_the_others_as_they_came(record: Make, other: Make) -> None:
+    """The very bytes, and neither the stored record nor the one to store shares what the other may change."""
+    found = record({"a": b"1", "b": b'"long enough to be an object of its own"', "c": b"[]"})
+    draft = Draft(CODEC, found)
+    draft.set("a", 2)
+    changed = draft.changed()
+    assert changed is not None and changed.data == {"a": b"2", "b": found.data["b"], "c": b"[]"}
+    assert changed.data["b"] is found.data["b"] and found.data["a"] == b"1"
+    draft.settle(changed)
+    assert draft.changed() is None and not draft.pending()

@@ -13,11 +13,12 @@ import os
 import random
 import re
 from binascii import b2a_base64
+from collections.abc import Iterable
 from functools import lru_cache
 from io import BytesIO
 from operator import itemgetter
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, NamedTuple
 
 from wsgisession.values import IMMUTABLE, Values, quote, scan
 
@@ -42,6 +43,22 @@ _bits = _random.getrandbits
 getattr(os, "register_at_fork", lambda **hooks: None)(after_in_child=_random.seed)
 
 
+class Shape(NamedTuple):
+    """The keys of a record, which all records with the same keys share."""
+
+    places: dict[str, int]  # where a key's line is among the lines, in the order of the keys
+    text: bytes  # the list of keys as JSON
+
+
+Held = dict[str, bytes] | tuple[Shape, list[bytes]]
+"""The encoded values of a record: by key, or as a payload has them. Neither is ever changed."""
+
+
+def unfolded(held: Held) -> dict[str, bytes]:
+    """Return encoded values by key."""
+    return dict(zip(held[0].places, held[1], strict=True)) if isinstance(held, tuple) else held
+
+
 class Record:
     """What is stored under a key.
 
@@ -53,16 +70,25 @@ class Record:
         extra: What a foreign format must keep.
     """
 
-    __slots__ = ("data", "extra", "owner", "persistent", "when")
+    __slots__ = ("extra", "held", "owner", "persistent", "when")
 
-    def __init__(
-        self, created: float | bytes, owner: str | None, persistent: bool, data: dict[str, bytes], extra: Any = None
-    ) -> None:
+    def __init__(self, created: float | bytes, owner: str | None, persistent: bool, data: Held, extra: Any = None) -> None:
         self.when = created
         self.owner = owner
         self.persistent = persistent
-        self.data = data
+        self.held = data
         self.extra = extra
+
+    @property
+    def data(self) -> dict[str, bytes]:
+        """Encoded values by key. A request that touches one key never needs them all."""
+        if isinstance(self.held, tuple):
+            self.held = unfolded(self.held)
+        return self.held
+
+    @data.setter
+    def data(self, data: dict[str, bytes]) -> None:
+        self.held = data
 
     @property
     def created(self) -> float:
@@ -112,14 +138,18 @@ class JSONCodec(Values):
         if record is None:
             rest = "" if successor is None else "," + quote(successor)
             return b'%b%b"%b]' % (_OPENING, nonce, rest.encode())
-        when, owner, data = record.when, record.owner, record.data
+        when, owner, held = record.when, record.owner, record.held
         created = when if isinstance(when, bytes) else _written(when)
         name = b"null" if owner is None else _plain.encode(owner, "owner")
         flag = b"true" if record.persistent else b"false"
-        keys = tuple(data)
-        line = _keys_line(keys) if len(keys) <= _MANY else _keys_line.__wrapped__(keys)
-        head = b'%b%b",%b,%b,%b,%b' % (_OPENING, nonce, created, name, flag, line)
-        return b"\n".join([head, *data.values()])
+        lines: Iterable[bytes]
+        if isinstance(held, tuple):
+            (_, keys), lines = held
+        else:
+            names, lines = tuple(held), held.values()
+            keys = _keys_line(names) if len(names) <= _MANY else _keys_line.__wrapped__(names)
+        head = b'%b%b",%b,%b,%b,%b]' % (_OPENING, nonce, created, name, flag, keys)
+        return b"\n".join([head, *lines])
 
     def unpack(self, payload: bytes) -> Record | None:
         """Return the record of a payload, no value decoded; None: it is a tombstone.
@@ -131,12 +161,12 @@ class JSONCodec(Values):
         lines = payload.split(b"\n") if len(payload) < _LONG else _split(payload)
         usual = _USUAL(lines[0])
         if usual is not None:
-            created, owner, persistent, line = usual.groups()
-            keys = _keys_of(line)
+            created, owner, persistent, keys = usual.groups()
+            shape = _shape(keys)
             del lines[0]
-            if len(keys) == len(lines):
+            if len(shape[0]) == len(lines):
                 name = None if owner is None else owner.decode()
-                return Record(created, name, persistent == b"true", dict(zip(keys, lines)))  # noqa: B905 - counted
+                return Record(created, name, persistent == b"true", (shape, lines))
         return self._unpack(payload)
 
     def _unpack(self, payload: bytes) -> Record | None:
@@ -205,16 +235,16 @@ def _written(created: float) -> bytes:
 # The sessions of an application have few different lists of keys.
 @lru_cache(128)
 def _keys_line(keys: tuple[str, ...]) -> bytes:
-    """Return a list of keys as JSON, and the end of the head."""
+    """Return a list of keys as JSON."""
     line = ",".join(map(quote, keys))
     if "\\ud" in line:  # surrogates, which quote alone would join to one character
         line = ",".join(_plain.encode(key, "a key").decode() for key in keys)
-    return f"[{line}]]".encode()
+    return f"[{line}]".encode()
 
 
 @lru_cache(128)
-def _keys_of(line: bytes) -> tuple[str, ...]:
-    """Return the keys of a list as JSON. ValueError: it is none."""
+def _shape(line: bytes) -> Shape:
+    """Return what a list of keys as JSON says. ValueError: it is none."""
     try:
         keys, end = scan(line.decode(), 0)
     except Exception as error:
@@ -222,7 +252,7 @@ def _keys_of(line: bytes) -> tuple[str, ...]:
     if end != len(line):
         raise ValueError("a stored record cannot be read (more follows its keys)")
     _check_keys(keys)
-    return tuple(keys)
+    return Shape({key: place for place, key in enumerate(keys)}, _keys_line.__wrapped__(tuple(keys)))
 
 
 def _check_keys(keys: list[Any]) -> None:

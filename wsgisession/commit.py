@@ -40,7 +40,7 @@ class Vault(Register):
 
     def create(self, draft: Draft, key: str) -> Stored:
         """Store a draft under a new key. SessionTooLarge, StoreError: nothing was stored."""
-        record = draft.record(draft.encode())
+        record = draft.record()
         payload = self._pack(record)
         ttl = self.timeouts.first(draft)
         try:
@@ -67,10 +67,9 @@ class Vault(Register):
         payload = b""
         try:
             for attempt in range(tries, ATTEMPTS):
-                lines = draft.encode()
-                if not draft.changed(lines):
+                record = draft.changed()
+                if record is None:
                     return self._touch(draft, stored, follow)
-                record = draft.record(lines)
                 payload = self._pack(record)
                 ttl, moved = self.timeouts.next(draft, stored.left(), follow)
                 if self.store.replace(stored.key, stored.payload, payload, ttl, draft.owner):
@@ -85,7 +84,7 @@ class Vault(Register):
                 assert theirs.record is not None
                 if not merge and not draft.made(theirs.payload):
                     raise Overtaken(theirs)
-                draft.meet(theirs.payload, theirs.record, lines)
+                draft.meet(theirs.payload, theirs.record, record.held)
                 stored = theirs
         except BaseException as error:
             draft.doubt(payload)
@@ -139,7 +138,7 @@ class Vault(Register):
         tried = False
         try:
             for attempt in range(ATTEMPTS):
-                record = draft.record(draft.encode())
+                record = draft.record()
                 payload = self._pack(record)
                 # A login starts the clock anew; otherwise the expiry moves as with any write.
                 ttl = self.timeouts.first(draft) if login else self.timeouts.next(draft, stored.left(), True)[0]
@@ -164,7 +163,7 @@ class Vault(Register):
                     return None
                 assert theirs.record is not None
                 if mixes:
-                    draft.meet(theirs.payload, theirs.record, record.data)
+                    draft.meet(theirs.payload, theirs.record, record.held)
                 stored = theirs
             raise self.conflict(stored.key)
         except BaseException as error:

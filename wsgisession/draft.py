@@ -7,10 +7,10 @@ out and is no longer what it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import Any
 
-from wsgisession.codec import IMMUTABLE, JSONCodec, Record, fingerprint, unchanged
+from wsgisession.codec import IMMUTABLE, Held, JSONCodec, Record, fingerprint, unchanged, unfolded
 from wsgisession.errors import UnsupportedType
 from wsgisession.merge import MISSING, adopt, merge_value
 
@@ -19,11 +19,13 @@ class Draft:
     """One request's view of a record, or of no record yet (``Draft(codec)``)."""
 
     __slots__ = (
-        "_base",
         "_codec",
         "_doubtful",
-        "_lines",
+        "_held",
         "_marks",
+        "_names",
+        "_owned",
+        "_strip",
         "_values",
         "_when",
         "extra",
@@ -34,8 +36,12 @@ class Draft:
         "stored_persistent",
     )
 
-    _base: dict[str, bytes]
-    _lines: Mapping[str, bytes | None]
+    # The line of a key is ``_strip[_names[key]]``, or where there is no strip ``_names[key]`` itself: None for a value that was
+    # not encoded yet. Both are the stored record's, ``_held``, until a key comes or goes; from then on ``_names`` is owned.
+    _held: Held
+    _names: dict[str, Any]
+    _owned: bool
+    _strip: list[bytes] | None
     _when: float | bytes  # as in the record
     extra: Any
     owner: str | None
@@ -50,19 +56,18 @@ class Draft:
         self._doubtful: tuple[int, ...] = ()  # hashes of payloads whose fate the store did not tell
         self.renew = False  # a new id is due with the next commit
         if record is not None:
-            self._start(record)
+            held = self._held = record.held
+            self._names, self._strip = (held[0].places, held[1]) if isinstance(held, tuple) else (held, None)
+            self._owned = False
+            self._when, self.extra = record.when, record.extra
+            self.owner = self.stored_owner = record.owner
+            self.persistent = self.stored_persistent = record.persistent
         else:
-            self._lines = self._base = {}
+            self._held = self._names = {}
+            self._owned, self._strip = False, None
             self._when, self.extra = created, None
             self.owner = self.stored_owner = None
             self.persistent = self.stored_persistent = persistent
-
-    def _start(self, record: Record) -> None:
-        # One dict serves as both until a key comes or goes; a None among the lines: the value has no line yet.
-        self._base = self._lines = record.data
-        self._when, self.extra = record.when, record.extra
-        self.owner = self.stored_owner = record.owner
-        self.persistent = self.stored_persistent = record.persistent
 
     @property
     def created(self) -> float:
@@ -76,10 +81,10 @@ class Draft:
     # Reading
 
     def __contains__(self, key: object) -> bool:
-        return key in self._lines
+        return key in self._names
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._names)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._own())  # as with a dict, a key added or deleted meanwhile is an error
@@ -92,9 +97,11 @@ class Draft:
         values = self._values
         if key in values:
             return values[key]
-        line = self._lines.get(key)
+        line = self._names.get(key)
         if line is None:  # a value without a line is among the values
             return default
+        if self._strip is not None:
+            line = self._strip[line]
         value = values[key] = self._codec.decode(line)
         if type(value) not in IMMUTABLE:
             self._marks[key] = fingerprint(value, line)
@@ -106,7 +113,7 @@ class Draft:
         """Assign a value. UnsupportedType: its own type cannot be stored (what it contains is looked at on commit)."""
         if type(value) not in self._codec.accepts:
             self._codec.encode(value, _path(key))
-        if self._lines.get(key) is None:
+        if self._names.get(key) is None:
             self._own()[key] = None
         else:  # only when it is encoded can be told whether it differs from the line there is
             self._marks[key] = None
@@ -114,7 +121,7 @@ class Draft:
 
     def delete(self, key: str) -> None:
         """Delete a key. KeyError: there is none."""
-        if key not in self._lines:
+        if key not in self._names:
             raise KeyError(key)
         del self._own()[key]
         self._values.pop(key, None)
@@ -122,61 +129,70 @@ class Draft:
 
     def clear(self) -> None:
         """Delete every key."""
-        self._lines = {}
+        self._names, self._strip, self._owned = {}, None, True
         self._values = {}
         self._marks = {}
 
     def _own(self) -> dict[str, bytes | None]:
-        if self._lines is self._base:
-            self._lines = dict(self._lines)
-        return cast("dict[str, bytes | None]", self._lines)
+        if not self._owned:
+            self._names = self._names.copy() if self._strip is None else unfolded(self._held)
+            self._strip, self._owned = None, True
+        return self._names
 
     # Committing
 
-    def encode(self) -> dict[str, bytes]:
-        """Return the lines to store: the very base where nothing changed. UnsupportedType names the path of a bad value."""
-        lines, values, base = self._lines, self._values, self._base
+    def encode(self) -> Held:
+        """Return the lines to store, those held where nothing changed. UnsupportedType names the path of a bad value."""
+        held, names, strip, values, encode = self._held, self._names, self._strip, self._values, self._codec.encode
         fresh: dict[str, bytes] = {}
-        for key, mark in self._marks.items():
-            value, line = values[key], lines[key]
-            if mark is None or not unchanged(value, mark):
-                encoded = self._encoded(key, value)
-                if encoded != line:
-                    fresh[key] = encoded
-        if lines is base:
-            return {**base, **fresh} if fresh else base
-        whole: dict[str, Any] = {**lines, **fresh}
-        for key, line in lines.items():
-            if line is None:
-                whole[key] = self._encoded(key, values[key])
-        # Order counts: popitem() and reversed() show it.
-        return base if whole == base and list(whole) == list(base) else whole
-
-    def _encoded(self, key: str, value: Any) -> bytes:
-        """Return a value's line. UnsupportedType names its path, which takes as long as encoding a number: not before."""
         try:
-            return self._codec.encode(value, "")
-        except UnsupportedType:
-            pass
-        return self._codec.encode(value, _path(key))
+            for key, mark in self._marks.items():
+                value, line = values[key], names[key]
+                if strip is not None:
+                    line = strip[line]
+                if mark is None or not unchanged(value, mark):
+                    encoded = encode(value, "")
+                    if encoded != line:
+                        fresh[key] = encoded
+            if self._owned:
+                whole = {**names, **fresh}
+                for key, line in names.items():
+                    if line is None:
+                        whole[key] = encode(values[key], "")
+                base = unfolded(held) if isinstance(held, tuple) else held
+                # Order counts: popitem() and reversed() show it.
+                return held if whole == base and list(whole) == list(base) else whole
+        except UnsupportedType:  # a path takes as long to make as a number to encode: not before somebody reads it
+            for key, value in values.items():
+                encode(value, _path(key))
+            raise
+        if not fresh or strip is None or not isinstance(held, tuple):
+            return {**names, **fresh} if fresh else held
+        lines = strip.copy()
+        for key, line in fresh.items():
+            lines[names[key]] = line
+        return held[0], lines
 
     def pending(self) -> bool:
         """False where nothing can differ from what is stored: nothing was assigned, no mutable value was handed out."""
         return (
-            self._lines is not self._base
+            self._owned
             or len(self._marks) > 0
             or self.renew
             or self.persistent != self.stored_persistent
             or self.owner != self.stored_owner
         )
 
-    def changed(self, lines: dict[str, bytes]) -> bool:
-        """True where a record with these lines, as ``encode`` returned them, would differ from the stored one."""
-        return lines is not self._base or self.persistent != self.stored_persistent or self.owner != self.stored_owner
-
-    def record(self, lines: dict[str, bytes]) -> Record:
-        """Return the record to store, with these lines, as ``encode`` returned them."""
+    def changed(self) -> Record | None:
+        """Return the record to store; None: it would not differ from the stored one. UnsupportedType: as ``encode``."""
+        lines = self.encode()
+        if lines is self._held and self.persistent == self.stored_persistent and self.owner == self.stored_owner:
+            return None
         return Record(self._when, self.owner, self.persistent, lines, self.extra)
+
+    def record(self) -> Record:
+        """Return the same, changed or not."""
+        return Record(self._when, self.owner, self.persistent, self.encode(), self.extra)
 
     def settle(self, record: Record) -> None:
         """Take note that ``record``, made from this draft, is what is stored now."""
@@ -185,7 +201,9 @@ class Draft:
             if type(value) not in IMMUTABLE:
                 marks[key] = None  # the line may be newer than the old mark
         self._marks = marks
-        self._base = self._lines = record.data
+        held = self._held = record.held
+        self._names, self._strip = (held[0].places, held[1]) if isinstance(held, tuple) else (held, None)
+        self._owned = False
         self.stored_owner, self.stored_persistent = record.owner, record.persistent
         self._doubtful = ()
         self.renew = False
@@ -200,7 +218,7 @@ class Draft:
         """True where what is stored is this draft's own, from a write whose reply was lost."""
         return len(self._doubtful) > 0 and hash(payload) in self._doubtful
 
-    def meet(self, payload: bytes, theirs: Record, lines: Mapping[str, bytes]) -> None:
+    def meet(self, payload: bytes, theirs: Record, lines: Held) -> None:
         """Put this draft, whose own lines are ``lines``, on top of the record that is stored by now as ``payload``."""
         if self.made(payload):
             self.assume(theirs)
@@ -210,13 +228,13 @@ class Draft:
 
     def assume(self, record: Record) -> None:
         """Take ``record``, of this draft's own making, as what later changes are changes of."""
-        self._lines = dict(self._lines)
-        self._base = record.data
+        self._own()
+        self._held = record.held
         self.stored_persistent = record.persistent
 
-    def merge(self, theirs: Record, lines: Mapping[str, bytes]) -> None:
-        """Put this draft, whose own lines are ``lines``, on top of what another request stored meanwhile."""
-        base, new, values = self._base, theirs.data, self._values
+    def merge(self, theirs: Record, held: Held) -> None:
+        """Put this draft, whose own lines are ``held``, on top of what another request stored meanwhile."""
+        base, lines, new, values = unfolded(self._held), unfolded(held), theirs.data, self._values
         merged: dict[str, bytes] = {}
         marks: dict[str, bytes | None] = {}
         for key in [*new, *(key for key in lines if key not in new)]:
@@ -238,8 +256,10 @@ class Draft:
         if self.persistent == self.stored_persistent:
             self.persistent = theirs.persistent
         self.stored_persistent = theirs.persistent
-        self._base, self._marks = new, marks
-        self._lines = new if merged == new and list(merged) == list(new) else dict(merged)
+        self._marks = marks
+        self._held, self._strip = new, None
+        self._owned = merged != new or list(merged) != list(new)
+        self._names = merged if self._owned else new
         self.extra = theirs.extra
 
     def _join(self, key: str, before: bytes | None, ours: bytes | None, theirs: bytes | None) -> bytes | None:
@@ -267,10 +287,10 @@ class Draft:
 
     def restart(self, record: Record) -> None:
         """Drop every change but ``renew`` and show ``record``; containers the application holds become what it says."""
-        held = self._values
-        self._start(record)
+        held, kept = self._values, (self.renew, self._doubtful)
+        Draft.__init__(self, self._codec, record)
+        self.renew, self._doubtful = kept
         self._values = {key: value for key, value in held.items() if key in record.data}
-        self._marks = {}
         for key, value in list(self._values.items()):
             if type(value) in IMMUTABLE:
                 del self._values[key]
