@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from support.versions import SESSIONS, SMALL, versions
 
 from wsgisession import JSONCodec, Record, UnsupportedType
-from wsgisession.codec import unfolded
 from wsgisession.draft import Draft
 from wsgisession.merge import merge, same
+from wsgisession.record import unfolded
 
 
 class Noting(JSONCodec):

@@ -1,6 +1,6 @@
 """Server-side sessions for any WSGI application: the public names, nothing else. Knows no details; each room has its own."""
 
-from wsgisession.codec import JSONCodec, Record
+from wsgisession.codec import JSONCodec
 from wsgisession.cookie import Cookie
 from wsgisession.errors import (
     HeadersSent,
@@ -13,6 +13,7 @@ from wsgisession.errors import (
 from wsgisession.identity import Identity
 from wsgisession.manager import SessionManager
 from wsgisession.middleware import SessionMiddleware
+from wsgisession.record import Record
 from wsgisession.register import SessionInfo
 from wsgisession.session import Session
 from wsgisession.stores import MemoryStore, Store

@@ -11,11 +11,12 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-from wsgisession.codec import JSONCodec, Record
+from wsgisession.codec import JSONCodec
 from wsgisession.draft import Draft
 from wsgisession.errors import SessionTooLarge, StoreError
 from wsgisession.limits import Limits, Timeouts
 from wsgisession.log import event
+from wsgisession.record import Record
 from wsgisession.register import ATTEMPTS, SHORTEST, TOMBSTONE_SECONDS, Register, Stored
 from wsgisession.stores.base import Store
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from wsgisession.codec import IMMUTABLE, Held, JSONCodec, Record, fingerprint, unchanged, unfolded
+from wsgisession.codec import IMMUTABLE, JSONCodec, fingerprint, unchanged
 from wsgisession.errors import UnsupportedType
 from wsgisession.merge import MISSING, adopt, merge_value
+from wsgisession.record import Held, Record, unfolded
 
 
 class Draft:

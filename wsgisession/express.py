@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
 
-from wsgisession.codec import JSONCodec, Record
+from wsgisession.codec import JSONCodec
 from wsgisession.cookie import LONGEST_MAX_AGE, Cookie
 from wsgisession.diagnosis import Advice
 from wsgisession.errors import UnsupportedType
 from wsgisession.identity import Identity, check_secrets
 from wsgisession.javascript import members, read, write
+from wsgisession.record import Record
 from wsgisession.stores.redis import RedisStore
 from wsgisession.tags import Refused
 

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from wsgisession.codec import JSONCodec, Record
+from wsgisession.codec import JSONCodec
 from wsgisession.draft import Draft
+from wsgisession.record import Record
 
 
 class Limits(NamedTuple):

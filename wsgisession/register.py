@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import NamedTuple
 
-from wsgisession.codec import JSONCodec, Record
+from wsgisession.codec import JSONCodec
 from wsgisession.errors import SessionConflict, StoreError
 from wsgisession.log import event
+from wsgisession.record import Record
 from wsgisession.stores.base import Store
 
 TOMBSTONE_SECONDS = 60.0

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from wsgisession.codec import JSONCodec, Record
+from wsgisession.codec import JSONCodec
 from wsgisession.manager import SessionManager
+from wsgisession.record import Record
 
 
 class Entry(NamedTuple):
