@@ -83,13 +83,15 @@ class SessionMiddleware:
         self._unsure = self._config.cookie.secure is not False  # whether the cookie suits how the visitors come
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        key = self._environ_key
-        if key in environ and self._serves(environ[key]):
-            return self.app(environ, start_response)
+        session = Session(self._config, environ.get("HTTP_COOKIE"), environ.get("wsgi.url_scheme"))
+        found = environ.setdefault(self._environ_key, session)
+        if found is not session:
+            if self._serves(found):
+                return self.app(environ, start_response)
+            environ[self._environ_key] = session
         if self._alone and environ.get("wsgi.multiprocess"):
             self._alone = False
             self._config.advice.give("memory store")
-        session = environ[key] = Session(self._config, environ.get("HTTP_COOKIE"), environ.get("wsgi.url_scheme"))
         response = _Response(session, start_response)
         try:
             body = self.app(environ, response.start)
@@ -161,7 +163,9 @@ class _Response:
         """Be the application's start_response."""
         if self.sent is None:
             self.sent = False
-        elif exc_info is None:
+            self.held = status, headers, exc_info
+            return self
+        if exc_info is None:
             raise AssertionError("start_response() was called again without exc_info (PEP 3333)")
         if not self.sent:
             self.held = status, headers, exc_info
