@@ -74,7 +74,7 @@ CALLS: dict[str, dict[int, int]] = {
     "read": {11: 71, 12: 71, 13: 71},
     "read and write": {11: 117, 12: 117, 13: 117},
     "new": {11: 124, 12: 124, 13: 124},
-    "forged, touched": {11: 50, 12: 50, 13: 50},
+    "forged, touched": {11: 47, 12: 47, 13: 47},
     "forged, untouched": {11: 8, 12: 8, 13: 8},
     "read, 20 items more": {11: 71, 12: 71, 13: 71},
     "read and write, 20 items more": {11: 117, 12: 117, 13: 117},
