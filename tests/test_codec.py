@@ -373,6 +373,14 @@ def test_a_record_keeps_when_it_began_to_the_last_digit() -> None:
     assert again != "no record" and repr(again) == "Record(created=5.5, owner='ada', persistent=False, extra=None)"
 
 
+@pytest.mark.parametrize("owner", [b"null", b'"a"', '"é"'.encode()])
+def test_a_key_that_another_program_wrote_raw(owner: bytes) -> None:
+    """Ours escape what is not ASCII; JSON need not, and no other part of the head decides whether it is read."""
+    found = CODEC.unpack(b'[1,"AAAAAAAA",1.5,%b,false,["\xc3\xa9","b"]]\n1\n2' % owner)
+    assert found is not None and found.data == {"é": b"1", "b": b"2"}
+    assert rb'["\u00e9","b"]' in CODEC.pack(found)
+
+
 @pytest.mark.parametrize("size", [10, 5000])
 def test_a_line_too_many_is_noticed(size: int) -> None:
     """However long the payload, an empty line at its end is one."""

@@ -203,6 +203,43 @@ def test_what_cannot_be_merged_into_a_line(record: Make, other: Make) -> None:
         draft.encode()
 
 
+class Refusing(JSONCodec):
+    """Reads some numbers that it does not write, as a format shared with another language may."""
+
+    def encode(self, value: Any, path: str) -> bytes:
+        if value == 13 or (type(value) is list and 13 in value):
+            raise UnsupportedType(f"{path}: bad luck")
+        return super().encode(value, path)
+
+
+def test_the_value_that_changed_is_blamed(record: Make, other: Make) -> None:
+    """Not one that was only read, and could not be written either."""
+    draft = Draft(Refusing(), record({"before": b"13", "cart": b"[]", "after": b"[13]"}))
+    assert draft.get("before") == 13 and draft.get("after") == [13]
+    draft.get("cart").append(13)
+    with pytest.raises(UnsupportedType, match=r"session\['cart'\]"):
+        draft.encode()
+    draft.set("cart", 1)
+    draft.set("new", [13])
+    with pytest.raises(UnsupportedType, match=r"session\['new'\]"):
+        draft.encode()
+
+
+def test_a_merge_that_fails_touches_nothing(record: Make, other: Make) -> None:
+    """What both made of a key cannot be stored: the draft shows what it did, and the next try begins from there."""
+    draft = Draft(Refusing(), record({"a": b"[1]", "b": b"[0]", "c": b"1"}))
+    handed_out = draft.get("a")
+    draft.get("b").append(5)
+    theirs = other({"a": b"[1,2]", "b": b"[0,13]"})
+    for _ in range(2):
+        with pytest.raises(UnsupportedType, match=r"session\['b'\]"):
+            draft.merge(theirs, draft.encode())
+        assert shown(draft) == {"a": [1], "b": [0, 5], "c": 1} and handed_out == [1]
+    draft.set("b", 7)
+    draft.merge(theirs, draft.encode())
+    assert shown(draft) == {"a": [1, 2], "b": 7} and handed_out == [1, 2]
+
+
 @given(st.data())
 @settings(deadline=None, max_examples=200)
 def test_it_stores_what_a_dict_would_hold(record: Make, other: Make, data: st.DataObject) -> None:

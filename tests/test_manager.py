@@ -8,7 +8,7 @@ import pytest
 from support.clock import Clock
 from support.web import SECRET, Site
 
-from wsgisession import Cookie, MemoryStore, SessionError, SessionInfo, SessionManager
+from wsgisession import Cookie, JSONCodec, MemoryStore, Record, SessionError, SessionInfo, SessionManager
 
 
 @pytest.fixture
@@ -201,3 +201,30 @@ def test_newest_first_within_a_millisecond() -> None:
         manager.issue({"number": number}, "ada")
     listed = [manager.open(info.key) for info in manager.owned_by("ada")]
     assert [session["number"] for session in listed if session is not None] == list(range(19, -1, -1))
+
+
+class Mirroring(JSONCodec):
+    """Turns every line round on its way, in the record it was given."""
+
+    def pack(self, record: Record | None, successor: str | None = None) -> bytes:
+        if record is not None:
+            record.data = {key: line[::-1] for key, line in record.data.items()}
+        return super().pack(record, successor)
+
+    def unpack(self, payload: bytes) -> Record | None:
+        record = super().unpack(payload)
+        if record is not None:
+            record.data = {key: line[::-1] for key, line in record.data.items()}
+        return record
+
+
+def test_a_codec_may_work_on_the_record_itself() -> None:
+    """What a merge goes by is what the request made, not what the codec made of it."""
+    manager = SessionManager(secret=SECRET, codec=Mirroring())
+    manager.issue({"a": 10, "b": 10, "c": 10}, "ada")
+    [info] = manager.owned_by("ada")
+    first, second = manager.open(info.key), manager.open(info.key)
+    assert first is not None and second is not None
+    first["a"], second["b"] = 21, 34
+    assert first.save() and second.save()
+    assert dict(manager.open(info.key) or {}) == {"a": 21, "b": 34, "c": 10}

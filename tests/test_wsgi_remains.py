@@ -52,6 +52,15 @@ def caught(environ: Any, start_response: Any) -> None:
         start_response("200 OK", TEXT, sys.exc_info())
 
 
+def caught_untouched(environ: Any, start_response: Any) -> Any:
+    """Answer with an error page, as many do, without a look at the session."""
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        start_response("500 Oops", TEXT, sys.exc_info())
+    return [b"sorry"]
+
+
 def caught_then_body(environ: Any, start_response: Any) -> Any:
     caught(environ, start_response)
     return iter([b"x"])
@@ -74,6 +83,7 @@ def caught_then_fails(environ: Any, start_response: Any) -> Any:
 @pytest.mark.parametrize(
     ("shape", "chunks", "options"),
     [
+        (caught_untouched, None, {}),
         (caught_then_body, None, {}),
         (caught_then_body, 0, {}),
         (caught_then_raises, None, {}),
@@ -83,7 +93,10 @@ def caught_then_fails(environ: Any, start_response: Any) -> Any:
         (answering(BODIES["iterator"]), None, {"store": Broken}),
         (answering(BODIES["file"], write=True), None, {}),
     ],
-    ids=["served", "abandoned", "raises", "fails", "abandoned iterator", "list, no commit", "iterator, no commit", "file"],
+    ids=[
+        *("untouched", "served", "abandoned", "raises", "fails"),
+        *("abandoned iterator", "list, no commit", "iterator, no commit", "file"),
+    ],
 )
 def test_no_reference_cycle_where_a_request_fails(shape: Any, chunks: int | None, options: dict[str, Any]) -> None:
     """What was in the environ is freed with the request, without the collector, however the request ended."""

@@ -174,10 +174,11 @@ def _keys_line(keys: tuple[str, ...]) -> bytes:
 def _shape(line: bytes) -> Shape:
     """Return what a list of keys as JSON says. ValueError: it is none."""
     try:
-        keys, end = scan(line.decode(), 0)
+        text = line.decode()
+        keys, end = scan(text, 0)
     except Exception as error:
         raise ValueError(f"a stored record cannot be read ({type(error).__name__})") from None
-    if end != len(line):
+    if end != len(text):
         raise ValueError("a stored record cannot be read (more follows its keys)")
     _check_keys(keys)
     return Shape({key: place for place, key in enumerate(keys)}, _keys_line.__wrapped__(tuple(keys)))

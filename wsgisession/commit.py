@@ -71,6 +71,7 @@ class Vault(Register):
                 record = draft.changed()
                 if record is None:
                     return self._touch(draft, stored, follow)
+                lines = record.held
                 payload = self._pack(record)
                 ttl, moved = self.timeouts.next(draft, stored.left(), follow)
                 if self.store.replace(stored.key, stored.payload, payload, ttl, draft.owner):
@@ -85,7 +86,7 @@ class Vault(Register):
                 assert theirs.record is not None
                 if not merge and not draft.made(theirs.payload):
                     raise Overtaken(theirs)
-                draft.meet(theirs.payload, theirs.record, record.held)
+                draft.meet(theirs.payload, theirs.record, lines)
                 stored = theirs
         except BaseException as error:
             draft.doubt(payload)
@@ -100,7 +101,7 @@ class Vault(Register):
     def is_due(self, draft: Draft, stored: Stored) -> bool:
         """True where the expiry of an unchanged record may have to be moved."""
         timeouts = self.timeouts
-        # ``idle`` and ``left`` written out: every read asks, and they are two calls of the 74 that it takes.
+        # ``idle`` and ``left`` written out: every read asks, and they are two calls of the 71 that it takes.
         timeout = timeouts.usual if draft.extra is None and not draft.persistent else timeouts.idle(draft)
         return timeout - (stored.until - monotonic()) >= timeout / 10
 
@@ -140,6 +141,7 @@ class Vault(Register):
         try:
             for attempt in range(ATTEMPTS):
                 record = draft.record()
+                lines = record.held
                 payload = self._pack(record)
                 # A login starts the clock anew; otherwise the expiry moves as with any write.
                 ttl = self.timeouts.first(draft) if login else self.timeouts.next(draft, stored.left(), True)[0]
@@ -164,7 +166,7 @@ class Vault(Register):
                     return None
                 assert theirs.record is not None
                 if mixes:
-                    draft.meet(theirs.payload, theirs.record, record.held)
+                    draft.meet(theirs.payload, theirs.record, lines)
                 stored = theirs
             raise self.conflict(stored.key)
         except BaseException as error:

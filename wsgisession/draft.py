@@ -136,7 +136,7 @@ class Draft:
 
     def _own(self) -> dict[str, bytes | None]:
         if not self._owned:
-            self._names = self._names.copy() if self._strip is None else unfolded(self._held)
+            self._names = dict(self._names) if self._strip is None else unfolded(self._held)
             self._strip, self._owned = None, True
         return self._names
 
@@ -164,8 +164,7 @@ class Draft:
                 # Order counts: popitem() and reversed() show it.
                 return held if whole == base and list(whole) == list(base) else whole
         except UnsupportedType:  # a path takes as long to make as a number to encode: not before somebody reads it
-            for key, value in values.items():
-                encode(value, _path(key))
+            encode(values[key], _path(key))
             raise
         if not fresh or strip is None or not isinstance(held, tuple):
             return {**names, **fresh} if fresh else held
@@ -234,10 +233,13 @@ class Draft:
         self.stored_persistent = record.persistent
 
     def merge(self, theirs: Record, held: Held) -> None:
-        """Put this draft, whose own lines are ``held``, on top of what another request stored meanwhile."""
+        """Put this draft, whose own lines are ``held``, on top of what another request stored meanwhile.
+
+        UnsupportedType: what both changed makes a value that cannot be stored. Then nothing was touched.
+        """
         base, lines, new, values = unfolded(self._held), unfolded(held), theirs.data, self._values
         merged: dict[str, bytes] = {}
-        marks: dict[str, bytes | None] = {}
+        fresh: dict[str, Any] = {}  # what values become
         for key in [*new, *(key for key in lines if key not in new)]:
             before, ours, their = base.get(key), lines.get(key), new.get(key)
             if their == before:
@@ -245,26 +247,27 @@ class Draft:
             elif ours == before:
                 line = their
                 if their is not None and key in values:
-                    self._refresh(key, their)
+                    fresh[key] = self._readable(their)
             else:
-                line = self._join(key, before, ours, their)
-            if line is None:
-                values.pop(key, None)
-            else:
+                line = self._join(key, before, ours, their, fresh)
+            if line is not None:
                 merged[key] = line
-                if key in values and type(values[key]) not in IMMUTABLE:
-                    marks[key] = None
+        for key, value in fresh.items():
+            values[key] = adopt(values.get(key, MISSING), value)
+        self._values = {key: value for key, value in values.items() if key in merged and value is not MISSING}
+        self._marks = {key: None for key, value in self._values.items() if type(value) not in IMMUTABLE}
         if self.persistent == self.stored_persistent:
             self.persistent = theirs.persistent
         self.stored_persistent = theirs.persistent
-        self._marks = marks
         self._held, self._strip = new, None
         self._owned = merged != new or list(merged) != list(new)
         self._names = merged if self._owned else new
         self.extra = theirs.extra
 
-    def _join(self, key: str, before: bytes | None, ours: bytes | None, theirs: bytes | None) -> bytes | None:
-        """Merge one key that both sides changed. None: it is deleted."""
+    def _join(
+        self, key: str, before: bytes | None, ours: bytes | None, theirs: bytes | None, fresh: dict[str, Any]
+    ) -> bytes | None:
+        """Merge one key that both sides changed, and note in ``fresh`` what its value becomes. None: it is deleted."""
         decode = self._codec.decode
         try:
             base = MISSING if before is None else decode(before)
@@ -276,29 +279,26 @@ class Draft:
         if result is MISSING:
             return None
         line = self._codec.encode(result, _path(key))
-        self._values[key] = adopt(mine, result)
+        fresh[key] = result
         return line
 
-    def _refresh(self, key: str, line: bytes) -> None:
-        """Make a value that was handed out show ``line``; a dict or list the application holds stays part of it."""
+    def _readable(self, line: bytes) -> Any:
+        """Return the value of another request's line; MISSING: it cannot be read, which is found out when it is read."""
         try:
-            self._values[key] = adopt(self._values[key], self._codec.decode(line))
-        except ValueError:  # not readable: found out when it is read
-            del self._values[key]
+            return self._codec.decode(line)
+        except ValueError:
+            return MISSING
 
     def restart(self, record: Record) -> None:
         """Drop every change but ``renew`` and show ``record``; containers the application holds become what it says."""
         held, kept = self._values, (self.renew, self._doubtful)
         Draft.__init__(self, self._codec, record)
         self.renew, self._doubtful = kept
-        self._values = {key: value for key, value in held.items() if key in record.data}
-        for key, value in list(self._values.items()):
-            if type(value) in IMMUTABLE:
-                del self._values[key]
-            else:
-                self._refresh(key, record.data[key])
-                if key in self._values:
-                    self._marks[key] = None
+        for key, value in held.items():
+            if key in record.data and type(value) not in IMMUTABLE:
+                now = self._readable(record.data[key])
+                if now is not MISSING:
+                    self._values[key], self._marks[key] = adopt(value, now), None
 
 
 def _path(key: str) -> str:

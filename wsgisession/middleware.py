@@ -101,10 +101,11 @@ class SessionMiddleware:
         kind = type(body)
         whole = kind is list or kind is tuple
         if session._state is UNTOUCHED:
-            if whole and response.held is not None:
-                status, headers, exc_info = response.held
-                # What most requests come to, written out here: ``response.end`` takes twice the time.
-                if exc_info is None and status < "500":
+            # What most requests come to, written out here: ``response.end`` takes twice the time. (An ``exc_info`` must not
+            # get a name: its traceback holds this very frame.)
+            if whole and response.held is not None and response.held[2] is None:
+                status, headers, _ = response.held
+                if status < "500":
                     response.held = None
                     response.sent = True
                     session._phase = SENT
