@@ -228,3 +228,25 @@ def test_a_codec_may_work_on_the_record_itself() -> None:
     first["a"], second["b"] = 21, 34
     assert first.save() and second.save()
     assert dict(manager.open(info.key) or {}) == {"a": 21, "b": 34, "c": 10}
+
+
+class Hiding(JSONCodec):
+    """Keeps values in lines of its own, which look like flat lists."""
+
+    def encode(self, value: Any, path: str) -> bytes:
+        return b"[%b]" % super().encode(value, path).hex().encode()
+
+    def decode(self, line: bytes) -> Any:
+        return super().decode(bytes.fromhex(line[1:-1].decode()))
+
+
+def test_nested_changes_are_noticed_whatever_a_codec_s_lines_look_like() -> None:
+    """Only lines of JSON tell what a value contains."""
+    manager = SessionManager(secret=SECRET, codec=Hiding())
+    manager.issue({"cart": [[1], {"a": [2]}]}, "ada")
+    [info] = manager.owned_by("ada")
+    session = manager.open(info.key)
+    assert session is not None
+    session["cart"][0].append(3)
+    session["cart"][1]["a"].append(4)
+    assert session.save() and dict(manager.open(info.key) or {}) == {"cart": [[1, 3], {"a": [2, 4]}]}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from wsgisession.codec import IMMUTABLE, JSONCodec, fingerprint, unchanged
+from wsgisession.codec import IMMUTABLE, JSONCodec, Mark, fingerprint, unchanged
 from wsgisession.errors import UnsupportedType
 from wsgisession.merge import MISSING, adopt, merge_value
 from wsgisession.record import Held, Record, unfolded
@@ -53,7 +53,7 @@ class Draft:
     ) -> None:
         self._codec = codec
         self._values: dict[str, Any] = {}  # decoded or assigned, key by key
-        self._marks: dict[str, bytes | None] = {}  # of values that have a line and may differ from it; None: encode to find out
+        self._marks: dict[str, Mark] = {}  # of values that have a line and may differ from it; None: encode to find out
         self._doubtful: tuple[int, ...] = ()  # hashes of payloads whose fate the store did not tell
         self.renew = False  # a new id is due with the next commit
         if record is not None:
@@ -105,7 +105,7 @@ class Draft:
             line = self._strip[line]
         value = values[key] = self._codec.decode(line)
         if type(value) not in IMMUTABLE:
-            self._marks[key] = fingerprint(value, line)
+            self._marks[key] = fingerprint(value, line, self._codec.plain)
         return value
 
     # Writing
@@ -196,7 +196,7 @@ class Draft:
 
     def settle(self, record: Record) -> None:
         """Take note that ``record``, made from this draft, is what is stored now."""
-        marks: dict[str, bytes | None] = {}
+        marks: dict[str, Mark] = {}
         for key, value in self._values.items():
             if type(value) not in IMMUTABLE:
                 marks[key] = None  # the line may be newer than the old mark
