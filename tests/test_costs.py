@@ -74,7 +74,7 @@ CALLS: dict[str, dict[int, int]] = {
     "read": {11: 71, 12: 71, 13: 71},
     "read and write": {11: 117, 12: 117, 13: 117},
     "new": {11: 123, 12: 123, 13: 123},
-    "forged, touched": {11: 47, 12: 47, 13: 47},
+    "forged, touched": {11: 46, 12: 46, 13: 46},
     "forged, untouched": {11: 8, 12: 8, 13: 8},
     "read, 20 items more": {11: 71, 12: 71, 13: 71},
     "read and write, 20 items more": {11: 117, 12: 117, 13: 117},

@@ -14,8 +14,7 @@ from support.docs import ROOT
 from support.web import SECRET, Site
 
 from wsgisession import JSONCodec, MemoryStore, SessionConflict, StoreError
-from wsgisession.diagnosis import REASONS
-from wsgisession.log import Flood
+from wsgisession.diagnosis import REASONS, Advice, Forged
 from wsgisession.session import Session
 
 PAGE = (ROOT / "docs/reference/log.md").read_text(encoding="utf-8")
@@ -237,10 +236,10 @@ def test_what_is_not_wanted_costs_nothing(caplog: pytest.LogCaptureFixture) -> N
 def test_a_flood_is_summed_up(caplog: pytest.LogCaptureFixture) -> None:
     """The first is logged at once, then one line a minute with how many there were since."""
     clock = Clock()
-    flood = Flood(logging.WARNING, "bad signature", "ignored", clock)
+    forged = Forged(Advice(), clock)
     with caplog.at_level(logging.DEBUG, "wsgisession"):
         for _ in range(100):
-            flood.add()
+            forged.add("x")
         clock.advance(60)
-        flood.add()
+        forged.add("x")
     assert [record.count for record in caplog.records] == [1, 100]  # type: ignore[attr-defined]

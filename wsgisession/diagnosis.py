@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from wsgisession.log import Flood, event
+from wsgisession.log import event
 
 REASONS = {
     "memory store": "the server runs several processes and MemoryStore keeps sessions in one: visitors lose them at random."
@@ -44,16 +44,25 @@ class Advice:
 
 
 class Forged:
-    """Cookies with a bad signature. A stranger can send them at will, so they are summed up."""
+    """Cookies with a bad signature. A stranger can send them at will: the first is logged at once, then one line a minute.
+
+    The counts are for people; two threads that meet here may lose one, never raise.
+    """
 
     def __init__(self, advice: Advice, clock: Callable[[], float] = time.monotonic) -> None:
         self._advice = advice
-        self._flood = Flood(logging.WARNING, "bad signature", "cookies with a bad signature were ignored", clock)
+        self._clock = clock
+        self._pending = 0  # not logged yet
+        self._next = float("-inf")  # when the next line may be written
         self._seen: set[int] = set()  # hashes of tokens, never more than SUSPICIOUS
 
     def add(self, token: str) -> None:
-        """Count a token that no secret of ours signed."""
-        self._flood.add()
+        """Count a token that no secret of ours signed, and write a line where one is due."""
+        self._pending += 1
+        now = self._clock()
+        if now >= self._next:
+            count, self._pending, self._next = self._pending, 0, now + 60.0
+            event(logging.WARNING, "bad signature", "cookies with a bad signature were ignored", count=count)
         if len(self._seen) < SUSPICIOUS and hash(token) not in self._seen and len(token) > FORM:
             self._seen.add(hash(token))
             if len(self._seen) == SUSPICIOUS:
