@@ -225,6 +225,23 @@ def test_the_value_that_changed_is_blamed(record: Make, other: Make) -> None:
         draft.encode()
 
 
+class Moody(JSONCodec):
+    """Fails once for each value, as a function of the application's own may."""
+
+    def encode(self, value: Any, path: str) -> bytes:
+        if not path:
+            raise UnsupportedType("bad luck")
+        return super().encode(value, path)
+
+
+def test_what_fails_only_once_fails(record: Make, other: Make) -> None:
+    """Encoding it again to name its path works: it is refused all the same."""
+    draft = Draft(Moody(), record({"a": b"1"}))
+    draft.set("a", 2)
+    with pytest.raises(UnsupportedType, match="bad luck"):
+        draft.encode()
+
+
 def test_a_merge_that_fails_touches_nothing(record: Make, other: Make) -> None:
     """What both made of a key cannot be stored: the draft shows what it did, and the next try begins from there."""
     draft = Draft(Refusing(), record({"a": b"[1]", "b": b"[0]", "c": b"1"}))
