@@ -14,8 +14,9 @@ TITLES = {case.name: case.title for case in CASES}
 def text(results: Results) -> str:
     """Return all tables of the parts that were measured, as Markdown."""
     parts = [_head(results)]
+    if "requests" in results:
+        parts += _requests(results["requests"], results.get("correctness", {}))
     for name, part in (
-        ("requests", _requests),
         ("lists", _lists),
         ("profile", _profile),
         ("correctness", _correctness),
@@ -50,14 +51,19 @@ def _head(results: Results) -> str:
     return f"# Benchmarks\n\nPython {machine['python']}, {machine['processor']}, {machine['cores']} cores.{quick}"
 
 
-def _requests(found: dict[str, Any]) -> Iterator[str]:
+def _requests(found: dict[str, Any], kept: dict[str, Any]) -> Iterator[str]:
+    """Print times with what was lost under the same load beside them, where that was measured."""
     names = list(next(iter(found.values())))
     yield (
         "## One request\n\nProcessor time over the bare application in microseconds: the median of interleaved rounds, and the"
         " distance between the quartiles."
     )
     rows = [[name, *(_timing(row.get(name)) for row in found.values())] for name in names]
-    yield table(["", *found], rows)
+    head = ["", *found]
+    if kept:
+        head += ["updates lost", "logged out meanwhile"]
+        rows = [[*row, *(_lost(kept[row[0]]) if row[0] in kept else ("-", "-"))] for row in rows]
+    yield table(head, rows)
     rows = []
     for case, row in found.items():
         # A framework's own cost can drown what its sessions add: such a figure is no rival.
@@ -75,6 +81,10 @@ def _requests(found: dict[str, Any]) -> Iterator[str]:
             ]
         )
     yield table([f"{OURS} (memory)", "µs", "to the floor", "to the best peer", "which is"], rows)
+
+
+def _lost(row: dict[str, Any]) -> tuple[str, str]:
+    return f"{row['lost']} of {row['updates']}", row["late_request"]
 
 
 def _timing(timing: Sequence[float] | None) -> str:
@@ -107,8 +117,9 @@ def _profile(found: dict[str, Any]) -> Iterator[str]:
 def _correctness(found: dict[str, Any]) -> Iterator[str]:
     yield "## The same load, overlapping\n\nEight threads, one session, every thread counts in its own key."
     rows = [
-        [name, f"{row['lost']} of {row['updates']}", row["errors"], row["seconds"], row["late_request"]]
+        [name, lost, row["errors"], row["seconds"], ended]
         for name, row in found.items()
+        for lost, ended in [_lost(row)]
     ]
     yield table(["", "updates lost", "errors", "seconds", "logged out while a request is in flight"], rows)
 
