@@ -105,7 +105,7 @@ class Draft:
             line = self._strip[line]
         value = values[key] = self._codec.decode(line)
         if type(value) not in IMMUTABLE:
-            self._marks[key] = fingerprint(value, line, self._codec.plain)
+            self._marks[key] = fingerprint(value, line, self._codec.json_lines)
         return value
 
     # Writing
@@ -201,7 +201,7 @@ class Draft:
             if type(value) not in IMMUTABLE:
                 marks[key] = None  # the line may be newer than the old mark
         self._marks = marks
-        held = self._held = record.held
+        held = self._held = record.held  # as in ``__init__``; a method of both would take longer to call than to run
         self._names, self._strip = (held[0].places, held[1]) if isinstance(held, tuple) else (held, None)
         self._owned = False
         self.stored_owner, self.stored_persistent = record.owner, record.persistent

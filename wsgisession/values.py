@@ -84,7 +84,7 @@ class Values:
     """
 
     def __init__(self, types: Types | None = None) -> None:
-        self.plain = type(self).decode is Values.decode  # lines are JSON; a subclass may have others
+        self.json_lines = type(self).decode is Values.decode  # what a line says can be told from its letters
         self._writers = dict(tags.WRITERS)
         self._custom: dict[type, tuple[str, Callable[[Any], Any]]] = {}
         self._readers: dict[str, Callable[[Any], Any]] = {**tags.READERS, "~str": _read_text}
