@@ -22,7 +22,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.values import PLAIN, TEXTS, VALUES
 
-from wsgisession.codec import JSONCodec
+from wsgisession.jsoncodec import JSONCodec
 from wsgisession.errors import SessionError, UnsupportedType
 from wsgisession.merge import same
 from wsgisession.values import DEPTH, DIGITS, IMMUTABLE, _make_dumps, dumps
