@@ -20,7 +20,19 @@ from typing import Any
 from urllib.parse import quote
 
 from wsgisession.stores.redis_findings import findings
-from wsgisession.stores.redis_script import Command, on_key
+from wsgisession.stores.redis_script import (
+    CREATE,
+    DELETE,
+    EXISTS,
+    LIST,
+    LOAD,
+    NAME,
+    OWNED,
+    REPLACE,
+    TOUCH,
+    Command,
+    on_key,
+)
 from wsgisession.stores.redis_transport import PAGE, transport
 
 # Milliseconds. The nodes of a Cluster have clocks of their own: the margin keeps a listing from losing a living record.
@@ -64,38 +76,38 @@ class RedisStore:
         self._transport = transport(client)
 
     def load(self, key: str) -> tuple[bytes, float] | None:
-        return _record(self._transport.run(on_key(b"load", self._name(key))))
+        return _record(self._transport.run(on_key(LOAD, self._name(key))))
 
     def load_many(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:
         """Return what ``load`` says of each key, in this order: one round trip for 1,000 keys from each server."""
-        return [_record(parts) for parts in self._in_pages(b"load", [self._name(key) for key in keys])]
+        return [_record(found) for found in self._in_pages(LOAD, [self._name(key) for key in keys])]
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         name = self._name(key)
-        return self._write(on_key(b"create", name, payload, _milliseconds(ttl)), ttl, owner)
+        return self._write(on_key(CREATE, name, payload, _milliseconds(ttl)), ttl, owner)
 
     def replace(
         self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None
     ) -> bool:
         name = self._name(key)
         if ttl is None:
-            return _yes(self._transport.run(on_key(b"replace", name, payload, b"", expected)))
-        return self._write(on_key(b"replace", name, payload, _milliseconds(ttl), expected), ttl, owner)
+            return self._asked(on_key(REPLACE, name, payload, b"", expected))
+        return self._write(on_key(REPLACE, name, payload, _milliseconds(ttl), expected), ttl, owner)
 
     def touch(self, key: str, ttl: float, owner: str | None = None, expected: bytes | None = None) -> bool:
         compared = () if expected is None else (expected,)
-        return self._write(on_key(b"touch", self._name(key), _milliseconds(ttl), *compared), ttl, owner)
+        return self._write(on_key(TOUCH, self._name(key), _milliseconds(ttl), *compared), ttl, owner)
 
     def delete(self, key: str, expected: bytes | None = None) -> bool:
         """Remove a record. False too if this very command has removed it, and redis-py repeated it after a lost reply."""
         compared = () if expected is None else (expected,)
-        return _yes(self._transport.run(on_key(b"delete", self._name(key), *compared)))
+        return self._asked(on_key(DELETE, self._name(key), *compared))
 
     def owned_by(self, owner: str) -> Iterator[str]:
-        names = self._transport.run(on_key(b"owned", self._owner(owner)))[1]
+        names = self._transport.run(on_key(OWNED, self._owner(owner)))[1]
         # Members outlive their records: of the dead and deleted nothing is said.
-        alive = self._in_pages(b"exists", names)
-        yield from (self._key(name) for name in compress(names, map(_yes, alive)))
+        alive = self._in_pages(EXISTS, names)
+        yield from (self._key(name) for name in compress(names, alive))
 
     def keys(self) -> Iterator[str]:
         """Yield the keys of the live records; one may come twice if Redis halves its table meanwhile (see SCAN)."""
@@ -108,7 +120,7 @@ class RedisStore:
 
     def clear(self) -> int:
         """Remove all records and return how many. The owners' listings, which may name new ones by now, expire by themselves."""
-        return sum(sum(map(_yes, self._in_pages(b"delete", names))) for names in self._names())
+        return sum(sum(self._in_pages(DELETE, names)) for names in self._names())
 
     def purge(self) -> int:
         """Return 0: Redis itself removes what has expired."""
@@ -133,10 +145,10 @@ class RedisStore:
             self._transport.guard.run(self._transport.guard.renew)
 
     def _name(self, key: str) -> bytes:
-        # Whatever a visitor, a form or an operator calls a key is none of an owner's index: those have no space after the colon.
         if key.startswith("owner:"):
+            # Nobody, whatever they call a key, gets hold of an owner's index: none has a space after the colon.
             key = f"owner: {key}"
-        return self._prefix + key.encode(errors="surrogatepass")
+        return self._prefix + key.encode("utf-8", "surrogatepass")
 
     def _key(self, name: bytes) -> str:
         return name[len(self._prefix) :].decode(errors="replace")
@@ -148,10 +160,13 @@ class RedisStore:
     def _write(self, write: Command, ttl: float, owner: str | None) -> bool:
         """Carry out a write that sets an expiry; the index of the record's owner comes first."""
         if owner is None:
-            return _yes(self._transport.run(write))
+            return self._asked(write)
         due = _milliseconds(max(ttl, self._listed_for)) + MARGIN
-        listing = on_key(b"list", self._owner(owner), write.name, due)
-        return _yes(self._transport.run_in_order((listing, write))[1])
+        listing = on_key(LIST, self._owner(owner), write[NAME], due)
+        return self._transport.run_in_order((listing, write))[1]  # type: ignore[no-any-return]
+
+    def _asked(self, command: Command) -> bool:
+        return self._transport.run(command)  # type: ignore[no-any-return]
 
     def _names(self) -> Iterator[list[bytes]]:
         """Yield the names of all records, page by page."""
@@ -159,8 +174,8 @@ class RedisStore:
         for page in self._transport.scan(pattern):
             yield [name for name in page if not name.startswith(self._index)]
 
-    def _in_pages(self, operation: bytes, names: Sequence[bytes]) -> Iterator[list[Any]]:
-        """Yield the parts of the reply for each of these names."""
+    def _in_pages(self, operation: int, names: Sequence[bytes]) -> Iterator[Any]:
+        """Yield what is said to an operation for each of these names."""
         for start in range(0, len(names), PAGE):
             yield from self._transport.run_all([on_key(operation, name) for name in names[start : start + PAGE]])
 
@@ -169,16 +184,8 @@ def _milliseconds(ttl: float) -> int:
     return max(round(ttl * 1000), 1)
 
 
-def _record(parts: list[bytes]) -> tuple[bytes, float] | None:
-    if len(parts) == 1:
-        return None
-    # 0 is the last millisecond. -1 is a key without an expiry, which somebody else must have taken away: due at once, so it
-    # gets one again. Both are alive.
-    return parts[2], max(float(parts[1]), 1.0) / 1000
-
-
-def _yes(parts: list[bytes]) -> bool:
-    return parts[1] != b"0"
+def _record(found: Any) -> tuple[bytes, float] | None:
+    return (found[2], float(found[1]) / 1000) if found else None
 
 
 def _check(client: Any, prefix: str) -> None:

@@ -11,7 +11,6 @@ Knows nothing of what a command is for, or of which server it belongs to.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,10 +21,10 @@ from wsgisession.errors import StoreError
 from wsgisession.stores.outage import Outage
 from wsgisession.stores.redis_errors import explain, no_longer_master, timed_out
 from wsgisession.stores.redis_gate import gate
-from wsgisession.stores.redis_script import Command, ForeignReply
+from wsgisession.stores.redis_script import Command, ForeignReply, in_full, read
 
-# Seconds that an attempt during an outage waits, because all workers of a site make such attempts. Of so many attempts one
-# waits as long as the client always does: a server that is slow, but does not hang, comes back by it.
+# Seconds that an attempt during an outage waits, because all workers of a site make such attempts. One in so many waits as
+# long as the client always does: a server that is slow, but does not hang, comes back by it.
 PATIENCE = 0.1
 PATIENT = 16
 
@@ -47,20 +46,23 @@ class Guard:
         self.unknown_script = exceptions.NoScriptError
 
     def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what ``work`` returns; StoreError for what redis-py raises."""
+        """Return what ``work`` returns."""
         with gate:
             try:
                 return work(*arguments)
-            except StoreError:
+            except BaseException as error:
+                self.failed(error)
                 raise
-            except self.troubles as error:
-                # After a time-out redis-py's connections by way of sentinels keep the reply that comes too late.
-                if timed_out(error) or no_longer_master(error):
-                    self.close_idle()
-                raise StoreError(explain(error)) from error
-            except BaseException:
-                self.renew()
-                raise
+
+    def failed(self, error: BaseException) -> None:
+        """Raise StoreError for what redis-py raises. After anything else from outside, put redis-py's pools in order."""
+        if isinstance(error, self.troubles):
+            # After a time-out redis-py's connections by way of sentinels keep the reply that comes too late.
+            if timed_out(error) or no_longer_master(error):
+                self.close_idle()
+            raise StoreError(explain(error)) from error
+        if not isinstance(error, StoreError):
+            self.renew()
 
     def close_idle(self) -> None:
         """Close the connections that nobody uses. The next ones may lead to a new master."""
@@ -82,38 +84,51 @@ class Line:
         self._guard = guard
         self._outage = Outage()
 
-    def exchange(self, command: Command, client: Any, execute: Callable[..., Any]) -> list[Any]:
-        """Return the parts of the reply to a command; it is sent in full to a server that does not know the script."""
-        return self.ask(client, self._exchange, command, execute)  # type: ignore[no-any-return]
-
-    def ask(self, client: Any, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Let the server work, unless it did not answer in time a moment ago.
+    def exchange(self, command: Command, client: Any, execute: Callable[..., Any]) -> Any:
+        """Return what the reply to a command says.
 
         Args:
             client: a ``redis.Redis`` for this server.
+            execute: sends a command to this server and returns the reply.
         """
-        outage = self._outage
         try:
-            if outage.lasts:
+            if self._outage.lasts:
                 self._try(client)
-            return work(*arguments)
+            try:
+                return read(command, execute(*command))
+            except self._guard.unknown_script:
+                return read(command, execute(*in_full(command)))
+        except ForeignReply:  # left behind by somebody's exception from outside
+            self._guard.close_idle()
+            return read(command, execute(*in_full(command)))
         except self._guard.troubles as error:
-            if timed_out(error):
-                self.is_silent()
-            else:
-                outage.answered()
+            self._learn(error)
+            raise
+
+    def pipelined(self, commands: Sequence[Command], client: Any) -> list[Any]:
+        """Return the replies and the errors that answer these commands, in one round trip."""
+        try:
+            if self._outage.lasts:
+                self._try(client)
+            pipeline = client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            # Raised by the pipeline, an error would quote the command, payload and all.
+            return pipeline.execute(raise_on_error=False)  # type: ignore[no-any-return]
+        except self._guard.troubles as error:
+            self._learn(error)
             raise
 
     def settled(
         self,
         command: Command,
         reply: Any,
-        alone: Callable[[Command], list[Any]],
+        alone: Callable[[Command], Any],
         unsettled: tuple[type[Exception], ...],
-    ) -> list[Any]:
-        """Return the parts of a reply or error from a pipeline; after an ``unsettled`` error the command goes ``alone``."""
+    ) -> Any:
+        """Return what a reply from a pipeline says; after an ``unsettled`` error the command goes ``alone``."""
         try:
-            return command.read(reply)
+            return read(command, reply)
         except ForeignReply:
             self._guard.close_idle()
         except unsettled:
@@ -124,33 +139,17 @@ class Line:
         """Let nobody ask for a second."""
         self._outage.silent(time.monotonic())
 
-    def _exchange(self, command: Command, execute: Callable[..., Any]) -> list[Any]:
-        try:
-            return command.read(self._executed(command, execute))
-        except ForeignReply:  # somebody's exception from outside left it behind
-            self._guard.close_idle()
-            return command.read(self._executed(command, execute))
-
-    def _executed(self, command: Command, execute: Callable[..., Any]) -> Any:
-        try:
-            return execute(*command.words)
-        except self._guard.unknown_script:
-            return execute(*command.in_full())
+    def _learn(self, error: Exception) -> None:
+        if timed_out(error):
+            self.is_silent()
+        else:
+            self._outage.answered()
 
     def _try(self, client: Any) -> None:
         if not self._outage.admits(time.monotonic()):
             raise StoreError("Redis: it has not answered in time a moment ago; one request a second tries again")
         _ping(client.connection_pool)
         self._outage.answered()
-
-
-def pipelined(client: Any, commands: Sequence[Command]) -> list[Any]:
-    """Return the replies and errors from one server, in one round trip."""
-    pipeline = client.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*command.words)
-    # Raised by the pipeline, an error would quote the command, payload and all.
-    return pipeline.execute(raise_on_error=False)  # type: ignore[no-any-return]
 
 
 def _ping(pool: Any) -> None:
