@@ -43,7 +43,8 @@ def named(sql: bytes) -> Statement:
 
 WRITE = named(b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 READ = named(b"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")  # a standby can answer too
-LIMIT = named(b"SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', '0', true)")
+LIMITS = named(b"SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', '0', true)")
+LOCKS = Statement(b"SET LOCAL lock_timeout = 0")
 WHO = Statement(b"SELECT pg_backend_pid()")
 COMMIT = named(b"COMMIT")
 ROLLBACK = Statement(b"ROLLBACK")
@@ -88,23 +89,28 @@ class Pipeline:
             psycopg.Error: the server answered with an error, or the connection broke.
         """
         limit = b"%d" % max(1, round((deadline - time.monotonic()) * 1000))
-        first: list[Command] = [(begin, ()), (LIMIT, (limit,))]
+        until = deadline + grace
         last: list[Command] = [*commands, (COMMIT, ())]
+        # Unprepared, SET is cheaper than set_config, and a reader waits for no row.
+        plain: list[Command] = [(begin, ()), (Statement(b"SET LOCAL statement_timeout = " + limit), ())]
+        if begin is WRITE:
+            plain.append((LOCKS, ()))
         try:
             names = self._prepared[connection]
         except KeyError:
-            results = self._exchange(connection, [*first, (WHO, ()), *last], None, deadline + grace)
-            direct = int.from_bytes(results[2].get_value(0, 0)) == connection.pgconn.backend_pid
+            results = self._exchange(connection, [*plain, (WHO, ()), *last], None, until)
+            direct = int.from_bytes(results[len(plain)].get_value(0, 0)) == connection.pgconn.backend_pid
             self._prepared[connection] = set() if direct else None
             return results[-2]
-        try:
-            return self._exchange(connection, first + last, names, deadline + grace)[-2]
-        except self._error as error:
-            if names is None or error.sqlstate not in UNPREPARED:
-                raise
+        if names is not None:
+            try:
+                return self._exchange(connection, [(begin, ()), (LIMITS, (limit,)), *last], names, until)[-2]
+            except self._error as error:
+                if error.sqlstate not in UNPREPARED:
+                    raise
             self._prepared[connection] = None
-            self._exchange(connection, [(ROLLBACK, ())], None, deadline + grace)
-            return self._exchange(connection, first + last, None, deadline + grace)[-2]
+            self._exchange(connection, [(ROLLBACK, ())], None, until)
+        return self._exchange(connection, plain + last, None, until)[-2]
 
     def settle(self, connection: Any, error: Any, until: float) -> bool:
         """End a transaction that failed; False if the connection is of no more use."""

@@ -20,9 +20,10 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 from wsgisession.errors import StoreError
 
@@ -129,11 +130,8 @@ class Own:
         if len(self._places) > SIZE:
             return None
         errors: list[BaseException] = []
-        try:
-            # In the caller's context, because the callable may look up where to connect to in one.
-            threading.Thread(target=copy_context().run, args=(self._fill, place, errors), daemon=True).start()
-        except RuntimeError:  # no more threads: the interpreter is shutting down, or a limit is reached
-            self._fill(place, errors)
+        # In the caller's context, because the callable may look up where to connect to in one.
+        _apart(copy_context().run, self._fill, place, errors)
         return errors
 
     def _fill(self, place: Place, errors: list[BaseException]) -> None:
@@ -175,68 +173,64 @@ class Own:
 
 
 class Loan:
-    """A connection of the caller's pool. It goes back by itself, closed, if nobody has given it back."""
+    """A connection of the caller's pool."""
 
-    __slots__ = ("__weakref__", "_held", "_pool")
+    __slots__ = ("__weakref__", "held")
 
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-        self._held: list[Any] = []
+    def __init__(self) -> None:
+        self.held: list[Any] = []  # it, or nothing yet
 
     @property
     def connection(self) -> Any:
-        return self._held[0]
+        return self.held[0]
 
-    def take(self, timeout: float) -> None:
-        # The built-in list asks the pool itself, so that no exception from outside falls between the answer and its being held.
-        self._held.extend(map(self._pool.getconn, (timeout,)))
-
-    def give(self) -> None:
-        # It is no longer held before it goes back: in the pool it is somebody else's.
-        self._pool.putconn(self._held.pop())
-
-    def __del__(self) -> None:
-        for connection in self._held:
-            connection.pgconn.finish()  # nobody knows what it was doing
-            self._pool.putconn(connection)
+    def borrow(self, pool: Any, timeout: float) -> None:
+        # The list itself asks the pool, so that no exception from outside falls between the answer and its being held.
+        self.held.extend(map(pool.getconn, (timeout,)))
 
 
 class Lent:
     """The caller's psycopg pool, which replaces a finished connection by itself.
 
-    What runs in the middle of an operation, on the same thread (a signal handler, a finalizer), must not wait for the
-    connection that this operation holds: it gets one of a few others, opened as the pool opens its own.
+    A loan that nobody gave back ceases to exist, and then its connection goes back closed. What runs in the middle of an
+    operation, on the same thread (a signal handler, a finalizer), must not wait for the connection that this operation
+    holds: it gets one of a few others, opened as the pool opens its own.
     """
 
     def __init__(self, pool: Any, ready: int) -> None:
         self._pool = pool
         self._spare = Own(lambda: connect_like(pool), ready)
-        self._loans: WeakValueDictionary[int, Loan] = WeakValueDictionary()  # by thread
+        self._loans: dict[int, ref[Loan]] = {}  # by thread
 
     def take(self, deadline: float) -> Held:
         thread = threading.get_ident()
         if thread in self._loans:
             return self._spare.take(deadline)
-        loan = self._loans[thread] = Loan(self._pool)
+        loan = Loan()
+        self._loans[thread] = ref(loan, partial(self._forsaken, thread, loan.held))
         left = max(deadline - time.monotonic(), 0.001)
+        errors: list[BaseException] = []
+        done: SimpleQueue[None] = SimpleQueue()
         if self._pool.get_stats().get("pool_available"):
-            loan.take(left)
+            _borrow(loan, self._pool, left, errors, done)
         else:
-            # psycopg_pool loses a connection for good if gevent.Timeout or Ctrl-C hits whoever waits for one. So nobody waits
-            # there but this thread.
-            done: SimpleQueue[BaseException | None] = SimpleQueue()
-            threading.Thread(target=_borrow, args=(loan, left, done), daemon=True).start()
-            try:
-                error = done.get(timeout=left + MARGIN)
-            except Empty:
-                raise StoreError("PostgreSQL: no connection: the pool does not answer") from None
-            if error is not None:
-                raise error
+            # psycopg_pool loses a connection for good if gevent.Timeout or Ctrl-C hits who waits for one. So only a thread of
+            # our own waits there.
+            _apart(_borrow, loan, self._pool, left, errors, done)
+        try:
+            done.get(timeout=left + MARGIN)
+        except Empty:
+            raise StoreError("PostgreSQL: no connection: the pool does not answer") from None
+        if errors:
+            if not loan.held:
+                self._loans.pop(thread, None)
+            raise errors.pop()
         return loan
 
     def give(self, held: Held) -> None:
         if isinstance(held, Loan):
-            held.give()
+            # It is no longer held before it goes back: in the pool it is somebody else's.
+            self._pool.putconn(held.held.pop())
             self._loans.pop(threading.get_ident(), None)
         else:
             self._spare.give(held)
@@ -245,14 +239,29 @@ class Lent:
         """Leave the pool open, since it is the caller's; close what the store itself opened beside it."""
         self._spare.close()
 
+    def _forsaken(self, thread: int, held: list[Any], loan: ref[Loan]) -> None:
+        self._loans.pop(thread, None)
+        for connection in held:
+            connection.pgconn.finish()  # nobody knows what it was doing
+            self._pool.putconn(connection)
 
-def _borrow(loan: Loan, timeout: float, done: SimpleQueue[BaseException | None]) -> None:
-    error: BaseException | None = None
+
+def _apart(function: Callable[..., object], *arguments: object) -> None:
+    """Call a function where no exception from outside reaches it: in a thread of its own, if there can be one more."""
     try:
-        loan.take(timeout)
-    except BaseException as caught:  # it is raised again where the connection is waited for
-        error = caught
-    done.put(error)
+        threading.Thread(target=function, args=arguments, daemon=True).start()
+    except RuntimeError:  # the interpreter is shutting down, or a limit is reached
+        function(*arguments)
+
+
+def _borrow(
+    loan: Loan, pool: Any, timeout: float, errors: list[BaseException], done: SimpleQueue[None]
+) -> None:
+    try:
+        loan.borrow(pool, timeout)
+    except BaseException as error:  # it is raised again where the connection is waited for
+        errors.append(error)
+    done.put(None)
 
 
 def is_pool(connect: Any) -> bool:
