@@ -109,20 +109,25 @@ class PostgresStore:
         return self._changed(self._sql.delete_if, key, expected)
 
     def owned_by(self, owner: str) -> Iterator[str]:
-        return self._pages(self._sql.owned_by, _name(owner))
+        return self._named(self._sql.owned_by, _name(owner))
 
     def keys(self) -> Iterator[str]:
-        return self._pages(self._sql.keys)
+        return self._named(self._sql.keys)
 
-    def _pages(self, statement: Statement, *values: bytes | None) -> Iterator[str]:
-        """Yield keys in order, page by page; between two pages nothing is held, neither connection nor snapshot."""
+    def _named(self, statement: Statement, *values: bytes | None) -> Iterator[str]:
+        for page in self._pages(statement, *values):
+            for key in page:
+                yield key.decode()
+
+    def _pages(self, statement: Statement, *values: bytes | None) -> Iterator[list[bytes]]:
+        """Yield keys in order; between two pages nothing is held, neither connection nor snapshot."""
         last, count = b"", postgres_table.PAGE
         while count == postgres_table.PAGE:
             result = self._run(READ, statement, last, *values)
             count = result.ntuples
-            for row in range(count):
-                last = result.get_value(row, 0)
-                yield last.decode()
+            if count:
+                yield (page := [result.get_value(row, 0) for row in range(count)])
+                last = page[-1]
 
     def purge(self) -> int:
         """Remove dead records, a thousand per transaction, and return how many. Rows that others hold are left."""
@@ -134,20 +139,17 @@ class PostgresStore:
 
     def count(self) -> int:
         """Return how many live records there are, counted page by page while others go on."""
-        return self._total(READ, self._sql.count, postgres_table.COUNTED)
+        total, last, seen = 0, b"", postgres_table.COUNTED
+        while seen == postgres_table.COUNTED:
+            result = self._run(READ, self._sql.count, last)
+            seen, last = _number(result, 0), result.get_value(0, 2)
+            total += _number(result, 1)
+        return total
 
     def clear(self) -> int:
         """Remove all records, a thousand per transaction, and return how many were live. What begins meanwhile may stay."""
-        return self._total(WRITE, self._sql.clear, postgres_table.PAGE)
-
-    def _total(self, begin: Statement, statement: Statement, page: int) -> int:
-        """Go through the table in the order of the keys, and add up how many records of each page were live."""
-        total, last, seen = 0, b"", page
-        while seen == page:
-            result = self._run(begin, statement, last)
-            seen, lived = _number(result, 0), _number(result, 1)
-            total, last = total + lived, result.get_value(0, 2)
-        return total
+        pages = self._pages(self._sql.all_keys)
+        return sum(_number(self._run(WRITE, self._sql.clear, _array(page)), 0) for page in pages)
 
     def diagnose(self) -> Iterator[str]:
         """Yield what an operator should change, one sentence each."""

@@ -67,13 +67,12 @@ COUNT = """\
 SELECT count(*), count(*) FILTER (WHERE expires > statement_timestamp()), max(key) FROM (
     SELECT key, expires FROM {table} WHERE key > $1 ORDER BY key LIMIT {counted}) AS page"""
 
-# A row that somebody is writing to is waited for. The rows are locked in order, so two of these wait for each other in turn.
+ALL_KEYS = "SELECT key FROM {table} WHERE key > $1 ORDER BY key LIMIT {page}"
+
+# Of keys that were read before. So a command that is carried out late, after the caller has been interrupted, ends nothing new.
 CLEAR = """\
-WITH gone AS (
-    DELETE FROM {table} WHERE key = ANY (ARRAY(
-        SELECT key FROM {table} WHERE key > $1 ORDER BY key LIMIT {page} FOR UPDATE))
-    RETURNING key, expires > statement_timestamp() AS lived)
-SELECT count(*), count(*) FILTER (WHERE lived), max(key) FROM gone"""
+WITH gone AS (DELETE FROM {table} WHERE key = ANY($1) RETURNING expires > statement_timestamp() AS lived)
+SELECT count(*) FILTER (WHERE lived) FROM gone"""
 
 # Skipping what others hold, a batch waits for nobody; whoever wants one of its dead rows waits for one batch.
 # statement_timestamp(), unlike clock_timestamp(), can be looked up in an index; it stands still for one batch only.
@@ -125,5 +124,5 @@ class Table:
         self.delete, self.delete_if = named(sql(DELETE)), named(sql(DELETE + " AND payload = $2"))
         self.load_many, self.count = Statement(sql(LOAD_MANY)), Statement(sql(COUNT))
         self.keys, self.owned_by = Statement(sql(KEYS)), Statement(sql(OWNED_BY))
-        self.purge, self.clear = Statement(sql(PURGE)), Statement(sql(CLEAR))
-        self.diagnose = Statement(sql(DIAGNOSE))
+        self.all_keys, self.clear = Statement(sql(ALL_KEYS)), Statement(sql(CLEAR))
+        self.purge, self.diagnose = Statement(sql(PURGE)), Statement(sql(DIAGNOSE))
