@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import quote
 
 from wsgisession.errors import StoreError
-from wsgisession.stores.redis_gate import gate
+from wsgisession.stores.fork import guard as gate
 
 # Milliseconds. The nodes of a Cluster have clocks of their own: the margin keeps a listing from losing a living record.
 MARGIN = 60_000
