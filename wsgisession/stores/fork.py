@@ -26,12 +26,20 @@ GRACE = 10.0
 
 
 class _Own(threading.local):
-    """The lock of the thread that asks."""
+    """Has the lock of the thread that asks, made when it is first asked for."""
+
+    __slots__ = ("_enroll",)  # what is in a slot, all threads see
+    lock: Any
 
     def __init__(self, enroll: Callable[[Any], None]) -> None:
+        self._enroll = enroll
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "lock":
+            raise AttributeError(name)
         lock = threading.RLock()
-        enroll(lock)  # first: a lock that a thread uses is one that forks know
-        self.lock = lock
+        self._enroll(lock)  # first: forks know every lock that a thread uses
+        return self.__dict__.setdefault("lock", lock)  # another one, if code that interrupted this has made it
 
 
 class Guard:

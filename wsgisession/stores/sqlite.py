@@ -23,7 +23,7 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from operator import attrgetter, methodcaller
+from operator import attrgetter
 from typing import Any
 
 from wsgisession.errors import StoreError
@@ -44,7 +44,7 @@ PURGE_PAUSE = 0.002
 PAGE, LOAD_ROWS, COUNT_ROWS = 500, 1000, 10_000
 
 # Plain question marks: numbered ones make Python 3.12.0 to 3.12.3 warn.
-_LIVE = f"expires > ? AND expires <= ? + {HORIZON}"
+_LIVE = f"expires - ? BETWEEN 1 AND {HORIZON}"
 _LOAD = f"SELECT payload, expires FROM sessions WHERE key = ? AND {_LIVE}"
 _CREATE = (
     "INSERT INTO sessions (payload, expires, owner, key) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE"
@@ -71,8 +71,8 @@ _REMOVE = f"DELETE FROM sessions WHERE rowid > ? AND rowid <= ? AND NOT ({_LIVE}
 _CLEAR = _REMOVE.replace("NOT ", "")
 
 # How to read an answer: functions of a cursor, at the speed of C.
-_one: Callable[[sqlite3.Cursor], Any] = methodcaller("fetchone")
-_all: Callable[[sqlite3.Cursor], list[Any]] = methodcaller("fetchall")
+_one: Callable[[sqlite3.Cursor], Any] = sqlite3.Cursor.fetchone
+_all: Callable[[sqlite3.Cursor], list[Any]] = sqlite3.Cursor.fetchall
 _count: Callable[[sqlite3.Cursor], int] = attrgetter("rowcount")
 
 
@@ -129,7 +129,7 @@ class SQLiteStore:
     def load(self, key: str) -> tuple[bytes, float] | None:
         now = int(self._clock() * 1000)
         try:
-            row = self._run(_LOAD, (key, now, now), _one)
+            row = self._run(_LOAD, (key, now), _one)
         except UnicodeEncodeError:
             return None  # a lone surrogate: no key
         if row is None:
@@ -141,7 +141,7 @@ class SQLiteStore:
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         now = int(self._clock() * 1000)
-        if self._write(_CREATE, (payload, now + _milliseconds(ttl), owner, key, now, now)):
+        if self._write(_CREATE, (payload, now + _milliseconds(ttl), owner, key, now)):
             return True
         return self._payload(key, now) == payload  # carried out before, and its reply was lost
 
@@ -150,23 +150,23 @@ class SQLiteStore:
         expires = 0 if ttl is None else now + _milliseconds(ttl)
         try:
             if ttl is None:
-                done = self._write(_REPLACE_PAYLOAD, (payload, key, now, now, expected))
+                done = self._write(_REPLACE_PAYLOAD, (payload, key, now, expected))
             else:
-                done = self._write(_REPLACE, (payload, expires, key, now, now, expected, owner))
+                done = self._write(_REPLACE, (payload, expires, key, now, expected, owner))
             if done:
                 return True
             found = self._payload(key, now)
         except UnicodeEncodeError:
             return False
         if ttl is not None and found == expected:
-            return self._write(_REPLACE_AND_OWNER, (payload, expires, owner, key, now, now, expected))
+            return self._write(_REPLACE_AND_OWNER, (payload, expires, owner, key, now, expected))
         return found == payload  # carried out before, and its reply was lost
 
     def touch(self, key: str, ttl: float, owner: str | None = None, expected: bytes | None = None) -> bool:
         now = int(self._clock() * 1000)
         sql, more = (_TOUCH, ()) if expected is None else (_TOUCH + _EXPECTED, (expected,))
         try:
-            return self._write(sql, (now + _milliseconds(ttl), key, now, now, *more))
+            return self._write(sql, (now + _milliseconds(ttl), key, now, *more))
         except UnicodeEncodeError:
             return False
 
@@ -174,7 +174,7 @@ class SQLiteStore:
         now = int(self._clock() * 1000)
         sql, more = (_DELETE, ()) if expected is None else (_DELETE + _EXPECTED, (expected,))
         try:
-            return self._run(sql, (key, now, now, *more), _count) == 1
+            return self._run(sql, (key, now, *more), _count) == 1
         except UnicodeEncodeError:
             return False
 
@@ -189,7 +189,7 @@ class SQLiteStore:
         while True:
             now = int(self._clock() * 1000)
             try:
-                page = self._run(_OWNED_BY, (owner, last, now, now), _all)
+                page = self._run(_OWNED_BY, (owner, last, now), _all)
             except UnicodeEncodeError:
                 return  # a lone surrogate: no owner
             for (last,) in page:
@@ -202,7 +202,7 @@ class SQLiteStore:
         row = 0
         while True:
             now = int(self._clock() * 1000)
-            page = self._run(_KEYS, (now, now, row), _all)
+            page = self._run(_KEYS, (now, row), _all)
             for _, key, live in page:
                 if live:
                     yield key
@@ -227,10 +227,10 @@ class SQLiteStore:
         (end,) = self._run(_LAST, (), _one)
         while row < end:
             now = int(self._clock() * 1000)
-            last, live = self._run(_COUNT, (now, now, row, PURGE_ROWS), _one)
+            last, live = self._run(_COUNT, (now, row, PURGE_ROWS), _one)
             if live:
-                removed += self._run(_CLEAR, (row, last, now, now), _count)
-            self._run(_REMOVE, (row, last, now, now), _count)
+                removed += self._run(_CLEAR, (row, last, now), _count)
+            self._run(_REMOVE, (row, last, now), _count)
             row = end if last is None else last
             time.sleep(PURGE_PAUSE)
         return removed
@@ -240,7 +240,7 @@ class SQLiteStore:
         found, row = 0, 0
         while True:
             now = int(self._clock() * 1000)
-            last, live = self._run(_COUNT, (now, now, row, COUNT_ROWS), _one)
+            last, live = self._run(_COUNT, (now, row, COUNT_ROWS), _one)
             if last is None:
                 return found
             found, row = found + int(live), last
@@ -267,7 +267,7 @@ class SQLiteStore:
 
     def _load_page(self, keys: Sequence[str]) -> Iterator[tuple[bytes, float] | None]:
         now = int(self._clock() * 1000)
-        rows = self._run(_LOAD_MANY, (json.dumps(list(keys)), now, now), _all)
+        rows = self._run(_LOAD_MANY, (json.dumps(list(keys)), now), _all)
         for _, payload, _ in rows:
             if type(payload) is not bytes:
                 raise _foreign(payload)
@@ -275,7 +275,7 @@ class SQLiteStore:
         return map(found.get, keys)
 
     def _payload(self, key: str, now: int) -> object:
-        row = self._run(_LOAD, (key, now, now), _one)
+        row = self._run(_LOAD, (key, now), _one)
         return None if row is None else row[0]
 
     def _sweep(self) -> None:
@@ -293,9 +293,9 @@ class SQLiteStore:
     def _remove(self, row: int, rows: int, timeout: float | None = None) -> tuple[int | None, int]:
         """Remove the dead among the rows after one; return the last row looked at (None: there was none), and how many."""
         now = int(self._clock() * 1000)
-        last, dead = self._run(_LOOK, (now, now, row, rows), _one, timeout)
+        last, dead = self._run(_LOOK, (now, row, rows), _one, timeout)
         if dead:
-            dead = self._run(_REMOVE, (row, last, now, now), _count, timeout)
+            dead = self._run(_REMOVE, (row, last, now), _count, timeout)
         return last, int(dead)
 
 
