@@ -6,6 +6,7 @@ Every tag has one spelling: what is read must be written the same way again.
 from __future__ import annotations
 
 import binascii
+import errno
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
@@ -16,8 +17,14 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+DATA_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, StopIteration)
+"""What data can raise that does not fit. StopIteration is how a scanner of the json module says "nothing here".
 
-class Refused(Exception):
+Anything else goes on as it is: MemoryError, RecursionError, and what comes from outside, such as a time limit.
+"""
+
+
+class Refused(ValueError):
     """A value cannot be stored; containers add the steps that lead to it on the way out."""
 
     def __init__(self, reason: str) -> None:
@@ -29,6 +36,18 @@ class Refused(Exception):
         """Return the path from the outermost container, its beginning where it is very long."""
         steps = self.steps[::-1]
         return "".join(steps) if len(steps) <= 20 else "".join(steps[:5]) + "..."
+
+
+class UnknownTag(ValueError):
+    """A stored value has the tag of a type that this codec was not taught.
+
+    Args:
+        tag: Its name, as in ``JSONCodec(types={"money": ...})``. It is no secret, the value is.
+    """
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(f"a stored value cannot be read (the tag {tag!r} is not known)")
+        self.tag = tag
 
 
 def advice(value: Any) -> str:
@@ -52,7 +71,9 @@ def _instead(value: Any) -> str:
         return "store x.isoformat()"
     for base in (str, int, float, list, frozenset, set, timedelta, UUID, Decimal):
         if isinstance(value, base):
-            return f"store a plain {base.__name__}" + (f", {base.__name__}(x)" if base not in (timedelta, UUID) else "")
+            return f"store a plain {base.__name__}" + (
+                f", {base.__name__}(x)" if base not in (timedelta, UUID) else ""
+            )
     if is_dataclass(value):
         return "store dataclasses.asdict(x)"
     if isinstance(value, os.PathLike):
@@ -77,17 +98,35 @@ def _write_moment(value: Any) -> Any:
         key, name = zone.key, None
         value = value.replace(tzinfo=None)
     else:
-        raise Refused("its time zone is neither fixed nor a ZoneInfo by name; store x.astimezone(timezone.utc)")
+        raise Refused(
+            "its time zone is neither fixed nor a ZoneInfo by name; store x.astimezone(timezone.utc)"
+        )
     text = value.isoformat()
     return text if not value.fold and key is name is None else [text, value.fold, key, name]
 
 
 def _comes_back(value: Any, key: str) -> bool:
     try:
-        zone = ZoneInfo(key)
-    except Exception:  # made from a file, under a name the system does not have
+        zone = _zone(key)
+    except DATA_ERRORS:  # made from a file, under a name the system does not have
         return False
     return zone is value.tzinfo or bool(value.replace(tzinfo=zone) == value)
+
+
+# What a name can cause: it is a folder's, or leads through a file, or nobody may read that, or it is too long. Any other
+# error of the system, such as "too many open files", is not the fault of the name.
+_FAULTS_OF_A_NAME = frozenset(
+    (errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+)
+
+
+def _zone(key: Any) -> ZoneInfo:
+    try:
+        return ZoneInfo(key)
+    except OSError as error:
+        if error.errno not in _FAULTS_OF_A_NAME:
+            raise
+        raise ValueError("no time zone has this name") from None
 
 
 def _read_moment(kind: Any) -> Callable[[Any], Any]:
@@ -95,7 +134,7 @@ def _read_moment(kind: Any) -> Callable[[Any], Any]:
         text, fold, key, name = plain if type(plain) is list else (plain, 0, None, None)
         value = kind.fromisoformat(text)
         if key is not None:
-            zone: Any = ZoneInfo(key)
+            zone: Any = _zone(key)
         else:
             zone = value.tzinfo if name is None else timezone(value.utcoffset(), name)
         return value.replace(tzinfo=zone, fold=fold)
@@ -128,7 +167,7 @@ def _read_listed(kind: Any) -> Callable[[Any], Any]:
 
 
 def _read_dict(plain: Any) -> dict[Any, Any]:
-    if not all(type(pair) is list for pair in plain):
+    if not {type(pair) for pair in plain} <= {list}:
         raise ValueError("not a list of pairs")
     return _pairs(plain)
 
@@ -156,7 +195,9 @@ _LEAVES: tuple[tuple[str, type, Callable[[Any], Any], Callable[[Any], Any]], ...
     ("~decimal", Decimal, _write_decimal, Decimal),
 )
 
-WRITERS: dict[type, tuple[str, Callable[[Any], Any]]] = {kind: (tag, write) for tag, kind, write, _ in _LEAVES}
+WRITERS: dict[type, tuple[str, Callable[[Any], Any]]] = {
+    kind: (tag, write) for tag, kind, write, _ in _LEAVES
+}
 """By class: the tag, and the function that makes plain JSON data of a value."""
 
 READERS: dict[str, Callable[[Any], Any]] = {
