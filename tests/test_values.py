@@ -84,13 +84,6 @@ class User:
         self.id = id
 
 
-class Scalar(float):
-    """Like a NumPy scalar: a float by inheritance, with ``item``."""
-
-    def item(self) -> float:
-        return float(self)
-
-
 class OwnZone(tzinfo):
     def utcoffset(self, moment: Any) -> timedelta:
         return timedelta(hours=1)
@@ -248,7 +241,7 @@ REFUSED = [
     pytest.param(float("-inf"), "no infinities", id="infinity"),
     pytest.param(Decimal("sNaN"), "store None or str(x)", id="Decimal NaN"),
     pytest.param(10**DIGITS, "4300 digits", id="4301 digits"),
-    pytest.param(Color.RED, ".value", id="IntEnum"),
+    pytest.param(Color.RED, "store x.value", id="IntEnum"),
     pytest.param(Word.A, ".value", id="StrEnum"),
     pytest.param(Str("a"), "str(x)", id="str subclass"),
     pytest.param(Int(1), "int(x)", id="int subclass"),
@@ -263,21 +256,20 @@ REFUSED = [
     pytest.param(type("T", (tuple,), {})(), "tuple(x)", id="tuple subclass"),
     pytest.param(bytearray(b"a"), "bytes(x)", id="bytearray"),
     pytest.param(memoryview(b"a"), "bytes(x)", id="memoryview"),
-    pytest.param(Scalar(1), ".item()", id="NumPy-like"),
     pytest.param(Moment(2024, 1, 1), ".isoformat()", id="datetime subclass"),
     pytest.param(type("D", (Decimal,), {})(), "Decimal(x)", id="Decimal subclass"),
-    pytest.param(type("T", (timedelta,), {})(1), "a plain timedelta", id="timedelta subclass"),
+    pytest.param(type("T", (timedelta,), {})(1), "timedelta(x.days, x.seconds, x.microseconds)", id="timedelta subclass"),
     pytest.param(User(7), "str(user.id)", id="object with an id"),
     pytest.param(object(), "JSONCodec(types=", id="object"),
     pytest.param(Point(1), "dataclasses.asdict(x)", id="dataclass"),
     pytest.param(PurePosixPath("a"), "str(x)", id="path"),
     pytest.param(deque([1]), "list(x)", id="deque"),
     pytest.param({}.keys(), "list(x)", id="view"),
-    pytest.param(range(3), "list(x)", id="range"),
+    pytest.param(range(3), "[x.start, x.stop, x.step]", id="range"),
     pytest.param(User, "JSONCodec(types=", id="class"),
-    pytest.param(1j, "JSONCodec(types=", id="complex"),
+    pytest.param(1j, "[x.real, x.imag]", id="complex"),
     pytest.param(datetime(2024, 1, 1, tzinfo=OwnZone()), "astimezone(timezone.utc)", id="own time zone"),
-    pytest.param(time(1, tzinfo=OwnZone()), "time zone", id="time with its own time zone"),
+    pytest.param(time(1, tzinfo=OwnZone()), "x.replace(tzinfo=None)", id="time with its own time zone"),
 ]
 
 

@@ -11,8 +11,12 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
+from wsgisession.advice import instead
 from wsgisession.depth import deeper
 from wsgisession.tags import DATA_ERRORS, Refused
 from wsgisession.values import DEPTH
@@ -20,6 +24,15 @@ from wsgisession.values import DEPTH
 _SAFE_INTEGER = 2**53
 _EXPONENT = 1e21  # from here on JavaScript writes a number with an exponent, so it comes back as a float
 _JOINING = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+# What Python's own codec takes and JSON lacks.
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    ((date, time), "x.isoformat()"),
+    (timedelta, "[x.days, x.seconds, x.microseconds]"),
+    ((bytes, bytearray, memoryview), "x.hex()"),
+    ((UUID, Decimal), "str(x)"),
+    ((tuple, set, frozenset), "list(x)"),
+)
 
 _OPEN = re.compile(r'[ \t\n\r]*\{[ \t\n\r]*(?=["}])')
 _COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
@@ -114,13 +127,12 @@ def _check(value: Any, room: int) -> None:
         if not math.isfinite(value):
             raise Refused("JSON has no NaN and no infinities; store None or str(x)")
         if value.is_integer() and abs(value) < _EXPONENT:
-            raise Refused(
-                "a float without a fraction comes back from JavaScript as an int; store int(x) or str(x)"
-            )
+            plain = "int(x)" if abs(value) <= _SAFE_INTEGER else "str(x)"
+            raise Refused(f"a float without a fraction comes back from JavaScript as an int; store {plain}")
     elif kind is list or kind is dict:
         _check_inside(value, room)
     elif value is not None and kind is not bool:
-        raise Refused(f"{kind.__name__} cannot be shared with JavaScript; {_instead(value)}")
+        raise Refused(f"{kind.__name__} cannot be shared with JavaScript; store {_instead(value)}")
 
 
 def _check_inside(value: Any, room: int) -> None:
@@ -129,7 +141,9 @@ def _check_inside(value: Any, room: int) -> None:
     for step, item in value.items() if type(value) is dict else enumerate(value):
         if type(value) is dict:
             if type(step) is not str:
-                raise Refused(f"the key {step!r} is no str, and JSON has no other keys; store str(key)")
+                raise Refused(
+                    f"the key {step!r} is no str, and JSON has no other keys; store [list(item) for item in x.items()]"
+                )
             _check(step, 0)
         try:
             _check(item, room - 1)
@@ -138,13 +152,9 @@ def _check_inside(value: Any, room: int) -> None:
             raise
 
 
-def _instead(value: Any) -> str:
-    if hasattr(value, "isoformat"):
-        return "store x.isoformat()"
-    if isinstance(value, dict):
-        return "store dict(x)"
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return "store list(x)"
-    if isinstance(value, (bytes, bytearray)):
-        return "store x.hex()"
-    return "store what JSON carries, such as str(x)"
+def _instead(value: object) -> str:
+    kind = type(value)
+    for base, words in _KINDS:
+        if issubclass(kind, base):
+            return words
+    return instead(value) or "what it can be found by, such as str(user.id)"

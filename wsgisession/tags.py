@@ -1,4 +1,4 @@
-"""The types JSON lacks, one tag each, and words for what cannot be stored. Knows neither JSON text nor records.
+"""The types JSON lacks, one tag each, and whose fault it is if something does not fit. Knows neither JSON text nor records.
 
 Every tag has one spelling: what is read must be written the same way again.
 """
@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import binascii
 import errno
-import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import is_dataclass
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from enum import Enum
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -50,39 +47,6 @@ class UnknownTag(ValueError):
         self.tag = tag
 
 
-def advice(value: Any) -> str:
-    """Say what to store in place of a value whose type is not supported."""
-    return f"{type(value).__name__} cannot be stored; {_instead(value)}"
-
-
-def _instead(value: Any) -> str:
-    kind = type(value)
-    if isinstance(value, Enum):
-        return "store its .value"
-    if callable(getattr(kind, "item", None)) and not isinstance(value, Mapping):  # NumPy's scalars and arrays
-        return "store x.item() or x.tolist()"
-    if isinstance(value, tuple):
-        return "store tuple(x)" if hasattr(kind, "_fields") else "store tuple(x), or list(x)"
-    if isinstance(value, Mapping):
-        return "store dict(x)"
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return "store bytes(x)"
-    if isinstance(value, (datetime, date, time)):
-        return "store x.isoformat()"
-    for base in (str, int, float, list, frozenset, set, timedelta, UUID, Decimal):
-        if isinstance(value, base):
-            return f"store a plain {base.__name__}" + (
-                f", {base.__name__}(x)" if base not in (timedelta, UUID) else ""
-            )
-    if is_dataclass(value):
-        return "store dataclasses.asdict(x)"
-    if isinstance(value, os.PathLike):
-        return "store str(x)"
-    if isinstance(value, Iterable):
-        return "store list(x)"
-    return "store what it can be found by, such as str(user.id), or teach the codec: JSONCodec(types={...})"
-
-
 # Moments: the ISO text where that says it all, else [text, fold, key of the zone, name of the fixed offset].
 
 
@@ -98,9 +62,12 @@ def _write_moment(value: Any) -> Any:
         key, name = zone.key, None
         value = value.replace(tzinfo=None)
     else:
-        raise Refused(
-            "its time zone is neither fixed nor a ZoneInfo by name; store x.astimezone(timezone.utc)"
+        plain = (
+            "x.astimezone(timezone.utc)"
+            if isinstance(value, datetime)
+            else "x.replace(tzinfo=None), and beside it the name of the zone"
         )
+        raise Refused(f"its time zone is neither fixed nor a ZoneInfo by name; store {plain}")
     text = value.isoformat()
     return text if not value.fold and key is name is None else [text, value.fold, key, name]
 

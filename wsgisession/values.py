@@ -18,9 +18,10 @@ from typing import Any, cast
 from uuid import UUID
 
 from wsgisession import tags
+from wsgisession.advice import advice
 from wsgisession.depth import deeper, seems_deeper
 from wsgisession.errors import UnsupportedType
-from wsgisession.tags import DATA_ERRORS, Refused, UnknownTag, advice
+from wsgisession.tags import DATA_ERRORS, Refused, UnknownTag
 
 DEPTH = 100
 """How many containers may be nested in each other."""
