@@ -214,8 +214,8 @@ class Frame:
 class Behind:
     """Like a proxy: says that it is of another class, and fails when it is asked."""
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         raise LookupError("outside of a request")
 
     def __getattr__(self, name: str) -> Any:

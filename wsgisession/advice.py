@@ -35,8 +35,8 @@ _CLASSES = {
     ("flask_babel", "LazyString"): "str(x)",
     ("fractions", "Fraction"): "str(x)",
     ("ipaddress", "_IPAddressBase"): "str(x)",
-    ("multidict", "MultiDict"): "list(x.items())",
-    ("multidict", "MultiDictProxy"): "list(x.items())",
+    ("multidict", "MultiDict"): "[(str(key), value) for key, value in x.items()]",
+    ("multidict", "MultiDictProxy"): "[(str(key), value) for key, value in x.items()]",
     ("numpy", "complexfloating"): "[x.real.item(), x.imag.item()]",
     ("numpy", "datetime64"): "str(x)",
     ("numpy", "generic"): "x.item()",
@@ -47,7 +47,6 @@ _CLASSES = {
     ("pandas", "Timedelta"): "x.isoformat()",
     ("pathlib", "PurePath"): "str(x)",
     ("pytz", "BaseTzInfo"): "x.zone",
-    ("speaklater", "_LazyString"): "str(x)",
     ("time", "struct_time"): "[*x, x.tm_zone, x.tm_gmtoff]",
     ("werkzeug", "CombinedMultiDict"): "x.to_dict(flat=False)",
     ("werkzeug", "FileStorage"): _SAVED,
@@ -55,6 +54,7 @@ _CLASSES = {
     ("werkzeug", "LocalProxy"): _BEHIND,
     ("werkzeug", "MultiDict"): "x.to_dict(flat=False)",
     ("werkzeug", "OrderedMultiDict"): "list(x.items(multi=True))",
+    ("werkzeug", "_OrderedMultiDict"): "list(x.items(multi=True))",
     ("zoneinfo", "ZoneInfo"): "x.key",
 }
 
