@@ -24,7 +24,7 @@ from wsgisession.javascript import members, read, write
 from wsgisession.mac import mac_under
 from wsgisession.record import Marker, Record, check_owner
 from wsgisession.stores.redis import RedisStore
-from wsgisession.tags import Refused
+from wsgisession.tags import DATA_ERRORS, Refused
 
 __all__ = ["ExpressCodec", "ExpressIdentity", "options"]
 
@@ -204,16 +204,16 @@ class ExpressCodec:
         data: dict[str, bytes] = {}
         other: dict[str, bytes] = {}
         try:
-            for name, value, line in members(payload.decode()):
+            for name, value, line in members(payload):
                 if name == "cookie":
                     cookie = value, line
                 elif name == OWN:
-                    own = {member: (inner, written) for member, inner, written in members(line.decode())}
+                    own = {member: (inner, written) for member, inner, written in members(line)}
                 elif name in TAKEN:
                     other[name] = line
                 else:
                     data[name] = line
-        except (ValueError, LookupError) as error:
+        except DATA_ERRORS as error:
             # Nothing is chained or quoted: an error's text may hold the data, and this one is logged.
             raise ValueError(f"a stored record cannot be read ({type(error).__name__})") from None
         if cookie is None or type(cookie[0]) is not dict:
