@@ -16,7 +16,7 @@ from support.web import SECRET
 from wsgisession import Identity, JSONCodec, MemoryStore, Record, SessionManager, StoreError
 from wsgisession.__main__ import main
 from wsgisession.cli import check, terminal
-from wsgisession.cli.commands import _destroy_all
+from wsgisession.cli.ending import _end_each
 from wsgisession.cli.reader import Reader
 from wsgisession.cli.target import open_target
 from wsgisession.stores import PostgresStore, RedisStore
@@ -48,9 +48,13 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sys.stderr.getvalue() == ""
 
 
-def test_an_unsteady_application_is_imported_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsteady_application_is_imported_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As the console script is started, without the current directory on the path."""
-    (tmp_path / "only_here.py").write_text(f"import wsgisession\nm = wsgisession.SessionManager(secret={SECRET!r})\n")
+    (tmp_path / "only_here.py").write_text(
+        f"import wsgisession\nm = wsgisession.SessionManager(secret={SECRET!r})\n"
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
     assert isinstance(open_target("only_here:m"), SessionManager)
@@ -65,7 +69,7 @@ def test_a_session_that_began_after_destroy_all_stays() -> None:
     late = JSONCodec().pack(Record(9e9, "late", False, {}))
     reader = Reader(site)
     store.arm(3, lambda: store.store.create("l" * 43, late, 60.0, "late"))
-    assert _destroy_all(site, reader) == 1
+    assert _end_each(site, reader, time.time(), terminal.Progress("")) == 1
     assert [info.owner for info in site.sessions()] == ["late"]
 
 
@@ -74,7 +78,7 @@ def test_destroy_all_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     site = manager()
     site.issue({}, "ada")
     monkeypatch.setattr(site, "destroy", lambda key: False)
-    assert _destroy_all(site, Reader(site)) == 0
+    assert _end_each(site, Reader(site), time.time(), terminal.Progress("")) == 0
 
 
 class TestCheck:
@@ -103,8 +107,8 @@ class TestCheck:
             """By its name."""
 
         monkeypatch.setattr(check.importlib.metadata, "version", lambda name: "4.6.0")
-        assert "redis 4.6.0 is too old: 5 is needed" in self.findings(manager(store=RedisStore()))
-        monkeypatch.setattr(check.importlib.metadata, "version", lambda name: "5.0.1")
+        assert "redis 4.6.0 is too old: 6 is needed" in self.findings(manager(store=RedisStore()))
+        monkeypatch.setattr(check.importlib.metadata, "version", lambda name: "6.0.0")
         assert not any("too old" in message for message in self.findings(manager(store=RedisStore())))
         for version in ((3, 51, 3), (3, 50, 7), (3, 44, 6)):
             assert check._fixed(version) and not check._fixed((*version[:2], version[2] - 1))
@@ -133,7 +137,7 @@ class TestCheck:
                 raise StoreError("redis://user:swordfish@host is down")
 
         report = check.examine(manager(store=Down()))
-        assert not report.reachable and "does not answer" in report.findings[-1].message
+        assert not report.works and "does not answer" in report.findings[-1].message
 
     def test_a_store_that_cannot_say(self) -> None:
         """A refused diagnosis is a finding; a store without one has none."""
@@ -143,7 +147,10 @@ class TestCheck:
                 yield "one thing"
                 raise StoreError("NOPERM")
 
-        assert self.findings(manager(store=Refuses()))[1:] == ["one thing", "not all could be looked at: NOPERM"]
+        assert self.findings(manager(store=Refuses()))[1:] == [
+            "one thing",
+            "not all could be looked at: NOPERM",
+        ]
 
 
 def test_a_store_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -155,9 +162,19 @@ def test_a_store_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
 
 def test_what_redis_may_have_to_be_told() -> None:
     """An old server, clocks that differ, a server that evicts; a sound one nothing."""
-    old = {"redis_version": "6.0.16", "maxmemory": 1, "maxmemory_policy": "allkeys-lru", "server_time_usec": 1_000_000}
+    old = {
+        "redis_version": "6.0.16",
+        "maxmemory": 1,
+        "maxmemory_policy": "allkeys-lru",
+        "server_time_usec": 1_000_000,
+    }
     assert [finding[:10] for finding in _findings(old, 100.0)] == ["Redis 6.0.", "maxmemory-", "the clocks"]
-    sound = {"redis_version": "7.2.4", "maxmemory": 0, "maxmemory_policy": "allkeys-lru", "server_time_usec": 100_000_000}
+    sound = {
+        "redis_version": "7.2.4",
+        "maxmemory": 0,
+        "maxmemory_policy": "allkeys-lru",
+        "server_time_usec": 100_000_000,
+    }
     assert list(_findings(sound, 100.0)) == [] == list(_findings({"redis_version": "7.2"}, 100.0))
 
 

@@ -17,7 +17,7 @@ from support.web import SECRET, Site
 from webtest import TestApp
 
 from wsgisession import SessionMiddleware
-from wsgisession.__main__ import _sorted_out, build_parser
+from wsgisession.cli.syntax import Syntax
 
 PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))
 # Those whose examples are whole programs, or need more than the extra `test`; each has a test of its own.
@@ -144,7 +144,7 @@ def test_commands_are_spelled_right() -> None:
     for page in PAGES:
         for arguments in call.findall((ROOT / page).read_text(encoding="utf-8")):
             if "--help" not in arguments:
-                build_parser().parse_args(_sorted_out(shlex.split(arguments)))
+                Syntax().parse(shlex.split(arguments))
                 found += 1
     assert found > 10
 
