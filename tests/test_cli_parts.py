@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support.owners import Stepped
-from support.web import SECRET
+from support.web import SECRET, Site
 
 from wsgisession import Identity, JSONCodec, MemoryStore, Record, SessionManager, StoreError
 from wsgisession.__main__ import main
-from wsgisession.cli import check, terminal
+from wsgisession.cli import check, ending, terminal
 from wsgisession.cli.ending import _end_each
 from wsgisession.cli.reader import Reader
 from wsgisession.cli.target import open_target
@@ -71,6 +72,42 @@ def test_a_session_that_began_after_destroy_all_stays() -> None:
     store.arm(3, lambda: store.store.create("l" * 43, late, 60.0, "late"))
     assert _end_each(site, reader, time.time(), terminal.Progress("")) == 1
     assert [info.owner for info in site.sessions()] == ["late"]
+
+
+class Clears(MemoryStore):
+    """A store that can be emptied at once, and counts how often it was asked to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cleared = 0
+
+    def clear(self) -> int:
+        self.cleared += 1
+        return sum(self.delete(key) for key in list(self.keys()))
+
+
+def everybody(**more: Any) -> Namespace:
+    return Namespace(all=True, owner=None, yes=True, **more)
+
+
+def test_destroy_all_empties_the_store_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """If the store can; markers are not counted as sessions."""
+    site = Site(Clears())
+    site.request(lambda session: session.regenerate(), site.start({"a": 1}))
+    site.start({}, "ada")
+    assert ending.destroy(site.manager, terminal.Terminal(json=False), everybody()) == 0
+    assert capsys.readouterr().out == "2\n" and site.manager.store.cleared == 1  # type: ignore[attr-defined]
+    assert list(site.manager.store.keys()) == []
+
+
+def test_destroy_all_leaves_alone_what_it_cannot_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """Then the store is not emptied: what is there may be another program's."""
+    site = Site(Clears())
+    site.start({}, "ada")
+    site.manager.store.create("k" * 43, b"somebody else's", 60.0)
+    assert ending.destroy(site.manager, terminal.Terminal(json=False), everybody()) == 1
+    assert capsys.readouterr().out == "1\n" and site.manager.store.cleared == 0  # type: ignore[attr-defined]
+    assert site.live() == [] and site.manager.store.load("k" * 43) is not None
 
 
 def test_destroy_all_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +175,48 @@ class TestCheck:
 
         report = check.examine(manager(store=Down()))
         assert not report.works and "does not answer" in report.findings[-1].message
+
+    def test_a_store_that_refuses_to_write(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A full disk or server is told from one that does not answer; what can be read is looked at all the same."""
+
+        class Full(MemoryStore):
+            def create(self, *arguments: Any, **options: Any) -> bool:
+                raise StoreError("OOM command not allowed")
+
+        site = manager(store=Full())
+        report = check.examine(site)
+        assert not report.works and "it answers, but refuses to write: OOM" in report.findings[-1].message
+        assert "read" in report.facts and "write" not in report.facts
+        assert check.check(site, terminal.Terminal(json=False), Namespace()) == 3
+        assert "refuses to write" in capsys.readouterr().out
+
+    def test_what_the_engine_says_of_itself(self) -> None:
+        """Its version and the settings that matter are among the facts; if it refuses, they are left out."""
+
+        class Talks(MemoryStore):
+            def settings(self) -> dict[str, str]:
+                return {"server": "7.2.4", "maxmemory": "0"}
+
+        class Refuses(MemoryStore):
+            def settings(self) -> dict[str, str]:
+                raise StoreError("NOPERM")
+
+        facts = check.examine(manager(store=Talks())).facts
+        assert (facts["server"], facts["maxmemory"]) == ("7.2.4", "0")
+        assert "server" not in check.examine(manager(store=Refuses())).facts
+
+    def test_an_identity_without_a_least_length(self) -> None:
+        """Is judged by the usual one."""
+
+        class Own:
+            """Has what an identity needs, and no more."""
+
+            def __init__(self, secrets: list[bytes]) -> None:
+                made = Identity(secrets)
+                self.new_id, self.key, self.sign, self.unsign = made.new_id, made.key, made.sign, made.unsign
+
+        assert list(check.secret(manager(identity=Own, secret="x" * 40))) != []
+        assert list(check.secret(manager(identity=Own))) == []
 
     def test_a_store_that_cannot_say(self) -> None:
         """A refused diagnosis is a finding; a store without one has none."""
