@@ -206,18 +206,18 @@ def _stores(found: dict[str, Any]) -> Iterator[str]:
 def _endtoend(found: dict[str, Any]) -> Iterator[str]:
     yield "## Behind a server\n\nThe counter application, one worker, under wrk; processor time of the worker per request."
     for server, rows in found.items():
-        bare = rows.get("bare", {}).get("rate")
-        lines = [
-            [
-                name,
-                _number(row["cpu"]),
-                _number(row.get("over_bare")),
-                _number(row["rate"]),
-                f"{row['rate'] / bare:.2f}" if bare else "-",
-            ]
-            for name, row in rows.items()
-        ]
-        yield table([server, "µs", "over bare", "requests/s", "to bare"], lines)
+        if server != "two workers":
+            yield _served(server, rows)
+    for does, rows in found.get("two workers", {}).items():
+        yield _served(f"two workers of gunicorn, {does}", rows)
+
+
+def _served(title: str, rows: dict[str, Any]) -> str:
+    lines = []
+    for name, row in rows.items():
+        to_bare = f"{row['over_bare']:.0f}", _number(row["rate"]), f"{row['to_bare']:.2f}"
+        lines.append([name, _number(row["cpu"]), *to_bare, f"{row['slow']:.1f}"])
+    return table([title, "µs", "over bare", "requests/s", "to bare", "99 % within ms"], lines)
 
 
 def _commandline(found: dict[str, Any]) -> Iterator[str]:

@@ -13,6 +13,10 @@ Results = dict[str, Any]
 OURS, FLOOR, BEAKER, FILE, SQLITE = "wsgisession", "floor", "Beaker memory", "Beaker file", "wsgisession SQLite"
 
 
+SAME_ENGINE = {
+    "SQLite": ["Beaker file"],
+    "Redis": ["Beaker redis", "Flask-Session redis", "Django cache redis"],
+}
 RECOVERY = 30.0  # seconds, where nothing worked again
 FORGETFUL = ("without persistence", "the file is removed", "another file")  # what these lose is gone with the engine's data
 
@@ -121,6 +125,12 @@ def _endtoend(results: Results) -> Iterator[Verdict]:
             yield Verdict(f"gunicorn, {name}: processor time over the bare application", ours, limit, " µs")
             if beaker is not None:
                 yield Verdict(f"gunicorn, {name}: to what Beaker's files add", ours / beaker, 0.2)
+    for does, found in results.get("endtoend", {}).get("two workers", {}).items():
+        for engine, peers in SAME_ENGINE.items():
+            theirs = [found[peer]["over_bare"] for peer in peers if peer in found]
+            ours = found.get(f"{OURS} {engine}", {}).get("over_bare")
+            if theirs and ours is not None:
+                yield Verdict(f"two workers, {engine}, {does}: to the cheapest peer", ours / min(theirs), 1 / 1.4)
 
 
 def _commandline(results: Results) -> Iterator[Verdict]:
