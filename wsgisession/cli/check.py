@@ -18,15 +18,17 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from wsgisession import __version__
 from wsgisession.cli.codes import FINDING, OK, UNREACHABLE
 from wsgisession.cli.outcome import plural
 from wsgisession.cli.reader import Reader
-from wsgisession.cli.target import in_memory, redacted, version
+from wsgisession.cli.target import in_memory, redacted
 from wsgisession.cli.terminal import Terminal
 from wsgisession.cli.text import columns, visible
 from wsgisession.errors import StoreError
 from wsgisession.identity import Identity
 from wsgisession.manager import SessionManager
+from wsgisession.record import Record
 
 ROUNDS = 11  # of the measurement
 SLOW = 0.020  # seconds
@@ -117,7 +119,7 @@ def examine(manager: SessionManager) -> Report:
 def versions(manager: SessionManager) -> dict[str, str]:
     """Return what is installed."""
     name = type(manager.store).__name__
-    facts = {"wsgisession": version(), "python": platform.python_version(), "store": name}
+    facts = {"wsgisession": __version__, "python": platform.python_version(), "store": name}
     if name == "SQLiteStore":
         facts["sqlite"] = sqlite3.sqlite_version
         if not _fixed(sqlite3.sqlite_version_info):
@@ -164,7 +166,7 @@ def settings(manager: SessionManager) -> dict[str, str]:
 
 def secret(manager: SessionManager) -> Iterator[str]:
     """Yield what is wrong with the secrets. They are not kept, but one can try whether a known one verifies."""
-    identity = manager._config.identity
+    identity = manager.identity
     if identity is None:
         return  # a URL has none
     shortest = getattr(identity, "min_secret", Identity.min_secret)
@@ -182,9 +184,9 @@ def secret(manager: SessionManager) -> Iterator[str]:
 
 def cookie(manager: SessionManager) -> Iterator[str]:
     """Yield what weakens the cookie."""
-    if manager._config.identity is None:
+    if manager.identity is None:
         return
-    cookie = manager._config.cookie
+    cookie = manager.cookie
     if cookie.secure is False:
         yield "secure=False lets the cookie travel over plain http; leave it out, or pass True behind a proxy that ends TLS"
     if not cookie.httponly:
@@ -207,7 +209,8 @@ class Speed:
 
     def write(self, reader: Reader) -> None:
         """Measure writes. StoreError: one was refused."""
-        payload, other = reader.codec.pack(None), reader.codec.pack(None)
+        nothing = Record(reader.clock(), None, False, {})
+        payload, other = reader.codec.pack(nothing), reader.codec.pack(nothing)
         for _ in range(ROUNDS):
             self._timed("write", lambda: reader.store.create(self._key, payload, 10.0))
             self._timed("write", lambda: reader.store.replace(self._key, payload, other, 10.0))

@@ -10,12 +10,12 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import NamedTuple
 
-from wsgisession.cli.codes import OK
-from wsgisession.cli.outcome import plural, unreadable
-from wsgisession.cli.reader import Reader
+from wsgisession.cli.outcome import closed, plural
+from wsgisession.cli.reader import Closed, Reader
 from wsgisession.cli.target import Unusable, in_memory, open_target
 from wsgisession.cli.terminal import Progress, Terminal
 from wsgisession.manager import SessionManager
+from wsgisession.record import Marker, Record
 
 
 class Copied(NamedTuple):
@@ -44,7 +44,7 @@ def copy(terminal: Terminal, arguments: Namespace) -> int:
     else:
         terminal.line("copied", str(done.copied))
         terminal.line("already there", str(done.already_there))
-    return unreadable(reader, terminal) or OK
+    return closed(reader, terminal)
 
 
 def copy_all(reader: Reader, target: SessionManager, step: Callable[[int], None]) -> Copied:
@@ -59,14 +59,13 @@ def copy_all(reader: Reader, target: SessionManager, step: Callable[[int], None]
         found = dict(reader.found(page))
         taken = {key for key, _ in there.found(list(found))}
         for key, (payload, left) in found.items():
-            unreadable_before = reader.unreadable
-            record = reader.read(payload)
-            if reader.unreadable > unreadable_before:
+            content = reader.read(payload)
+            if isinstance(content, Closed):
                 continue
-            owner = None if record is None else record.owner
+            owner = content.owner if isinstance(content, Record) else None
             # What is there stays, whatever it is: the application may have gone on with it.
             fresh = key not in taken and target.store.create(key, payload, left, owner)
-            if record is None:
+            if isinstance(content, Marker):
                 markers += fresh
             else:
                 copied, already_there = copied + fresh, already_there + (not fresh)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from math import inf
 
 from wsgisession.cli.codes import FINDING, OK
-from wsgisession.cli.outcome import absent, counted, plural, unreadable
-from wsgisession.cli.reader import Reader
+from wsgisession.cli.outcome import absent, closed, counted, plural
+from wsgisession.cli.reader import Closed, Reader
 from wsgisession.cli.terminal import Progress, Terminal
 from wsgisession.manager import SessionManager
+from wsgisession.record import Marker, Record
 
 PASSES = 10  # over the store, until one finds nothing more to end
 
@@ -25,15 +27,17 @@ def destroy(manager: SessionManager, terminal: Terminal, arguments: Namespace) -
 def _one(manager: SessionManager, terminal: Terminal, shown: str, yes: bool) -> int:
     reader = Reader(manager)
     found = reader.one(shown)
-    # A marker of the last minute leads to what its session became.
-    key = found[0].key if found is not None else reader.find(shown) if reader.markers else None
+    # A marker of the last minute leads to what its session became, and what a later version wrote can be ended too.
+    key = (
+        found[0].key if found is not None else reader.find(shown) if reader.markers or reader.later else None
+    )
     if key is not None:
         whose = f" of {found[0].owner}" if found is not None and found[0].owner is not None else ""
         terminal.confirm(f"End this session{whose}?", yes=yes)
     if key is None or not manager.destroy(key):
         return absent(reader, terminal)
     counted(terminal, "destroyed", 1, "session")
-    return unreadable(reader, terminal)
+    return OK
 
 
 def _owners(manager: SessionManager, terminal: Terminal, owner: str, yes: bool) -> int:
@@ -44,7 +48,7 @@ def _owners(manager: SessionManager, terminal: Terminal, owner: str, yes: bool) 
     counted(terminal, "destroyed", count, "session")
     if not count:
         terminal.note("this owner has no live session; is the name spelled as the application spells it?")
-    return unreadable(reader, terminal) or (OK if count else FINDING)
+    return closed(reader, terminal) or (OK if count else FINDING)
 
 
 def _everybodys(manager: SessionManager, terminal: Terminal, yes: bool) -> int:
@@ -52,7 +56,7 @@ def _everybodys(manager: SessionManager, terminal: Terminal, yes: bool) -> int:
     reader = Reader(manager)
     started = reader.clock()
     with Progress("sessions read") as progress:
-        count = sum(1 for _ in progress.over(reader.everybodys()))
+        count = sum(1 for _ in progress.over(reader.everybodys())) + reader.later
     terminal.confirm(f"End all {plural(count, 'session')}, and log everybody out?", yes=yes)
     clear = getattr(manager.store, "clear", None)
     with Progress("sessions ended") as progress:
@@ -63,7 +67,8 @@ def _everybodys(manager: SessionManager, terminal: Terminal, yes: bool) -> int:
             ended = max(clear() - reader.markers, 0)
         ended += _end_each(manager, reader, started, progress)
     counted(terminal, "destroyed", ended, "session")
-    return unreadable(reader, terminal)
+    reader.later = 0  # they have ended, too
+    return closed(reader, terminal)
 
 
 def _end_each(manager: SessionManager, reader: Reader, started: float, progress: Progress) -> int:
@@ -71,15 +76,23 @@ def _end_each(manager: SessionManager, reader: Reader, started: float, progress:
     count = 0
     for _ in range(PASSES):
         reader.unreadable, found = 0, 0
-        for entry in reader.everybodys():
-            if entry.created <= started:
-                found += 1
-                if manager.destroy(entry.key):
-                    count += 1
-                    progress.step()
+        for page in reader.pages(manager.store.keys()):
+            for key, (payload, _left) in reader.found(page):
+                if _began(reader.read(payload)) <= started:
+                    found += 1
+                    if manager.destroy(key):
+                        count += 1
+                        progress.step()
         if not found:
             break
     return count
+
+
+def _began(content: Record | Marker | Closed) -> float:
+    """Return when a session began, as far as that can be told; never, if it is none, or another program's."""
+    if isinstance(content, Record):
+        return content.created
+    return 0.0 if content is Closed.LATER else inf
 
 
 def purge(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> int:

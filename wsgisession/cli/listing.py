@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from wsgisession.cli.codes import OK
-from wsgisession.cli.outcome import absent, plural, unreadable
+from wsgisession.cli.outcome import absent, closed, plural
 from wsgisession.cli.reader import Entry, Reader
 from wsgisession.cli.terminal import Progress, Terminal
 from wsgisession.cli.text import (
@@ -52,7 +52,7 @@ def list_(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> 
             _print(entry, reader.clock(), terminal)
     if terminal.human:
         terminal.note(plural(count, "session") + ("; there are more" if more else ""))
-    return unreadable(reader, terminal)
+    return closed(reader, terminal)
 
 
 def _chosen(reader: Reader, arguments: Namespace, progress: Progress) -> Iterable[Entry]:

@@ -9,19 +9,26 @@ It does not know output.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from itertools import islice
 from typing import NamedTuple
 
-from wsgisession.codec import JSONCodec
 from wsgisession.errors import StoreError
 from wsgisession.manager import SessionManager
-from wsgisession.record import Record
+from wsgisession.record import Marker, Record
 
 PAGE = 1000  # keys in one go, as a store's load_many reads them
 SEEN = 100_000  # keys that are remembered: Redis may name one twice, nearly always soon after
 NOBODY = "A" * 43  # a key under which nothing stands: no SHA-256 of an id is known that gives it
 
 Found = tuple[bytes, float]
+
+
+class Closed(Enum):
+    """Why nobody can tell what is in a payload."""
+
+    UNREADABLE = "it is corrupt or foreign"
+    LATER = "a later version of the library wrote it"
 
 
 class Entry(NamedTuple):
@@ -38,14 +45,14 @@ class Entry(NamedTuple):
 
 
 class Reader:
-    """Reads what is live in a manager's store. ``unreadable`` and ``markers`` count what else was met."""
+    """Reads what is live in a manager's store. ``markers``, ``unreadable`` and ``later`` count what else was met."""
 
     def __init__(self, manager: SessionManager) -> None:
         self.store = manager.store
-        self.codec: JSONCodec = manager._config.vault.codec
-        self.clock = manager._config.vault.clock
-        self._show = manager._config.vault.show
-        self.unreadable = self.markers = 0
+        self.codec = manager.codec
+        self.clock = manager.records.clock
+        self._show = manager.records.show
+        self.markers = self.unreadable = self.later = 0
 
     def everybodys(self) -> Iterator[Entry]:
         """Yield every live session once, in the store's order."""
@@ -64,7 +71,7 @@ class Reader:
         """Return the live session of a key as people see it, with its record; None if there is none that can be read."""
         key = self.find(shown)
         for _, (payload, left) in () if key is None else self.found([key]):
-            if (record := self.read(payload)) is not None and key is not None:
+            if isinstance(record := self.read(payload), Record) and key is not None:
                 return self._entry(key, record, payload, left), record
         return None
 
@@ -112,24 +119,27 @@ class Reader:
                 self.unreadable += 1
                 yield None
 
-    def read(self, payload: bytes) -> Record | None:
-        """Return the record of a payload. None, and counted: it is a marker, or cannot be read."""
+    def read(self, payload: bytes) -> Record | Marker | Closed:
+        """Return what a payload holds, and count it if that is no session."""
         try:
-            record = self.codec.unpack(payload)
+            content = self.codec.unpack(payload)
         except ValueError:
             self.unreadable += 1
-            return None
-        if record is None:
+            return Closed.UNREADABLE
+        except StoreError:
+            self.later += 1
+            return Closed.LATER
+        if isinstance(content, Marker):
             self.markers += 1
-        return record
+        return content
 
     def _entries(self, keys: Iterable[str]) -> Iterator[Entry]:
         for page in self.pages(keys):
             for key, (payload, left) in self.found(page):
-                if (record := self.read(payload)) is not None:
+                if isinstance(record := self.read(payload), Record):
                     yield self._entry(key, record, payload, left)
 
     def _entry(self, key: str, record: Record, payload: bytes, left: float) -> Entry:
-        own = getattr(record, "idle_timeout", None)
-        facts = record.owner, record.created, self.clock() + left, record.persistent, own
+        ends = self.clock() + left
+        facts = record.owner, record.created, ends, record.persistent, record.idle_timeout
         return Entry(key, self._show(key), *facts, len(payload))

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from wsgisession import __version__
 from wsgisession.cli.codes import USAGE
-from wsgisession.cli.target import version
 from wsgisession.cli.text import since
 
 DESCRIPTION = """\
@@ -116,7 +116,7 @@ class Syntax:
             prog="wsgisession", usage="wsgisession COMMAND …", description=DESCRIPTION, epilog=EPILOG
         )
         self.parser.add_argument(
-            "--version", action="version", version=f"wsgisession {version()}", help="show the version"
+            "--version", action="version", version=f"wsgisession {__version__}", help="show the version"
         )
         self._commands = self.parser.add_subparsers(
             dest="command", metavar="COMMAND", title="commands", prog="wsgisession"

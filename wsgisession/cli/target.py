@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.metadata
 import os
 import re
 import sys
@@ -35,11 +34,6 @@ _NAMED = re.compile(
 
 class Unusable(Exception):
     """The store or the middleware that was named cannot be used; the message says what to write instead."""
-
-
-def version() -> str:
-    """Return the version of this package."""
-    return importlib.metadata.version("wsgisession")
 
 
 def open_target(name: str | None, *, create: bool = False) -> SessionManager:

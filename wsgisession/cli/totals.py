@@ -13,7 +13,7 @@ from hashlib import blake2b
 from heapq import heappush, heappushpop
 
 from wsgisession.cli.codes import OK
-from wsgisession.cli.outcome import plural, unreadable
+from wsgisession.cli.outcome import closed, plural
 from wsgisession.cli.reader import Entry, Reader
 from wsgisession.cli.terminal import Progress, Terminal
 from wsgisession.cli.text import columns, histogram, size
@@ -55,9 +55,9 @@ def stats(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> 
     with Progress("sessions read") as progress:
         for entry in progress.over(reader.everybodys()):
             totals.add(entry, now)
-    facts = {**totals.facts(), "markers": reader.markers, "unreadable": reader.unreadable}
+    facts = {**totals.facts(), "markers": reader.markers, "unreadable": reader.unreadable + reader.later}
     _print(terminal, facts, totals.lengths(), {"size": totals.by_size(), "age": totals.by_age()})
-    return unreadable(reader, terminal)
+    return closed(reader, terminal)
 
 
 class Different:
