@@ -212,7 +212,7 @@ def test_each_event(
 def test_the_table_lists_nothing_else() -> None:
     """Every event there is one that a scene above makes happen, every reason one that diagnosis knows."""
     events, reasons = PAGE.split("The reasons of", 1)
-    named = [set(re.findall(r"^\| `([a-z ]+)` ", table, re.MULTILINE)) for table in (events, reasons)]
+    named = [set(re.findall(r"^\| `([a-z -]+)` ", table, re.MULTILINE)) for table in (events, reasons)]
     assert named == [{name for _, name, _, _ in SCENES} | {"misconfiguration"}, set(REASONS)]
 
 
