@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import sys
 import traceback
-from collections.abc import Callable
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import postgres_server, redis_servers
-from support.redis_contract import new_prefix
+from support.redis_contract import new_prefix, use_everything
 from support.redis_servers import free_port, shared_one_node_cluster, shared_redis
 from support.web import SECRET
 from webtest import TestApp as Browser
@@ -168,6 +171,84 @@ def test_redis(url: str, expected: dict[str, Any]) -> None:
     assert isinstance(store, RedisStore)
     options = store._client.connection_pool.connection_kwargs
     assert {name: options.get(name) for name in expected} == expected
+
+
+UNIX: dict[str, tuple[str, dict[str, Any]]] = {
+    "a file": ("redis+unix:///run/redis.sock", {"path": "/run/redis.sock", "db": 0, "password": None}),
+    "a database": ("redis+unix:///run/redis.sock?db=3", {"path": "/run/redis.sock", "db": 3}),
+    "all": (
+        "redis+unix://ada:p%40w@/run/a%20b.sock?socket_timeout=1&db=2",
+        {"path": "/run/a b.sock", "db": 2, "username": "ada", "password": "p@w", "socket_timeout": 1.0},
+    ),
+    "an at sign": ("redis+unix:///run/a@b.sock", {"path": "/run/a@b.sock"}),
+}
+
+
+@needs_redis_py
+@pytest.mark.parametrize(("url", "expected"), UNIX.values(), ids=UNIX.keys())
+def test_redis_by_a_unix_socket(url: str, expected: dict[str, Any]) -> None:
+    """The socket's file is the path, the database a parameter; user and password may come before the path."""
+    store = from_url(url)
+    assert isinstance(store, RedisStore)
+    options = store._client.connection_pool.connection_kwargs
+    assert {name: options.get(name) for name in expected} == expected
+
+
+@needs_redis
+def test_a_unix_socket_works(tmp_path: Path) -> None:
+    """A server that listens on a socket's file alone keeps sessions; where there is no file, the error says so."""
+    server = redis_servers.Standalone("--unixsocket", str(tmp_path / "redis.sock"))
+    store = from_url(f"redis+unix://{tmp_path}/redis.sock?db=1&prefix=unix:")
+    assert isinstance(store, RedisStore)
+    use_everything(store)
+    server.close()
+    with pytest.raises(StoreError, match="no such socket file|connection refused"):
+        store.load("key")
+    with pytest.raises(StoreError, match="there is no such socket file"):
+        from_url(f"redis+unix://{tmp_path}/other.sock").load("key")
+
+
+SEVERAL_HOSTS = {
+    "redis+sentinel://ada:pw@h:1,[::1]:2/s": [("h", 1), ("::1", 2)],
+    "redis+sentinel://[::1]:2,h/s": [("::1", 2), ("h", 26379)],
+    "redis+sentinel://[2001:db8::1],[2001:db8::2]:1/s/3": [("2001:db8::1", 26379), ("2001:db8::2", 1)],
+}
+
+
+@needs_redis_py
+@pytest.mark.parametrize(("url", "hosts"), SEVERAL_HOSTS.items(), ids=SEVERAL_HOSTS.keys())
+def test_several_hosts_with_brackets(url: str, hosts: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """IPv6 addresses among several hosts, on Pythons too whose own parser refuses them, as since 3.14."""
+
+    def refuse(url: str, *_: Any, **__: Any) -> Any:
+        assert "[" not in url, "Invalid IPv6 URL"
+        return real(url)
+
+    real = urllib.parse.urlsplit
+    monkeypatch.setattr(urllib.parse, "urlsplit", refuse)
+    monkeypatch.setattr(urllib.parse, "urlparse", refuse)
+    with reloaded("wsgisession.stores.url") as module:
+        sentinels = module.from_url(url)._client.connection_pool.sentinel_manager.sentinels
+    options = [sentinel.connection_pool.connection_kwargs for sentinel in sentinels]
+    assert [(one["host"], one["port"]) for one in options] == hosts
+
+
+@contextmanager
+def reloaded(name: str) -> Iterator[Any]:
+    """A fresh copy of a module, which takes from others what is there now."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+
+
+@pytest.mark.parametrize("url", ["memory:", "redis://h", "redis+unix:///s", "redis+sentinel://h/s"])
+def test_create_says_nothing_to_some_stores(url: str) -> None:
+    """Memory and Redis have nothing to create."""
+    if url != "memory:" and (reason := redis_servers.missing_client()) is not None:
+        pytest.skip(reason)
+    assert type(from_url(url, create=False)) is type(from_url(url))
 
 
 @needs_redis_py
