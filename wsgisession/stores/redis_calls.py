@@ -11,10 +11,10 @@ Knows nothing of what a command is for, or of which server it belongs to.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import random
+from time import monotonic
 from typing import Any
 
 from wsgisession.errors import StoreError
@@ -137,7 +137,7 @@ class Line:
 
     def is_silent(self) -> None:
         """Let nobody ask for a second."""
-        self._outage.silent(time.monotonic())
+        self._outage.silent(monotonic())
 
     def _learn(self, error: Exception) -> None:
         if timed_out(error):
@@ -146,7 +146,7 @@ class Line:
             self._outage.answered()
 
     def _try(self, client: Any) -> None:
-        if not self._outage.admits(time.monotonic()):
+        if not self._outage.admits(monotonic()):
             raise StoreError("Redis: it has not answered in time a moment ago; one request a second tries again")
         _ping(client.connection_pool)
         self._outage.answered()
