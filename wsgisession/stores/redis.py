@@ -134,7 +134,7 @@ class RedisStore:
         if self._client.get_connection_kwargs().get("socket_timeout") is None:
             yield "the client has no socket_timeout: if Redis hangs, every request hangs; make it with socket_timeout=2"
         for server in self._transport.servers():
-            yield from self._transport.guard.run(findings, server, time.time())
+            yield from self._transport.calls.run(findings, server, time.time())
 
     def close(self) -> None:
         """Close the connections, if the client is this store's own (made from a URL). A later operation connects again.
@@ -142,7 +142,7 @@ class RedisStore:
         Operations in progress come to their end; their connections are closed then.
         """
         if self._owns_client:
-            self._transport.guard.run(self._transport.guard.renew)
+            self._transport.calls.run(self._transport.calls.renew)
 
     def _name(self, key: str) -> bytes:
         if key.startswith("owner:"):
