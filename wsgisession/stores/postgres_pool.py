@@ -13,10 +13,10 @@ Knows nothing of forks, transactions or tables: each of these belongs to one pro
 
 from __future__ import annotations
 
+import _thread
 import inspect
 import itertools
 import math
-import threading
 import time
 from collections.abc import Callable
 from contextvars import copy_context
@@ -203,7 +203,7 @@ class Lent:
         self._loans: dict[int, ref[Loan]] = {}  # by thread
 
     def take(self, deadline: float) -> Held:
-        thread = threading.get_ident()
+        thread = _thread.get_ident()
         if thread in self._loans:
             return self._spare.take(deadline)
         loan = Loan()
@@ -231,7 +231,7 @@ class Lent:
         if isinstance(held, Loan):
             # It is no longer held before it goes back: in the pool it is somebody else's.
             self._pool.putconn(held.held.pop())
-            self._loans.pop(threading.get_ident(), None)
+            self._loans.pop(_thread.get_ident(), None)
         else:
             self._spare.give(held)
 
@@ -249,7 +249,8 @@ class Lent:
 def _apart(function: Callable[..., object], *arguments: object) -> None:
     """Call a function where no exception from outside reaches it: in a thread of its own, if there can be one more."""
     try:
-        threading.Thread(target=function, args=arguments, daemon=True).start()
+        # One step. An exception that hits threading.Thread.start half way leaves a thread that ends with a KeyError.
+        _thread.start_new_thread(function, arguments)
     except RuntimeError:  # the interpreter is shutting down, or a limit is reached
         function(*arguments)
 
