@@ -228,12 +228,17 @@ class Lent:
         return loan
 
     def give(self, held: Held) -> None:
-        if isinstance(held, Loan):
-            # It is no longer held before it goes back: in the pool it is somebody else's.
-            self._pool.putconn(held.held.pop())
-            self._loans.pop(_thread.get_ident(), None)
-        else:
-            self._spare.give(held)
+        if not isinstance(held, Loan):
+            return self._spare.give(held)
+        try:
+            self._pool.putconn(held.connection)
+        except BaseException:
+            # Has it gone back, or not yet? A pool knows those that are out by this mark.
+            if getattr(held.connection, "_pool", None) is not self._pool:
+                held.held.clear()
+            raise
+        held.held.clear()
+        self._loans.pop(_thread.get_ident(), None)
 
     def close(self) -> None:
         """Leave the pool open, since it is the caller's; close what the store itself opened beside it."""
