@@ -32,6 +32,7 @@ IDLE = (
     180.0  # seconds; firewalls and load balancers forget quiet connections after 240 or more, and say nothing
 )
 LOOK = 0.05  # seconds until somebody who waits for a connection looks again, even if no news came
+SILENCE = 0.2  # seconds of connecting without an answer that say something about the server
 MARGIN = 0.5  # seconds more than the caller's pool was allowed to wait
 
 
@@ -83,8 +84,8 @@ class Own:
         self._news: SimpleQueue[None] = SimpleQueue()  # whoever waits should look again
 
     def take(self, deadline: float) -> Place:
-        start = asked = time.monotonic()
-        self._close_idle(start - IDLE)
+        asked = time.monotonic()
+        self._close_idle(asked - IDLE)
         errors: list[BaseException] | None = None
         while True:
             try:
@@ -97,10 +98,11 @@ class Own:
             if errors is None:
                 errors, asked = self._open(), now
             if now >= deadline:
-                # Of this wait, how long was it for the server?
-                if errors is not None and now - asked >= (now - start) / 2:
-                    raise NoAnswer("PostgreSQL: no connection: the server has not answered in time")
-                raise StoreError(f"PostgreSQL: all {SIZE} connections of this store are in use")
+                if errors is None:
+                    raise StoreError(f"PostgreSQL: all {SIZE} connections of this store are in use")
+                if now - asked < SILENCE:
+                    raise StoreError("PostgreSQL: no connection in time")
+                raise NoAnswer("PostgreSQL: no connection: the server has not answered in time")
             try:
                 self._news.get(timeout=min(deadline - now, LOOK))
             except Empty:
