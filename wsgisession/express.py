@@ -66,7 +66,9 @@ def options(client: Any, name: str = "connect.sid", prefix: str = "sess:", **coo
         raise TypeError("Express adds no prefix to a cookie's name: leave host_prefix out, or pass name='__Host-…' to both")
     shared = Cookie(name=name, host_prefix=False, **cookie)
     return {
-        "store": _SharedStore(client, prefix),
+        # Express refreshes records, and knows nothing of an index. By then browsers have dropped a cookie that was set when
+        # the index was written (RFC 6265bis 5.5).
+        "store": RedisStore(client, prefix, listed_for=LONGEST_MAX_AGE),
         "cookie": shared,
         "identity": ExpressIdentity,
         "codec": ExpressCodec(shared),
@@ -268,14 +270,6 @@ class ExpressCodec(JSONCodec):
         """Return the ``originalMaxAge`` of a record's or draft's cookie in seconds; None: there is none."""
         kept: Kept | None = record.extra
         return None if kept is None else kept.timeout
-
-
-class _SharedStore(RedisStore):
-    """RedisStore, whose owners' indexes remember longer: Express refreshes records, and knows nothing of an index."""
-
-    def _listed(self, name: bytes, ttl: float, owner: str | None) -> list[tuple[Any, ...]]:
-        # By then browsers have dropped a cookie that was set when the index was written (RFC 6265bis 5.5).
-        return super()._listed(name, max(ttl, LONGEST_MAX_AGE), owner)
 
 
 def _cookie_member(cookie: Cookie) -> dict[str, Any]:
