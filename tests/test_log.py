@@ -94,7 +94,7 @@ def merged(stage: Stage) -> None:
 
 def kept_failing(stage: Stage) -> None:
     cookie = stage.site.start({"a": 1})
-    stage.site.manager._config.vault._sleep = lambda seconds: None
+    stage.site.manager.records.sleep = lambda seconds: None
 
     def again() -> None:
         (key,) = stage.site.live()
