@@ -121,3 +121,6 @@ class DiagnosingStore(Store, Protocol):
 
     def diagnose(self) -> Iterator[str]:
         """Yield what an operator should change, one sentence each. Changes nothing."""
+
+    def settings(self) -> dict[str, str]:
+        """Return the engine's version and the settings that matter, for a person. Changes nothing."""
