@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Self, TypeVar, cast
 
 from wsgisession.commit import Overtaken
 from wsgisession.errors import HeadersSent, SessionError
@@ -26,6 +26,12 @@ class Session(Life):
     """
 
     # No slots, other than its base: frameworks set attributes of their own (Flask ``accessed``, its users ``permanent``).
+
+    @classmethod
+    def of(cls, session: Session) -> Self:
+        """Return a request's session as an object of this class: for frameworks, whose sessions have more members."""
+        session.__class__ = cls
+        return cast(Self, session)
 
     def __repr__(self) -> str:
         if self._state is UNTOUCHED:

@@ -1,0 +1,276 @@
+"""Flask: ``Sessions(app)`` makes ``flask.session`` a session of this library.
+
+::
+
+    from flask import Flask, session
+    from wsgisession.flask import Sessions
+
+    app = Flask(__name__)
+    app.secret_key = "a string of at least 32 bytes, kept out of the repository"
+    Sessions(app, store="redis://localhost:6379")
+
+It does not know how a session is stored, and it keeps nothing in a session that the application did not put there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from wsgisession.codec import JSONCodec
+from wsgisession.cookie import Cookie
+from wsgisession.exchange import Exchange, behind
+from wsgisession.identity import Identity
+from wsgisession.manager import IdentityFactory, Seconds, SessionManager
+from wsgisession.middleware import SessionMiddleware
+from wsgisession.session import Session
+from wsgisession.stores import Store
+
+try:
+    import flask
+    from flask.sessions import SessionInterface, SessionMixin
+    from markupsafe import Markup
+    from werkzeug.datastructures import Headers
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "wsgisession.flask needs Flask; install it: pip install flask", name=error.name
+    ) from error
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_SETTINGS = (
+    *(
+        "SECRET_KEY",
+        "PERMANENT_SESSION_LIFETIME",
+        "APPLICATION_ROOT",
+        "SESSION_COOKIE_NAME",
+        "SESSION_COOKIE_DOMAIN",
+    ),
+    *("SESSION_COOKIE_PATH", "SESSION_COOKIE_HTTPONLY", "SESSION_COOKIE_SECURE", "SESSION_COOKIE_SAMESITE"),
+    "SESSION_COOKIE_PARTITIONED",
+)
+
+
+class FlaskSession(Session):
+    """What ``flask.session`` stands for: a Session, and the three attributes that Flask's extensions ask for."""
+
+    accessed: bool = False  # set by Flask
+    modified: bool = False  # an item was assigned or deleted; what changes inside a value is saved without it
+    exchange: Exchange | None = None  # outside of a request: what saves it
+
+    @property
+    def permanent(self) -> bool:
+        """Flask's word for ``persistent``."""
+        return self.persistent
+
+    @permanent.setter
+    def permanent(self, permanent: bool) -> None:
+        self.persistent = bool(permanent)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key == "_flashes":
+            value = [(category, _text(message)) for category, message in value]
+        super().__setitem__(key, value)
+        self.modified = True
+
+    def __delitem__(self, key: str) -> None:
+        super().__delitem__(key)
+        self.modified = True
+
+    def clear(self) -> None:
+        """Delete every key; the session itself goes on, as does its owner."""
+        super().clear()
+        self.modified = True
+
+
+SessionMixin.register(FlaskSession)
+
+session: FlaskSession = cast(FlaskSession, flask.session)
+"""The same object as ``flask.session``, for type checkers."""
+
+
+def _text(message: Any) -> Any:
+    """Return a flashed message as Flask's own session would: HTML stays HTML, and a lazy translation becomes its text."""
+    if type(message) is str or type(message) is Markup:
+        return message
+    if callable(getattr(message, "__html__", None)):
+        return Markup(message.__html__())
+    return str(message) if isinstance(message, str) else message
+
+
+class Sessions:
+    """Server-side sessions for Flask: ``Sessions(app)``, or ``sessions = Sessions()`` and ``sessions.init_app(app)``.
+
+    What is not passed comes from the application's configuration, as it is when a request comes. The other arguments are
+    SessionMiddleware's.
+
+    Args:
+        app: The application; None: ``init_app`` is called later.
+        secret: None: ``SECRET_KEY`` signs, and ``SECRET_KEY_FALLBACKS`` verify too.
+        store: A Store, or a URL; None: a MemoryStore for each application.
+        cookie: None: the ``SESSION_COOKIE_…`` settings. ``SESSION_COOKIE_SECURE=False`` counts as ``secure="auto"``, and
+            ``SESSION_COOKIE_SAMESITE=None`` as ``"Lax"``.
+        remember: Seconds since last use of a session with ``session.permanent = True``; None: ``PERMANENT_SESSION_LIFETIME``.
+
+    Raises:
+        ValueError, TypeError: The configuration is wrong; the message says what to pass instead. If the application has no
+            secret key yet when it is set up, the error comes with the first request.
+    """
+
+    def __init__(
+        self,
+        app: flask.Flask | None = None,
+        *,
+        secret: str | bytes | Sequence[str | bytes] | None = None,
+        store: Store | str | None = None,
+        cookie: Cookie | None = None,
+        idle_timeout: Seconds | None = 7200,
+        lifetime: Seconds = 86400,
+        remember: Seconds | None = None,
+        max_size: int = 65536,
+        environ_key: str = "wsgisession.session",
+        codec: JSONCodec | None = None,
+        identity: IdentityFactory | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._secret, self._store, self._cookie, self._remember = secret, store, cookie, remember
+        self._environ_key = environ_key
+        self._shortest = getattr(identity, "min_secret", Identity.min_secret)
+        self._middleware = partial(
+            SessionMiddleware,
+            idle_timeout=idle_timeout,
+            lifetime=lifetime,
+            max_size=max_size,
+            environ_key=environ_key,
+            codec=JSONCodec(types={"markup": (Markup, str, Markup)}) if codec is None else codec,
+            identity=identity,
+            clock=clock,
+        )
+        self._app = app
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: flask.Flask) -> None:
+        """Give an application these sessions. Call it once for each application, for example in its factory."""
+        if "wsgisession" in app.extensions:
+            raise ValueError(
+                "this application has its sessions already; call Sessions(app) or init_app(app) once"
+            )
+        if isinstance(app.wsgi_app, SessionMiddleware):
+            raise ValueError(
+                "app.wsgi_app is in a SessionMiddleware already; remove that line, Sessions(app) does it"
+            )
+        store = SessionManager(self._store).store  # opened once, however often the configuration changes
+        served = _Served(app, partial(self._build, app, store))
+        if self._secret is not None or app.config["SECRET_KEY"]:
+            served.build()  # so that wrong configuration is an error now
+        app.extensions["wsgisession"] = app.wsgi_app = served  # type: ignore[method-assign]
+        app.session_interface = _Interface(served, self._environ_key)
+
+    @property
+    def manager(self) -> SessionManager:
+        """The same sessions outside a request: to list them, to end them, to log a test client in.
+
+        They are the current application's inside ``app.app_context()``, otherwise those of the one in ``Sessions(app)``.
+        """
+        app = flask.current_app if flask.has_app_context() else self._app
+        served = app.extensions.get("wsgisession") if app is not None else None
+        if served is None:
+            raise RuntimeError(
+                "which application's sessions? Ask inside app.app_context(), after sessions.init_app(app)"
+            )
+        manager: SessionManager = served.manager
+        return manager
+
+    def _build(self, app: flask.Flask, store: Store, wsgi_app: WSGIApplication) -> SessionMiddleware:
+        cookie = _cookie(app) if self._cookie is None else self._cookie
+        secret = self._secrets(app) if self._secret is None else self._secret
+        remember = app.permanent_session_lifetime if self._remember is None else self._remember
+        return self._middleware(wsgi_app, secret=secret, store=store, cookie=cookie, remember=remember)
+
+    def _secrets(self, app: flask.Flask) -> list[str | bytes]:
+        """Return the application's own keys. ValueError: there is none, or one of them is too short."""
+        key, formerly = app.config["SECRET_KEY"], app.config["SECRET_KEY_FALLBACKS"] or ()
+        if not key:
+            raise ValueError(
+                "sessions need a secret; set app.secret_key to what this prints: python -m wsgisession secret"
+            )
+        for name, secret in ("SECRET_KEY", key), *(("SECRET_KEY_FALLBACKS", old) for old in formerly):
+            if len(secret) < self._shortest:
+                raise ValueError(
+                    f"{name}: sessions need at least {self._shortest} bytes, this has {len(secret)}; make a key with:"
+                    " python -m wsgisession secret"
+                )
+        return [key, *formerly]
+
+
+class _Served:
+    """One application with its sessions: what ``app.wsgi_app`` is from now on, and ``app.extensions["wsgisession"]``."""
+
+    def __init__(self, app: flask.Flask, make: Callable[[WSGIApplication], SessionMiddleware]) -> None:
+        self._config = app.config
+        self._wsgi_app = behind(app.wsgi_app)
+        self._make = make
+        self._built: tuple[object, SessionMiddleware] | None = None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return self.build()(environ, start_response)
+
+    def build(self) -> SessionMiddleware:
+        """Return the middleware for the configuration as it is now, the same one until that changes."""
+        config = self._config
+        settings = [*map(config.get, _SETTINGS), *(config.get("SECRET_KEY_FALLBACKS") or ())]
+        if self._built is None or self._built[0] != settings:
+            self._built = settings, self._make(self._wsgi_app)
+        return self._built[1]
+
+    @property
+    def manager(self) -> SessionManager:
+        return self.build().manager
+
+
+class _Interface(SessionInterface):
+    """Where Flask asks for a request's session: the one of the middleware, or outside of a request one of its own."""
+
+    def __init__(self, served: _Served, environ_key: str) -> None:
+        self._served = served
+        self._environ_key = environ_key
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> SessionMixin:
+        environ = request.environ
+        exchange = None
+        if not isinstance(environ.get(self._environ_key), Session):
+            exchange = Exchange(self._served.build(), environ)
+        session = environ[self._environ_key]
+        if not isinstance(session, FlaskSession):
+            session = environ[self._environ_key] = FlaskSession.of(session)
+            session.exchange = exchange
+        return cast(SessionMixin, session)
+
+    def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
+        if isinstance(session, FlaskSession) and session.exchange is not None:
+            exchange, session.exchange = session.exchange, None
+            response.headers = Headers(exchange.respond(response.status, response.headers.to_wsgi_list()))
+            exchange.close()
+
+
+def _cookie(app: flask.Flask) -> Cookie:
+    """Return the cookie that the application's own settings describe."""
+    config: dict[str, Any] = app.config
+    samesite = config["SESSION_COOKIE_SAMESITE"]
+    try:
+        return Cookie(
+            name=config["SESSION_COOKIE_NAME"],
+            path=config["SESSION_COOKIE_PATH"] or config["APPLICATION_ROOT"],
+            domain=config["SESSION_COOKIE_DOMAIN"] or None,
+            secure=bool(config["SESSION_COOKIE_SECURE"]) or "auto",
+            httponly=bool(config["SESSION_COOKIE_HTTPONLY"]),
+            samesite=samesite.title() if samesite else "Lax",
+            partitioned=bool(config["SESSION_COOKIE_PARTITIONED"]),
+        )
+    except ValueError as error:
+        error.add_note("from the SESSION_COOKIE_… settings of the application")
+        raise
