@@ -30,7 +30,7 @@ from wsgisession.stores import Store
 
 try:
     import flask
-    from flask.sessions import SessionInterface, SessionMixin
+    from flask.sessions import SecureCookieSessionInterface, SessionInterface, SessionMixin
     from markupsafe import Markup
     from werkzeug.datastructures import Headers
 except ModuleNotFoundError as error:
@@ -42,15 +42,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _SETTINGS = (
-    *(
-        "SECRET_KEY",
-        "PERMANENT_SESSION_LIFETIME",
-        "APPLICATION_ROOT",
-        "SESSION_COOKIE_NAME",
-        "SESSION_COOKIE_DOMAIN",
-    ),
-    *("SESSION_COOKIE_PATH", "SESSION_COOKIE_HTTPONLY", "SESSION_COOKIE_SECURE", "SESSION_COOKIE_SAMESITE"),
-    "SESSION_COOKIE_PARTITIONED",
+    *("APPLICATION_ROOT", "SESSION_COOKIE_NAME", "SESSION_COOKIE_DOMAIN", "SESSION_COOKIE_PATH"),
+    *("SESSION_COOKIE_HTTPONLY", "SESSION_COOKIE_SECURE", "SESSION_COOKIE_SAMESITE", "SESSION_COOKIE_PARTITIONED"),
 )
 
 
@@ -104,20 +97,21 @@ def _text(message: Any) -> Any:
 class Sessions:
     """Server-side sessions for Flask: ``Sessions(app)``, or ``sessions = Sessions()`` and ``sessions.init_app(app)``.
 
-    What is not passed comes from the application's configuration, as it is when a request comes. The other arguments are
-    SessionMiddleware's.
+    What is not passed comes from the application's configuration, as it is when a request comes. The other
+    arguments are SessionMiddleware's. An application without a secret key has Flask's null session: reading finds
+    nothing, and writing is an error that asks for the key.
 
     Args:
         app: The application; None: ``init_app`` is called later.
         secret: None: ``SECRET_KEY`` signs, and ``SECRET_KEY_FALLBACKS`` verify too.
         store: A Store, or a URL; None: a MemoryStore for each application.
-        cookie: None: the ``SESSION_COOKIE_…`` settings. ``SESSION_COOKIE_SECURE=False`` counts as ``secure="auto"``, and
-            ``SESSION_COOKIE_SAMESITE=None`` as ``"Lax"``.
-        remember: Seconds since last use of a session with ``session.permanent = True``; None: ``PERMANENT_SESSION_LIFETIME``.
+        cookie: None: the ``SESSION_COOKIE_…`` settings.
+        remember: Seconds since last use of a session with ``session.permanent = True``; None:
+            ``PERMANENT_SESSION_LIFETIME``.
 
     Raises:
-        ValueError, TypeError: The configuration is wrong; the message says what to pass instead. If the application has no
-            secret key yet when it is set up, the error comes with the first request.
+        ValueError, TypeError: The configuration is wrong; the message says what to pass instead. If the application
+            gets its secret key later, the error comes with the first request.
     """
 
     def __init__(
@@ -163,10 +157,12 @@ class Sessions:
             raise ValueError(
                 "app.wsgi_app is in a SessionMiddleware already; remove that line, Sessions(app) does it"
             )
+        interface = type(app.session_interface)
+        if interface is not SecureCookieSessionInterface:
+            raise ValueError(f"app.session_interface is {interface.__name__} already; remove what sets it")
         store = SessionManager(self._store).store  # opened once, however often the configuration changes
         served = _Served(app, partial(self._build, app, store))
-        if self._secret is not None or app.config["SECRET_KEY"]:
-            served.build()  # so that wrong configuration is an error now
+        served.build()  # so that wrong configuration is an error now
         app.extensions["wsgisession"] = app.wsgi_app = served  # type: ignore[method-assign]
         app.session_interface = _Interface(served, self._environ_key)
 
@@ -174,103 +170,120 @@ class Sessions:
     def manager(self) -> SessionManager:
         """The same sessions outside a request: to list them, to end them, to log a test client in.
 
-        They are the current application's inside ``app.app_context()``, otherwise those of the one in ``Sessions(app)``.
+        They are those of the current application inside ``app.app_context()``, and otherwise those of the
+        application in ``Sessions(app)``.
+
+        Raises:
+            RuntimeError: There is no such application, or it has no secret key.
         """
         app = flask.current_app if flask.has_app_context() else self._app
-        served = app.extensions.get("wsgisession") if app is not None else None
+        served: _Served | None = None if app is None else app.extensions.get("wsgisession")
         if served is None:
-            raise RuntimeError(
-                "which application's sessions? Ask inside app.app_context(), after sessions.init_app(app)"
-            )
-        manager: SessionManager = served.manager
-        return manager
+            raise RuntimeError("whose sessions? Ask inside app.app_context(), after sessions.init_app(app)")
+        return served.manager
 
-    def _build(self, app: flask.Flask, store: Store, wsgi_app: WSGIApplication) -> SessionMiddleware:
+    def _build(self, app: flask.Flask, store: Store, wsgi_app: WSGIApplication) -> SessionMiddleware | None:
+        secret = _secrets(app, self._shortest) if self._secret is None else self._secret
+        if not secret:
+            return None
         cookie = _cookie(app) if self._cookie is None else self._cookie
-        secret = self._secrets(app) if self._secret is None else self._secret
         remember = app.permanent_session_lifetime if self._remember is None else self._remember
         return self._middleware(wsgi_app, secret=secret, store=store, cookie=cookie, remember=remember)
 
-    def _secrets(self, app: flask.Flask) -> list[str | bytes]:
-        """Return the application's own keys. ValueError: there is none, or one of them is too short."""
-        key, formerly = app.config["SECRET_KEY"], app.config["SECRET_KEY_FALLBACKS"] or ()
-        if not key:
+
+def _secrets(app: flask.Flask, shortest: int) -> list[str | bytes]:
+    """Return the application's own keys, the one that signs first. ValueError: one of them is too short."""
+    key, formerly = app.secret_key, app.config["SECRET_KEY_FALLBACKS"] or ()
+    if not key:
+        return []
+    for name, secret in ("SECRET_KEY", key), *(("SECRET_KEY_FALLBACKS", old) for old in formerly):
+        if len(secret) < shortest:
             raise ValueError(
-                "sessions need a secret; set app.secret_key to what this prints: python -m wsgisession secret"
+                f"{name}: sessions need at least {shortest} bytes, and this has {len(secret)};"
+                " make a key with: python -m wsgisession secret"
             )
-        for name, secret in ("SECRET_KEY", key), *(("SECRET_KEY_FALLBACKS", old) for old in formerly):
-            if len(secret) < self._shortest:
-                raise ValueError(
-                    f"{name}: sessions need at least {self._shortest} bytes, this has {len(secret)}; make a key with:"
-                    " python -m wsgisession secret"
-                )
-        return [key, *formerly]
-
-
-class _Served:
-    """One application with its sessions: what ``app.wsgi_app`` is from now on, and ``app.extensions["wsgisession"]``."""
-
-    def __init__(self, app: flask.Flask, make: Callable[[WSGIApplication], SessionMiddleware]) -> None:
-        self._config = app.config
-        self._wsgi_app = behind(app.wsgi_app)
-        self._make = make
-        self._built: tuple[object, SessionMiddleware] | None = None
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        return self.build()(environ, start_response)
-
-    def build(self) -> SessionMiddleware:
-        """Return the middleware for the configuration as it is now, the same one until that changes."""
-        config = self._config
-        settings = [*map(config.get, _SETTINGS), *(config.get("SECRET_KEY_FALLBACKS") or ())]
-        if self._built is None or self._built[0] != settings:
-            self._built = settings, self._make(self._wsgi_app)
-        return self._built[1]
-
-    @property
-    def manager(self) -> SessionManager:
-        return self.build().manager
-
-
-class _Interface(SessionInterface):
-    """Where Flask asks for a request's session: the one of the middleware, or outside of a request one of its own."""
-
-    def __init__(self, served: _Served, environ_key: str) -> None:
-        self._served = served
-        self._environ_key = environ_key
-
-    def open_session(self, app: flask.Flask, request: flask.Request) -> SessionMixin:
-        environ = request.environ
-        exchange = None
-        if not isinstance(environ.get(self._environ_key), Session):
-            exchange = Exchange(self._served.build(), environ)
-        session = environ[self._environ_key]
-        if not isinstance(session, FlaskSession):
-            session = environ[self._environ_key] = FlaskSession.of(session)
-            session.exchange = exchange
-        return cast(SessionMixin, session)
-
-    def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
-        if isinstance(session, FlaskSession) and session.exchange is not None:
-            exchange, session.exchange = session.exchange, None
-            response.headers = Headers(exchange.respond(response.status, response.headers.to_wsgi_list()))
-            exchange.close()
+    return [key, *formerly]
 
 
 def _cookie(app: flask.Flask) -> Cookie:
     """Return the cookie that the application's own settings describe."""
     config: dict[str, Any] = app.config
-    samesite = config["SESSION_COOKIE_SAMESITE"]
+    secure, samesite = bool(config["SESSION_COOKIE_SECURE"]), config["SESSION_COOKIE_SAMESITE"]
     try:
         return Cookie(
             name=config["SESSION_COOKIE_NAME"],
             path=config["SESSION_COOKIE_PATH"] or config["APPLICATION_ROOT"],
             domain=config["SESSION_COOKIE_DOMAIN"] or None,
-            secure=bool(config["SESSION_COOKIE_SECURE"]) or "auto",
+            secure=secure or "auto",
             httponly=bool(config["SESSION_COOKIE_HTTPONLY"]),
             samesite=samesite.title() if samesite else "Lax",
             partitioned=bool(config["SESSION_COOKIE_PARTITIONED"]),
+            # As with Flask's own cookie, http and https are one session unless the settings say Secure.
+            host_prefix=secure,
         )
     except ValueError as error:
-        error.add_note("from the SESSION_COOKIE_… settings of the application")
+        error.add_note("This comes from the SESSION_COOKIE_… settings of the application.")
         raise
+
+
+class _Served:
+    """An application with its sessions: what ``app.wsgi_app`` is, and ``app.extensions["wsgisession"]``."""
+
+    def __init__(self, app: flask.Flask, make: Callable[[WSGIApplication], SessionMiddleware | None]) -> None:
+        self._app = app
+        self._inside = app.wsgi_app
+        self._make = make
+        self._built: tuple[object, SessionMiddleware | None] = None, None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return (self.build() or self._inside)(environ, start_response)
+
+    def build(self) -> SessionMiddleware | None:
+        """Return the middleware for the configuration as it is now, the same one until that changes.
+
+        None: the application has no secret key.
+        """
+        app = self._app
+        settings = [app.secret_key, app.permanent_session_lifetime, *map(app.config.get, _SETTINGS)]
+        settings += app.config["SECRET_KEY_FALLBACKS"] or ()
+        if self._built[0] != settings:
+            self._built = settings, self._make(behind(self._inside))
+        return self._built[1]
+
+    @property
+    def manager(self) -> SessionManager:
+        """The sessions outside a request. RuntimeError: the application has no secret key."""
+        middleware = self.build()
+        if middleware is None:
+            raise RuntimeError("sessions need a secret; set app.secret_key to: python -m wsgisession secret")
+        return middleware.manager
+
+
+class _Interface(SessionInterface):
+    """Where Flask asks for a session: the one of the middleware, or outside of a request one of its own."""
+
+    def __init__(self, served: _Served, environ_key: str) -> None:
+        self._served = served
+        self._environ_key = environ_key
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> SessionMixin | None:
+        """Return the session; None: the application has no secret key, so Flask uses a null session."""
+        environ = request.environ
+        found, exchange = environ.get(self._environ_key), None
+        if isinstance(found, FlaskSession):
+            return cast(SessionMixin, found)
+        if not isinstance(found, Session):
+            middleware = self._served.build()
+            if middleware is None:
+                return None
+            exchange = Exchange(middleware, environ)
+        session = environ[self._environ_key] = FlaskSession.of(environ[self._environ_key])
+        session.exchange = exchange
+        return cast(SessionMixin, session)
+
+    def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
+        """Save a session that has no request; all others are saved by the middleware."""
+        if isinstance(session, FlaskSession) and session.exchange is not None:
+            exchange, session.exchange = session.exchange, None
+            response.headers = Headers(exchange.respond(response.status, response.headers.to_wsgi_list()))
+            exchange.close()

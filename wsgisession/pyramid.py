@@ -24,7 +24,6 @@ from wsgisession.middleware import SessionMiddleware
 from wsgisession.session import Session
 
 try:
-    from pyramid.exceptions import ConfigurationError
     from pyramid.interfaces import ISession
     from pyramid.settings import asbool
     from zope.interface import classImplements
@@ -89,14 +88,11 @@ def includeme(config: Any) -> None:
     """Set the session factory that the settings ``wsgisession.…`` describe.
 
     Raises:
-        ConfigurationError: A setting is missing, unknown or wrong.
+        ValueError, TypeError: A setting is missing, unknown or wrong.
     """
-    try:
-        options = _options(config)
-        environ_key = options.get("environ_key", "wsgisession.session")
-        middleware = SessionMiddleware(behind(_no_application), **options)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"wsgisession: {error}") from error
+    options = _options(config)
+    environ_key = options.get("environ_key", "wsgisession.session")
+    middleware = SessionMiddleware(behind(_no_application), **options)
     config.registry["wsgisession.manager"] = middleware.manager
     config.set_session_factory(partial(_open, middleware, environ_key))
 
