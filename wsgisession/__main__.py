@@ -17,7 +17,7 @@ from wsgisession.cli.terminal import NoTerminal, Refused, Terminal
 from wsgisession.cli.text import visible
 from wsgisession.errors import SessionError
 from wsgisession.manager import SessionManager
-from wsgisession.session import check_owner
+from wsgisession.record import check_owner
 
 Command = Callable[[SessionManager, Terminal, argparse.Namespace], int]
 

@@ -15,18 +15,21 @@ It does not know how a session is stored, and it keeps nothing in a session that
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from wsgisession.codec import JSONCodec
+from wsgisession.codec import Codec
 from wsgisession.cookie import Cookie
 from wsgisession.exchange import Exchange, behind
 from wsgisession.identity import Identity
-from wsgisession.manager import IdentityFactory, Seconds, SessionManager
-from wsgisession.middleware import SessionMiddleware
-from wsgisession.session import Session
+from wsgisession.jsoncodec import JSONCodec
+from wsgisession.limits import Seconds
+from wsgisession.manager import IdentityFactory, Secret, SessionManager
+from wsgisession.middleware import ENVIRON_KEY, SessionMiddleware
+from wsgisession.session import Session, visit_of
 from wsgisession.stores import Store
+from wsgisession.visit import Visit
 
 try:
     import flask
@@ -48,11 +51,18 @@ _SETTINGS = (
 
 
 class FlaskSession(Session):
-    """What ``flask.session`` stands for: a Session, and the three attributes that Flask's extensions ask for."""
+    """What ``flask.session`` stands for: a Session, with the attributes that Flask and its extensions ask for."""
 
-    accessed: bool = False  # set by Flask
-    modified: bool = False  # an item was assigned or deleted; what changes inside a value is saved without it
-    exchange: Exchange | None = None  # outside of a request: what saves it
+    __slots__ = ("accessed", "exchange", "modified")
+
+    accessed: bool  # set by Flask
+    exchange: Exchange | None  # what saves a session that has no request
+    modified: bool  # an item was assigned or deleted. What changes inside a value is saved without it
+
+    def __init__(self, visit: Visit, exchange: Exchange | None = None) -> None:
+        super().__init__(visit)
+        self.accessed = self.modified = False
+        self.exchange = exchange
 
     @property
     def permanent(self) -> bool:
@@ -74,9 +84,15 @@ class FlaskSession(Session):
         self.modified = True
 
     def clear(self) -> None:
-        """Delete every key; the session itself goes on, as does its owner."""
+        """Delete every key. The session itself goes on, and so does its owner."""
         super().clear()
         self.modified = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in FlaskSession.__dict__:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
 
 SessionMixin.register(FlaskSession)
@@ -118,15 +134,15 @@ class Sessions:
         self,
         app: flask.Flask | None = None,
         *,
-        secret: str | bytes | Sequence[str | bytes] | None = None,
+        secret: Secret | None = None,
         store: Store | str | None = None,
         cookie: Cookie | None = None,
         idle_timeout: Seconds | None = 7200,
         lifetime: Seconds = 86400,
         remember: Seconds | None = None,
         max_size: int = 65536,
-        environ_key: str = "wsgisession.session",
-        codec: JSONCodec | None = None,
+        environ_key: str = ENVIRON_KEY,
+        codec: Codec | None = None,
         identity: IdentityFactory | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -268,17 +284,15 @@ class _Interface(SessionInterface):
 
     def open_session(self, app: flask.Flask, request: flask.Request) -> SessionMixin | None:
         """Return the session; None: the application has no secret key, so Flask uses a null session."""
-        environ = request.environ
-        found, exchange = environ.get(self._environ_key), None
-        if isinstance(found, FlaskSession):
-            return cast(SessionMixin, found)
-        if not isinstance(found, Session):
+        environ, key = request.environ, self._environ_key
+        session, exchange = environ.get(key), None
+        if session is None:
             middleware = self._served.build()
             if middleware is None:
                 return None
             exchange = Exchange(middleware, environ)
-        session = environ[self._environ_key] = FlaskSession.of(environ[self._environ_key])
-        session.exchange = exchange
+        if not isinstance(session, FlaskSession):
+            session = environ[key] = FlaskSession(visit_of(environ[key]), exchange)
         return cast(SessionMixin, session)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:

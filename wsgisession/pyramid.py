@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from wsgisession.cookie import Cookie
 from wsgisession.exchange import Exchange, behind
 from wsgisession.manager import SessionManager
-from wsgisession.middleware import SessionMiddleware
-from wsgisession.session import Session
+from wsgisession.middleware import ENVIRON_KEY, SessionMiddleware
+from wsgisession.session import Session, visit_of
 
 try:
     from pyramid.interfaces import ISession
@@ -40,6 +40,8 @@ Convert = Callable[[Any], Any]
 
 class PyramidSession(Session):
     """What ``request.session`` is: a Session with the members of Pyramid's ``ISession``."""
+
+    __slots__ = ()
 
     @property
     def created(self) -> int:
@@ -91,7 +93,7 @@ def includeme(config: Any) -> None:
         ValueError, TypeError: A setting is missing, unknown or wrong.
     """
     options = _options(config)
-    environ_key = options.get("environ_key", "wsgisession.session")
+    environ_key = options.get("environ_key", ENVIRON_KEY)
     middleware = SessionMiddleware(behind(_no_application), **options)
     config.registry["wsgisession.manager"] = middleware.manager
     config.set_session_factory(partial(_open, middleware, environ_key))
@@ -107,7 +109,7 @@ def _open(middleware: SessionMiddleware, environ_key: str, request: Any) -> Pyra
     """Be Pyramid's session factory: called at the first ``request.session`` of a request."""
     environ = request.environ
     exchange = Exchange(middleware, environ)
-    session = environ[environ_key] = PyramidSession.of(environ[environ_key])
+    session = environ[environ_key] = PyramidSession(visit_of(environ[environ_key]))
     request.add_response_callback(partial(_respond, exchange))
     request.add_finished_callback(partial(_finish, exchange))
     return session

@@ -20,6 +20,7 @@ from wsgisession.cli.target import in_memory
 from wsgisession.errors import StoreError
 from wsgisession.identity import Identity
 from wsgisession.manager import SessionManager
+from wsgisession.record import Record
 
 ROUNDS = 11  # of the measurement
 SLOW = 0.020  # seconds
@@ -103,7 +104,7 @@ def outdated(manager: SessionManager) -> Iterator[str]:
 
 def secret(manager: SessionManager) -> Iterator[str]:
     """Yield what is wrong with the secrets. They are not kept, but one can try whether a known one verifies."""
-    identity = manager._config.identity
+    identity = manager.identity
     if identity is None:
         return  # a URL has none
     known = [text.encode() for text in EXAMPLES]
@@ -120,9 +121,9 @@ def secret(manager: SessionManager) -> Iterator[str]:
 
 def cookie(manager: SessionManager) -> Iterator[str]:
     """Yield what weakens the cookie."""
-    if manager._config.identity is None:
+    if manager.identity is None:
         return
-    cookie = manager._config.cookie
+    cookie = manager.cookie
     if cookie.secure is False:
         yield "secure=False lets the cookie travel over plain http; leave it out, or pass True behind a proxy that ends TLS"
     if not cookie.httponly:
@@ -134,7 +135,7 @@ def cookie(manager: SessionManager) -> Iterator[str]:
 def measure(reader: Reader) -> dict[str, float]:
     """Return the median seconds of a read and of a write. StoreError: one was refused."""
     key = Identity([os.urandom(32)]).new_id()  # random, and no session's
-    payload, other = reader.codec.pack(None), reader.codec.pack(None)
+    payload, other = _payload(reader), _payload(reader)
     reads, writes = [], []
     for _ in range(ROUNDS):
         reads.append(_timed(lambda: reader.store.load(key)))
@@ -173,3 +174,8 @@ def engine(manager: SessionManager) -> Iterator[str]:
         yield from getattr(manager.store, "diagnose", tuple)()
     except StoreError as error:
         yield f"not all could be looked at: {error}"
+
+
+def _payload(reader: Reader) -> bytes:
+    """Return a payload like no other, of a session that holds nothing."""
+    return reader.codec.pack(Record(reader.clock(), None, False, {}))

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from wsgisession.codec import JSONCodec
+from wsgisession.codec import Codec
 from wsgisession.manager import SessionManager
-from wsgisession.record import Record
+from wsgisession.record import Marker, Record
 
 
 class Entry(NamedTuple):
@@ -27,11 +27,10 @@ class Reader:
     """Reads what is live in a manager's store; ``unreadable`` and ``tombstones`` say what else was met."""
 
     def __init__(self, manager: SessionManager) -> None:
-        vault = manager._config.vault
         self.store = manager.store
-        self.codec: JSONCodec = vault.codec
-        self.clock: Callable[[], float] = vault.clock
-        self._show: Callable[[str], str] = vault.show
+        self.codec: Codec = manager.codec
+        self.clock: Callable[[], float] = manager.records.clock
+        self._show: Callable[[str], str] = manager.records.show
         self.unreadable = self.tombstones = 0
 
     def read(self, key: str) -> Entry | None:
@@ -45,7 +44,7 @@ class Reader:
         except ValueError:
             self.unreadable += 1
             return None
-        if record is None:
+        if isinstance(record, Marker):
             self.tombstones += 1
             return None
         return Entry(key, self._show(key), record, self.clock() + left, len(payload))

@@ -95,9 +95,13 @@ class MemoryStore:
             self._sweep(now)
         return done
 
-    def replace(self, key: str, expected: bytes, payload: bytes, ttl: float, owner: str | None = None) -> bool:
+    def replace(self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None) -> bool:
         name = b"" if owner is None else owner_name(owner)
         now = self._clock()
+        if ttl is None:
+            f = self.load(key)
+            if f is None: return False
+            ttl = f[1]
         if not 0 < ttl < inf or len(payload) > self._largest:
             self._refuse(ttl, payload)
         shard, expires = self._shards[hash(key) % SHARDS], now + ttl
@@ -109,17 +113,19 @@ class MemoryStore:
             self._sweep(now)
         return done
 
-    def touch(self, key: str, ttl: float, owner: str | None = None) -> bool:
+    def touch(self, key: str, ttl: float, owner: str | None = None, expected=None) -> bool:
         now = self._clock()
         if not 0 < ttl < inf:
             self._refuse(ttl)
+        if expected is not None and (self.load(key) or (b"",))[0] != expected: return False
         done = self._shards[hash(key) % SHARDS].touch(key, now + ttl, now)
         if self._dues[self._ledger.stamp % SHARDS] <= now:
             self._sweep(now)
         return done
 
-    def delete(self, key: str) -> bool:
+    def delete(self, key: str, expected=None) -> bool:
         now = self._clock()
+        if expected is not None and (self.load(key) or (b"",))[0] != expected: return False
         done = self._shards[hash(key) % SHARDS].delete(key, now)
         if self._dues[self._ledger.stamp % SHARDS] <= now:
             self._sweep(now)
