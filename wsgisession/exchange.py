@@ -1,8 +1,8 @@
-"""Exchange: the session of a request whose response a framework makes as an object. For adapters, not for applications.
+"""Exchange: a session for a request whose response a framework makes as an object. For adapters.
 
-A middleware sees the headers of a response go by. A framework that makes response objects can ask earlier, and also where
-no server is involved: in a test client, in a unit test of one view. An exchange lets the middleware serve such a request:
-the session is in ``environ`` at once, and ``respond()`` is the moment when the headers leave.
+A middleware sees the headers of a response go by. A framework that makes response objects can ask earlier, and
+also if no server is involved: in a test client, or in a unit test of one view. An exchange lets the middleware
+serve such a request: the session is in ``environ`` at once, and ``respond()`` is the moment when the headers leave.
 
 It does not know any framework, and it does nothing that the middleware would not do.
 """
@@ -39,19 +39,19 @@ class Exchange:
         self._body: Any = iter(middleware(environ, self._take))
 
     def respond(self, status: str, headers: Headers) -> Headers:
-        """Save the session as at the end of any request, and return the headers of the response with ours among them."""
+        """Save the session as at the end of any request, and return the response's headers, ours included."""
         self._response = status, headers
         next(self._body)
         return self._sent
 
     def stream(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Return the body that replaces ``chunks``: what changes while it streams is saved when it is closed."""
+        """Return the body that takes the place of ``chunks``. What changes while it streams is saved at its end."""
         self._chunks, self.streams = chunks, True
         body: Iterator[bytes] = self._body
         return body
 
     def close(self) -> None:
-        """Save late changes. If there was no response, the request is over all the same, and nothing is saved."""
+        """Save late changes. If there was no response, the request is over and nothing is saved."""
         self._body.close()
 
     def _application(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
@@ -60,7 +60,7 @@ class Exchange:
         start_response(*self._response)
         try:
             yield b""
-            for chunk in self._chunks:
+            for chunk in self._chunks:  # noqa: UP028 - "yield from" would close the chunks a second time
                 yield chunk
         finally:
             close = getattr(self._chunks, "close", None)

@@ -9,7 +9,7 @@
     app.secret_key = "a string of at least 32 bytes, kept out of the repository"
     Sessions(app, store="redis://localhost:6379")
 
-It does not know how a session is stored, and it keeps nothing in a session that the application did not put there.
+It does not know how a session is stored, and keeps nothing in a session that the application did not put there.
 """
 
 from __future__ import annotations
@@ -46,7 +46,12 @@ if TYPE_CHECKING:
 
 _SETTINGS = (
     *("APPLICATION_ROOT", "SESSION_COOKIE_NAME", "SESSION_COOKIE_DOMAIN", "SESSION_COOKIE_PATH"),
-    *("SESSION_COOKIE_HTTPONLY", "SESSION_COOKIE_SECURE", "SESSION_COOKIE_SAMESITE", "SESSION_COOKIE_PARTITIONED"),
+    *(
+        "SESSION_COOKIE_HTTPONLY",
+        "SESSION_COOKIE_SECURE",
+        "SESSION_COOKIE_SAMESITE",
+        "SESSION_COOKIE_PARTITIONED",
+    ),
 )
 
 
@@ -102,7 +107,7 @@ session: FlaskSession = cast(FlaskSession, flask.session)
 
 
 def _text(message: Any) -> Any:
-    """Return a flashed message as Flask's own session would: HTML stays HTML, and a lazy translation becomes its text."""
+    """Return a flashed message as Flask's own session would: HTML stays HTML, a lazy translation becomes text."""
     if type(message) is str or type(message) is Markup:
         return message
     if callable(getattr(message, "__html__", None)):
@@ -111,7 +116,7 @@ def _text(message: Any) -> Any:
 
 
 class Sessions:
-    """Server-side sessions for Flask: ``Sessions(app)``, or ``sessions = Sessions()`` and ``sessions.init_app(app)``.
+    """Server-side sessions for Flask: ``Sessions(app)``, or ``sessions = Sessions()`` and later ``init_app(app)``.
 
     What is not passed comes from the application's configuration, as it is when a request comes. The other
     arguments are SessionMiddleware's. An application without a secret key has Flask's null session: reading finds
@@ -126,8 +131,8 @@ class Sessions:
             ``PERMANENT_SESSION_LIFETIME``.
 
     Raises:
-        ValueError, TypeError: The configuration is wrong; the message says what to pass instead. If the application
-            gets its secret key later, the error comes with the first request.
+        ValueError, TypeError: The configuration is wrong; the message says what to pass instead. If the
+            application gets its secret key later, the error comes with the first request.
     """
 
     def __init__(
@@ -164,7 +169,7 @@ class Sessions:
             self.init_app(app)
 
     def init_app(self, app: flask.Flask) -> None:
-        """Give an application these sessions. Call it once for each application, for example in its factory."""
+        """Give an application these sessions. Call it once for each application, in its factory for example."""
         if "wsgisession" in app.extensions:
             raise ValueError(
                 "this application has its sessions already; call Sessions(app) or init_app(app) once"
@@ -296,8 +301,11 @@ class _Interface(SessionInterface):
         return cast(SessionMixin, session)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
-        """Save a session that has no request; all others are saved by the middleware."""
-        if isinstance(session, FlaskSession) and session.exchange is not None:
+        """Save a session that has no request. The middleware saves all others, after this."""
+        assert isinstance(session, FlaskSession)
+        if not app.config["SESSION_REFRESH_EACH_REQUEST"] and session.accessed and session.permanent:
+            session.passive = not session.modified
+        if session.exchange is not None:
             exchange, session.exchange = session.exchange, None
             response.headers = Headers(exchange.respond(response.status, response.headers.to_wsgi_list()))
             exchange.close()

@@ -6,7 +6,7 @@
     with Configurator(settings=settings) as config:
         config.include("wsgisession.pyramid")
 
-It does not know how a session is stored. A request that does not ask for ``request.session`` does not come here at all.
+It does not know how a session is stored. A request that does not ask for ``request.session`` does not come here.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ try:
     from zope.interface import classImplements
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "wsgisession.pyramid needs Pyramid; install it: pip install pyramid", name=error.name
-    ) from error
+        f"{error}; wsgisession.pyramid needs Pyramid: pip install pyramid", name=error.name
+    ) from None
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -56,7 +56,7 @@ class PyramidSession(Session):
         """Do nothing: changes inside a value are noticed."""
 
     def flash(self, msg: object, queue: str = "", allow_duplicate: bool = True) -> None:
-        """Add a message to a queue. A string of another type (a translation, markup) is stored as plain text."""
+        """Add a message to a queue. A string of another type, such as a translation, is stored as plain text."""
         text = str(msg) if isinstance(msg, str) else msg
         messages = self.setdefault("_f_" + queue, [])
         if allow_duplicate or text not in messages:
@@ -116,7 +116,7 @@ def _open(middleware: SessionMiddleware, environ_key: str, request: Any) -> Pyra
 
 
 def _respond(exchange: Exchange, request: Any, response: Any) -> None:
-    """Save the session, now that the views and the tweens are done. A body that is still to be made may change it later."""
+    """Save the session, now that views and tweens are done. A body that is still to be made may change it later."""
     response.headerlist = exchange.respond(response.status, response.headerlist)
     body, length = response.app_iter, response.content_length
     # A body about which the server or WebOb knows more (a file, a part of it) is handed on as it is.
@@ -154,7 +154,7 @@ def _secure(value: str) -> bool | str:
     return "auto" if value.lower() == "auto" else asbool(value)
 
 
-# How a setting that is a string becomes an argument. Other values, from a program instead of a file, are passed as they are.
+# How a setting that is a string becomes an argument. Another value, from a program, is passed as it is.
 _COOKIE: dict[str, Convert] = {
     "name": str,
     "path": str,
@@ -165,6 +165,7 @@ _COOKIE: dict[str, Convert] = {
     "partitioned": asbool,
     "persistent": asbool,
     "host_prefix": asbool,
+    "formerly": lambda value: tuple(value.split()),
 }
 _OPTIONS: dict[str, Convert] = {
     "secret": _lines,
@@ -180,7 +181,7 @@ _PREFIX = "wsgisession."
 
 
 def _options(config: Any) -> dict[str, Any]:
-    """Return the arguments of SessionMiddleware. TypeError, ValueError: a setting is missing, unknown or wrong."""
+    """Return the arguments of SessionMiddleware. ValueError: a setting is missing, unknown or wrong."""
     options: dict[str, Any] = {}
     cookie: dict[str, Any] = {}
     for setting, value in config.registry.settings.items():
