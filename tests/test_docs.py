@@ -17,11 +17,12 @@ from support.web import SECRET, Site
 from webtest import TestApp
 
 from wsgisession import SessionMiddleware
-from wsgisession.__main__ import _sorted_out, build_parser
+from wsgisession.cli.syntax import Syntax
 
 PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))
 # Those whose examples are whole programs, or need more than the extra `test`; each has a test of its own.
-ELSEWHERE = tuple(f"docs/how-to/{page}" for page in ("frameworks/", "express.md", "migrating.md", "servers.md", "testing.md"))
+_OWN_TESTS = ("frameworks/", "express.md", "metrics.md", "migrating.md", "servers.md", "testing.md")
+ELSEWHERE = tuple(f"docs/how-to/{page}" for page in _OWN_TESTS)
 ADA = SimpleNamespace(id=7, name="Ada")
 
 
@@ -144,7 +145,7 @@ def test_commands_are_spelled_right() -> None:
     for page in PAGES:
         for arguments in call.findall((ROOT / page).read_text(encoding="utf-8")):
             if "--help" not in arguments:
-                build_parser().parse_args(_sorted_out(shlex.split(arguments)))
+                Syntax().parse(shlex.split(arguments))
                 found += 1
     assert found > 10
 

@@ -313,7 +313,7 @@ REFUSED = {
     "bytes": (b"a", "hex"),
     "UUID": (UUID(int=1), "str\\(x\\)"),
     "Decimal": (Decimal(1), "str\\(x\\)"),
-    "enum": (Colour.RED, "str\\(x\\)"),
+    "enum": (Colour.RED, "store x.value"),
     "str's subclass": (Text("a"), "str\\(x\\)"),
     "dict's subclass": (type("D", (dict,), {})(), "dict\\(x\\)"),
     "object": (object(), "object cannot be shared"),

@@ -18,9 +18,10 @@ CLIENTS = {"redis", "psycopg", "psycopg_pool", "pytest"}  # imported only inside
 
 # Each imports only from those before it. The stores are one floor: they may share rooms among themselves.
 ORDER = (
-    "errors log tags values cookie identity headers merge stores.base stores.* stores record"
+    "errors log depth advice tags values cookie identity headers merge stores.base stores.* stores record"
     " codec draft limits register commit mapping diagnosis life session manager middleware javascript express testing __init__"
-    " cli cli.text cli.terminal cli.target cli.reader cli.check cli.commands __main__"
+    " cli cli.codes cli.text cli.terminal cli.target cli.syntax cli.reader cli.outcome cli.secret cli.listing cli.ending"
+    " cli.totals cli.copying cli.check __main__"
 ).split()
 
 

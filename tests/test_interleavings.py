@@ -279,7 +279,7 @@ class Pair:
         self.answers: dict[str, Answer] = {}
         self.store = Stepping()
         self.site = Site(self.store, secret=[SECRET, OLD_SECRET])
-        self.site.manager._config.vault._sleep = lambda seconds: None
+        self.site.manager.records.sleep = lambda seconds: None
         self.cookie = Site(self.store, secret=OLD_SECRET).start({}, owner)  # so that a cookie is always due
         due(self.site)
         self.store.meanwhile, self.store.countdown = (lambda: self.run("b")), step
@@ -325,7 +325,7 @@ class Pair:
 
 def tombstones(site: Site) -> list[float]:
     """Return the seconds left of each tombstone."""
-    store, unpack = site.manager.store, site.manager._config.vault.codec.unpack
+    store, unpack = site.manager.store, site.manager.codec.unpack
     found = [store.load(key) for key in store.keys()]
     return [item[1] for item in found if item is not None and unpack(item[0]) is None]
 

@@ -94,7 +94,7 @@ def merged(stage: Stage) -> None:
 
 def kept_failing(stage: Stage) -> None:
     cookie = stage.site.start({"a": 1})
-    stage.site.manager._config.vault._sleep = lambda seconds: None
+    stage.site.manager.records.sleep = lambda seconds: None
 
     def again() -> None:
         (key,) = stage.site.live()
@@ -212,7 +212,7 @@ def test_each_event(
 def test_the_table_lists_nothing_else() -> None:
     """Every event there is one that a scene above makes happen, every reason one that diagnosis knows."""
     events, reasons = PAGE.split("The reasons of", 1)
-    named = [set(re.findall(r"^\| `([a-z ]+)` ", table, re.MULTILINE)) for table in (events, reasons)]
+    named = [set(re.findall(r"^\| `([a-z -]+)` ", table, re.MULTILINE)) for table in (events, reasons)]
     assert named == [{name for _, name, _, _ in SCENES} | {"misconfiguration"}, set(REASONS)]
 
 

@@ -15,7 +15,8 @@ from support.redis_servers import shared_redis
 from support.web import Site
 
 from wsgisession.stores import redis as module
-from wsgisession.stores.redis import DIGEST, MARGIN, RedisStore
+from wsgisession.stores.redis import MARGIN, RedisStore
+from wsgisession.stores.redis_script import DIGEST
 from wsgisession.testing import new_key, new_payload
 
 pytestmark = pytest.mark.skipif(redis_servers.missing() is not None, reason=str(redis_servers.missing()))

@@ -1,7 +1,8 @@
-"""The contract of stores: good stores keep it, and a store that breaks a clause is caught by that very clause."""
+"""The contract of stores: good stores keep it, and a store that breaks a clause is caught by that clause."""
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import os
 import threading
@@ -13,11 +14,12 @@ from support.clock import Clock
 from support.plain_store import PlainStore
 
 import wsgisession.testing
+from wsgisession.errors import StoreError
 from wsgisession.stores.memory import MemoryStore
-from wsgisession.testing import StoreContract, in_child, new_key, new_payload, together
+from wsgisession.testing import BulkStoreContract, StoreContract, in_child, new_key, new_payload, together
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(BulkStoreContract):
     """The memory store, with a clock that is told the time."""
 
     owners_exactly = True
@@ -30,7 +32,7 @@ class TestMemoryStore(StoreContract):
         self.clock.advance(seconds)
 
 
-class TestMemoryStoreInRealTime(StoreContract):
+class TestMemoryStoreInRealTime(BulkStoreContract):
     """The memory store as it is used: the contract waits for it."""
 
     owners_exactly = True
@@ -39,8 +41,8 @@ class TestMemoryStoreInRealTime(StoreContract):
         return MemoryStore()
 
 
-class TestPlainStore(StoreContract):
-    """A plain store of forty lines, with a second door to its records."""
+class TestPlainStore(BulkStoreContract):
+    """A store as plain as can be, with a second door to its records and one for whoever tampers with them."""
 
     owners_exactly = True
     kind: type[PlainStore] = PlainStore
@@ -55,8 +57,25 @@ class TestPlainStore(StoreContract):
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
+    def take_expiry(self, store: Any, key: str) -> bool:
+        payload, _, owner = store.records[key]
+        store.records[key] = payload, None, owner
+        return True
 
-def run_clause(contract: StoreContract, clause: str) -> None:
+    def put_no_bytes(self, store: Any, key: str) -> bool:
+        store.records[key] = "text", *store.records[key][1:]
+        return True
+
+
+CLAUSES = {
+    name: clause
+    for contract in (StoreContract, BulkStoreContract)
+    for name, clause in vars(contract).items()
+    if name.startswith("test_")
+}
+
+
+def run_clause(contract: BulkStoreContract, clause: str) -> None:
     """Run one clause as pytest would, with every set of its parameters, on a fresh store each time."""
     function = getattr(contract, clause)
     tables = [
@@ -65,37 +84,41 @@ def run_clause(contract: StoreContract, clause: str) -> None:
         if mark.name == "parametrize"
     ]
     for parameters in itertools.product(*tables):
-        arguments: dict[str, Any] = dict(parameters, store=contract.make_store())
-        if "second" in function.__code__.co_varnames[: function.__code__.co_argcount]:
-            arguments["second"] = contract.reopen(arguments["store"])
-        function(**arguments)
+        store = contract.make_store()
+        doors = {
+            "store": lambda: store,
+            "bulk": lambda: contract.as_bulk(store),
+            "second": lambda: contract.reopen(store),
+        }
+        wanted = inspect.signature(function).parameters
+        function(**dict(parameters), **{name: door() for name, door in doors.items() if name in wanted})
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize(("kind", "clause"), BROKEN, ids=lambda value: getattr(value, "__name__", value))
-def test_a_broken_store_is_caught(kind: type[PlainStore], clause: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_store_is_caught(
+    kind: type[PlainStore], clause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A store that breaks one clause fails the test of that clause."""
     monkeypatch.setattr(wsgisession.testing, "PATIENCE", 0.3)
     contract = TestPlainStore()
     contract.kind = kind
-    with pytest.raises((AssertionError, KeyError, RuntimeError)):
+    with pytest.raises((AssertionError, KeyError, RuntimeError, StoreError, pytest.fail.Exception)):
         run_clause(contract, clause)
 
 
 def test_every_clause_catches_a_broken_store() -> None:
     """No clause of the contract is there that nothing could fail."""
-    clauses = {name for name in vars(StoreContract) if name.startswith("test_")}
-    assert clauses == {clause for _, clause in BROKEN}
+    assert set(CLAUSES) == {clause for _, clause in BROKEN}
 
 
 def test_every_clause_says_what_it_means() -> None:
     """Each clause has a docstring of its own."""
-    clauses = [value for name, value in vars(StoreContract).items() if name.startswith("test_")]
-    assert len({clause.__doc__ for clause in clauses} - {None}) == len(clauses)
+    assert len({clause.__doc__ for clause in CLAUSES.values()} - {None}) == len(CLAUSES)
 
 
 def test_an_engine_that_expires_by_itself_may_have_nothing_to_purge() -> None:
-    """With ``expires_by_itself`` a purge that finds nothing is fine, and one that kills the living is still caught."""
+    """With ``expires_by_itself`` a purge may find nothing, and one that kills the living is still caught."""
     contract = TestPlainStore()
     contract.expires_by_itself = True
     contract.kind = PurgesNothing

@@ -54,8 +54,6 @@ class Advice:
             self._told.add(reason)
             event(logging.WARNING, "misconfiguration", REASONS[reason], reason=reason, **fields)
 
-    give = warn_once
-
 
 class BadSignatures:
     """Cookies with a bad signature, summed up: a stranger can send as many as they like."""
@@ -72,6 +70,3 @@ class BadSignatures:
             self._seen.add(hash(token))
             if len(self._seen) == SUSPICIOUS:
                 self._advice.warn_once("secrets differ")
-
-
-Forged = BadSignatures

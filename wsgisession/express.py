@@ -24,7 +24,7 @@ from wsgisession.javascript import members, read, write
 from wsgisession.mac import mac_under
 from wsgisession.record import Marker, Record, check_owner
 from wsgisession.stores.redis import RedisStore
-from wsgisession.tags import Refused
+from wsgisession.tags import DATA_ERRORS, Refused
 
 __all__ = ["ExpressCodec", "ExpressIdentity", "options"]
 
@@ -65,7 +65,9 @@ def options(client: Any, name: str = "connect.sid", prefix: str = "sess:", **coo
         raise TypeError("Express adds no prefix to a cookie's name: leave host_prefix out, or pass name='__Host-…' to both")
     shared = Cookie(name=name, host_prefix=False, **cookie)
     return {
-        "store": _SharedStore(client, prefix),
+        # Express refreshes records, and knows nothing of an index. By then browsers have dropped a cookie that was set when
+        # the index was written (RFC 6265bis 5.5).
+        "store": RedisStore(client, prefix, listed_for=LONGEST_MAX_AGE),
         "cookie": shared,
         "identity": ExpressIdentity,
         "codec": ExpressCodec(shared),
@@ -202,16 +204,16 @@ class ExpressCodec:
         data: dict[str, bytes] = {}
         other: dict[str, bytes] = {}
         try:
-            for name, value, line in members(payload.decode()):
+            for name, value, line in members(payload):
                 if name == "cookie":
                     cookie = value, line
                 elif name == OWN:
-                    own = {member: (inner, written) for member, inner, written in members(line.decode())}
+                    own = {member: (inner, written) for member, inner, written in members(line)}
                 elif name in TAKEN:
                     other[name] = line
                 else:
                     data[name] = line
-        except (ValueError, LookupError) as error:
+        except DATA_ERRORS as error:
             # Nothing is chained or quoted: an error's text may hold the data, and this one is logged.
             raise ValueError(f"a stored record cannot be read ({type(error).__name__})") from None
         if cookie is None or type(cookie[0]) is not dict:
@@ -268,14 +270,6 @@ class ExpressCodec:
             ValueError: It cannot be read, for whatever reason; the message shows nothing of it.
         """
         return read(line)
-
-
-class _SharedStore(RedisStore):
-    """RedisStore, whose owners' indexes remember longer: Express refreshes records, and knows nothing of an index."""
-
-    def _listed(self, name: bytes, ttl: float, owner: str | None) -> list[tuple[Any, ...]]:
-        # By then browsers have dropped a cookie that was set when the index was written (RFC 6265bis 5.5).
-        return super()._listed(name, max(ttl, LONGEST_MAX_AGE), owner)
 
 
 def _cookie_member(cookie: Cookie) -> dict[str, Any]:

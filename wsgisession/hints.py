@@ -68,5 +68,5 @@ def hint(name: str, members: Collection[str]) -> str:
         return text
     if name in ELSEWHERE:
         return f"{text}; here it is {ELSEWHERE[name]}"
-    near = get_close_matches(name, members, 1)
+    near = get_close_matches(name, members, 1, 0.75)
     return f"{text}; did you mean {near[0]!r}?" if near else f"{text}; store a value as session[{name!r}]"

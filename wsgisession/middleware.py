@@ -104,7 +104,7 @@ class SessionMiddleware:
             raise
         kind = type(body)
         whole = kind is list or kind is tuple
-        if visit.draft is None:
+        if not visit.touched:
             # What most requests come to, written out here: ``response.end`` takes twice the time. (An ``exc_info`` must not
             # get a name: its traceback holds this very frame.)
             if whole and response.held is not None and response.held[2] is None:
@@ -231,7 +231,7 @@ class _Response:
 
     def _own(self, headers: Headers, cookies: list[str]) -> Headers:
         """Return the headers that leave: as they are if the session was not touched."""
-        return headers if self.visit.draft is None else personal(headers, cookies, self.visit.was_live)
+        return personal(headers, cookies, self.visit.was_live) if self.visit.touched else headers
 
     def __call__(self, data: bytes) -> None:
         """Be the application's write()."""

@@ -15,15 +15,17 @@
         def reopen(self, store):            # the same records through a second door
             return MyStore(self.path)
 
-Every test is one clause of ``wsgisession.stores.base.Store``; its docstring says which. A store that has to be told the
-time overrides ``advance``, any other is waited for, a few hundredths of a second at a time. For readable failures, call
-``pytest.register_assert_rewrite("wsgisession.testing")`` in ``conftest.py`` before the import. This is the only module
-of the package that needs pytest; nothing else imports it.
+A store that also has ``load_many``, ``count`` and ``clear`` subclasses ``BulkStoreContract`` instead.
 
-One file, long as it is: the clauses are one class in the order of ``Store``, to be read from top to bottom.
+Every test is one clause of ``wsgisession.stores.base``; its docstring says which. A store that has to be told
+the time overrides ``advance``. For any other the test waits, a few hundredths of a second at a time. For
+readable failures, call ``pytest.register_assert_rewrite("wsgisession.testing")`` in ``conftest.py`` before
+the import. This is the only module of the package that needs pytest; nothing else imports it.
 
-It does not know how a store works, nor what an engine's failures look like: outages, lost replies on the wire and
-configuration remain for the store's own tests.
+One file, long as it is: the clauses are in the order of ``Store``, to be read from top to bottom.
+
+It does not know how a store works, nor what an engine's failures look like: outages, lost replies on the wire
+and configuration remain for the store's own tests.
 """
 
 from __future__ import annotations
@@ -31,25 +33,32 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import sys
 import threading
 import time
 import traceback
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
-from typing import NoReturn, TypeVar
+from types import FrameType
+from typing import NoReturn, TypeVar, cast
 
 import pytest
 
-from .stores.base import Store
+from .errors import StoreError
+from .stores.base import BulkStore, Store
 
 T = TypeVar("T")
+Operation = Callable[[Store, str, bytes, bytes], object]  # on a key, its payload, and a payload that is new
 
 THREADS = 4
 ROUNDS = 8
 LONG = 3600.0  # seconds; outlives every test
 PATIENCE = 30.0  # seconds until a wait counts as endless
 SLACK = 0.002  # seconds: "kept to the millisecond", rounded once when written and once when read
+PAGE = 1000  # keys that load_many reads in one go
+STEPS = 24  # of an operation, at which it is interrupted: spread evenly from the first to the last
 
 PAYLOADS = {
     "empty": b"",
@@ -73,6 +82,39 @@ OWNERS = {
     "looks like a number": "007",
     "looks like null": "None",
 }
+# What may reach a store from a form or a command line, and is no key of any record.
+NO_KEYS = {
+    "empty": "",
+    "lone surrogate": "\ud800",
+    "NUL": "a\0b",
+    "line break": "a\nb",
+    "beyond ASCII": "\N{SNOWMAN}" * 43,
+    "looks like an index": "owner:ada",
+    "a million characters": "k" * 1_000_000,
+}
+NO_OWNERS = {
+    "empty": "",
+    "lone surrogate": "\ud800",
+    "NUL": "a\0b",
+    "a million characters": "x" * 1_000_000,
+}
+# What is interrupted: each operation on a live record that "ada" owns.
+OPERATIONS: dict[str, Operation] = {
+    "load": lambda store, key, payload, fresh: store.load(key),
+    "create": lambda store, key, payload, fresh: store.create(key[::-1], fresh, LONG, "ada"),
+    "replace": lambda store, key, payload, fresh: store.replace(key, payload, fresh, LONG, "bob"),
+    "replace without a ttl": lambda store, key, payload, fresh: store.replace(
+        key, payload, fresh, None, "ada"
+    ),
+    "touch": lambda store, key, payload, fresh: store.touch(key, LONG, "ada", payload),
+    "delete": lambda store, key, payload, fresh: store.delete(key, payload),
+    "owned_by": lambda store, key, payload, fresh: list(store.owned_by("ada")),
+    "keys": lambda store, key, payload, fresh: list(store.keys()),
+    "purge": lambda store, key, payload, fresh: store.purge(),
+}
+
+with_and_without_a_ttl = pytest.mark.parametrize("ttl", [LONG, None], ids=["with a ttl", "without"])
+each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 
 
 def new_key() -> str:
@@ -86,7 +128,7 @@ def new_payload(start: bytes = b"payload ") -> bytes:
 
 
 def together(jobs: list[Callable[[], T]]) -> list[T]:
-    """Run jobs at the same time, one thread each, and return their results in order; the first exception goes on."""
+    """Run jobs at the same time, one thread each; return their results in order, or raise the first exception."""
     barrier = threading.Barrier(len(jobs))
     results: dict[int, T] = {}
     errors: list[BaseException] = []
@@ -118,8 +160,8 @@ def in_child(job: Callable[[], bool]) -> bool:
 def _leave_with(job: Callable[[], bool]) -> NoReturn:
     """End this process with what a job says, and without what the test runner would do at its end.
 
-    A job that hangs is ended with a traceback of every thread. What the parent left to the collector is not collected
-    here: finalizers may wait for threads that only the parent has.
+    A job that hangs is ended with a traceback of every thread. What the parent left to the collector is not
+    collected here: finalizers may wait for threads that only the parent has.
     """
     verdict = False
     try:
@@ -129,18 +171,60 @@ def _leave_with(job: Callable[[], bool]) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
-        faulthandler.cancel_dump_traceback_later()  # a runner that measures coverage writes its data in os._exit
-        os._exit(0 if verdict else 1)
+        faulthandler.cancel_dump_traceback_later()
+        os._exit(0 if verdict else 1)  # where a runner that measures coverage writes its data
+
+
+class Outside(BaseException):
+    """An exception that has nothing to do with the store, as a signal handler or gevent.Timeout raises it."""
+
+
+class Steps:
+    """Runs a function at one step of what is done inside ``with``; counts the steps if that is never reached.
+
+    A step is where Python may run a signal handler in the store's own code: a function begins, or a call has
+    returned. What happens inside the libraries that a store uses is one step, because a store cannot mend
+    them.
+
+    Args:
+        store: whose steps are counted: those of its package.
+        step: which of them, from 1.
+        act: what is run there, once. What it raises is raised there.
+    """
+
+    def __init__(self, store: Store, step: int, act: Callable[[], object]) -> None:
+        self.package = type(store).__module__.partition(".")[0]
+        self.step, self.act = step, act
+        self.count = 0
+
+    def __enter__(self) -> Steps:
+        self.before = sys.getprofile()
+        sys.setprofile(self._look)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        sys.setprofile(self.before)
+
+    def _look(self, frame: FrameType, event: str, argument: object) -> None:
+        caller = frame if event == "c_return" else frame.f_back
+        if event != "c_call" and (self._counts(frame) or self._counts(caller)):
+            self.count += 1
+            if self.count == self.step:
+                self.act()
+
+    def _counts(self, frame: FrameType | None) -> bool:
+        name = frame.f_globals.get("__name__", "") if frame else ""
+        return name != __name__ and name.partition(".")[0] == self.package
 
 
 class StoreContract:
     """What every store does. Subclass it, give it a ``make_store``, run pytest."""
 
     tick: float = 0.02
-    """Seconds in which the clauses about expiry count. Raise it for an engine too slow to answer ten times in it."""
+    """Seconds in which the clauses about expiry count. Raise it if the engine cannot answer ten times in it."""
 
     expires_by_itself: bool = False
-    """True where the engine removes dead records on its own account, so that ``purge`` may find none of them."""
+    """True if the engine removes dead records by itself, so that ``purge`` may find none of them."""
 
     owners_exactly: bool = False
     """True where ``owned_by`` promises more than it must: the owner's live records and no others."""
@@ -159,6 +243,14 @@ class StoreContract:
     def advance(self, seconds: float) -> None:
         """Let time pass for the store. The default waits."""
         time.sleep(seconds)
+
+    def take_expiry(self, store: Store, key: str) -> bool:
+        """Take a record's expiry away in the engine. False (the default): the engine cannot hold such a one."""
+        return False
+
+    def put_no_bytes(self, store: Store, key: str) -> bool:
+        """Put what is no bytes in a payload's place in the engine. False (the default): it cannot hold that."""
+        return False
 
     @pytest.fixture
     def store(self) -> Iterator[Store]:
@@ -194,18 +286,25 @@ class StoreContract:
             key, payload = self.live(store, 10 * self.tick, owner)
             return key if renew(key, payload) else None
 
-        # Three tries: on a busy machine a record can be over before it is renewed, and that is no fault of the store.
+        # Three tries: on a busy machine a record can be over before it is renewed, and that is no fault of
+        # the store.
         key = renewed() or renewed() or renewed()
         assert key is not None, "a live record could not be renewed"
         self.advance(11 * self.tick)
         return key
 
     def assert_left(self, store: Store, key: str, ttl: float, since: float) -> None:
-        """Check that a record given ``ttl`` some time after ``since`` (monotonic) has that much left, less the wait."""
+        """Check that a record given ``ttl`` after ``since`` (monotonic) has that much left, less the wait."""
         found = store.load(key)
         waited = time.monotonic() - since
         assert found is not None
         assert ttl - waited - SLACK <= found[1] <= ttl + SLACK
+
+    def left(self, store: Store, key: str) -> float:
+        """Return the seconds that a live record has left."""
+        found = store.load(key)
+        assert found is not None
+        return found[1]
 
     # load
 
@@ -248,7 +347,9 @@ class StoreContract:
         """Keys differ by letter case, and ``_`` and ``-`` are ordinary characters."""
         keys = ["a" * 43, "A" * 43, "_" * 43, "-" * 43, "a" * 42 + "_", "a" * 42 + "-", "a" * 42 + "A"]
         payloads = [new_payload() for _ in keys]
-        assert [store.create(*record, LONG) for record in zip(keys, payloads, strict=True)] == [True] * len(keys)
+        assert [store.create(*record, LONG) for record in zip(keys, payloads, strict=True)] == [True] * len(
+            keys
+        )
         assert [(store.load(key) or (None,))[0] for key in keys] == payloads
         assert sorted(store.keys()) == sorted(keys)
 
@@ -333,7 +434,7 @@ class StoreContract:
     # replace
 
     def test_replace_swaps_payload_and_expiry(self, store: Store) -> None:
-        """replace: True where the live payload equals ``expected``; it sets payload and expiry, later or sooner."""
+        """replace: True if the live payload equals ``expected``; it sets payload and expiry, later or sooner."""
         key, payload = self.live(store, 100.0)
         for ttl in (200.0, 50.0):
             start = time.monotonic()
@@ -343,59 +444,66 @@ class StoreContract:
             assert found is not None and found[0] == payload
             self.assert_left(store, key, ttl, start)
 
-    def test_replace_never_creates(self, store: Store) -> None:
+    @with_and_without_a_ttl
+    def test_replace_never_creates(self, store: Store, ttl: float | None) -> None:
         """replace: False for a key that never had a record, and none is made."""
         key = new_key()
-        assert store.replace(key, new_payload(), new_payload(), LONG) is False
-        assert store.replace(key, b"", new_payload(), LONG) is False
+        assert store.replace(key, new_payload(), new_payload(), ttl) is False
+        assert store.replace(key, b"", new_payload(), ttl) is False
         assert store.load(key) is None
         assert list(store.keys()) == []
 
-    def test_replace_of_a_deleted_record_is_false(self, store: Store) -> None:
+    @with_and_without_a_ttl
+    def test_replace_of_a_deleted_record_is_false(self, store: Store, ttl: float | None) -> None:
         """replace: a record deleted by another request stays deleted."""
         key, payload = self.live(store, LONG, "ada")
         store.delete(key)
-        assert store.replace(key, payload, new_payload(), LONG, "ada") is False
+        assert store.replace(key, payload, new_payload(), ttl, "ada") is False
         assert store.load(key) is None
         assert list(store.keys()) == []
 
-    def test_replace_of_a_changed_record_is_false(self, store: Store) -> None:
+    @with_and_without_a_ttl
+    def test_replace_of_a_changed_record_is_false(self, store: Store, ttl: float | None) -> None:
         """replace: False, and no change, where the live payload is not ``expected``."""
         start = time.monotonic()
         key, payload = self.live(store, 100.0, "ada")
-        assert store.replace(key, new_payload(), new_payload(), LONG, "bob") is False
+        assert store.replace(key, new_payload(), new_payload(), ttl, "bob") is False
         found = store.load(key)
         assert found is not None and found[0] == payload
         self.assert_left(store, key, 100.0, start)
         assert key in store.owned_by("ada")
 
-    def test_replace_compares_the_whole_payload(self, store: Store) -> None:
+    @with_and_without_a_ttl
+    def test_replace_compares_the_whole_payload(self, store: Store, ttl: float | None) -> None:
         """replace: a payload that only begins or ends like ``expected`` is another one."""
         key, payload = self.live(store)
         for other in (payload[:-1], payload + b"x", payload[1:], b"x" + payload, payload.swapcase(), b""):
-            assert store.replace(key, other, new_payload(), LONG) is False
+            assert store.replace(key, other, new_payload(), ttl) is False
 
-    def test_replace_again_after_a_lost_reply_is_true(self, store: Store) -> None:
+    @with_and_without_a_ttl
+    def test_replace_again_after_a_lost_reply_is_true(self, store: Store, ttl: float | None) -> None:
         """replace: True where the live payload already is the new one."""
         key, payload = self.live(store)
         fresh = new_payload()
-        assert [store.replace(key, payload, fresh, LONG) for _ in range(3)] == [True, True, True]
+        assert [store.replace(key, payload, fresh, ttl) for _ in range(3)] == [True, True, True]
 
-    def test_replace_again_after_another_replace_is_false(self, store: Store) -> None:
+    @with_and_without_a_ttl
+    def test_replace_again_after_another_replace_is_false(self, store: Store, ttl: float | None) -> None:
         """replace, repeated after somebody else replaced the record once more: False, and theirs stays."""
         key, payload = self.live(store)
         ours, theirs = new_payload(), new_payload()
-        assert store.replace(key, payload, ours, LONG) is True
-        assert store.replace(key, ours, theirs, LONG) is True
-        assert store.replace(key, payload, ours, LONG) is False
+        assert store.replace(key, payload, ours, ttl) is True
+        assert store.replace(key, ours, theirs, ttl) is True
+        assert store.replace(key, payload, ours, ttl) is False
         found = store.load(key)
         assert found is not None and found[0] == theirs
 
-    def test_replace_of_a_dead_record_is_false(self, store: Store) -> None:
+    @with_and_without_a_ttl
+    def test_replace_of_a_dead_record_is_false(self, store: Store, ttl: float | None) -> None:
         """A dead record is no record: replace is False, even with the payload it had or already has."""
         key, payload = self.dead(store)
-        assert store.replace(key, payload, new_payload(), LONG) is False
-        assert store.replace(key, new_payload(), payload, LONG) is False
+        assert store.replace(key, payload, new_payload(), ttl) is False
+        assert store.replace(key, new_payload(), payload, ttl) is False
         assert store.load(key) is None
 
     def test_replace_sets_the_owner(self, store: Store) -> None:
@@ -419,7 +527,9 @@ class StoreContract:
 
     def test_replace_outlives_the_first_expiry(self, store: Store) -> None:
         """replace with a longer time: record and listing are still there when the first time is over."""
-        key = self.outlives(store, lambda key, old: store.replace(key, old, new_payload(), LONG, "ada"), "ada")
+        key = self.outlives(
+            store, lambda key, old: store.replace(key, old, new_payload(), LONG, "ada"), "ada"
+        )
         assert store.load(key) is not None
         assert key in store.keys()
         assert key in store.owned_by("ada")
@@ -430,6 +540,40 @@ class StoreContract:
         assert store.replace(key, payload, new_payload(), self.tick) is True
         self.advance(2 * self.tick)
         assert store.load(key) is None
+
+    # replace without a ttl
+
+    def test_replace_without_a_ttl_keeps_the_expiry(self, store: Store) -> None:
+        """replace without a ttl swaps the payload and leaves the expiry exactly as it is, each time."""
+        sooner, _ = self.live(store, 100.0)
+        key, payload = self.live(store, 100.0, "ada")
+        later, _ = self.live(store, 100.0)
+        self.advance(self.tick)
+        for _ in range(20):
+            before, payload = payload, new_payload()
+            assert store.replace(key, before, payload, None, "ada") is True
+        # Read in the opposite order, the time between two reads can only widen the bounds, for whichever
+        # clock counts.
+        most, found, least = self.left(store, later), store.load(key), self.left(store, sooner)
+        assert found is not None and found[0] == payload
+        assert least - SLACK <= found[1] <= most + SLACK
+
+    def test_replace_without_a_ttl_ends_nothing_later(self, store: Store) -> None:
+        """replace without a ttl: the record ends when it would have ended."""
+        key, payload = self.live(store, self.tick, "ada")
+        store.replace(key, payload, new_payload(), None, "ada")
+        self.advance(2 * self.tick)
+        assert store.load(key) is None
+        assert list(store.keys()) == []
+
+    def test_replace_without_a_ttl_keeps_the_owner(self, store: Store) -> None:
+        """replace without a ttl: whatever owner it is given, the record's own keeps it."""
+        key, payload = self.live(store, LONG, "ada")
+        for owner in ("ada", None, "bob"):
+            before, payload = payload, new_payload()
+            assert store.replace(key, before, payload, None, owner) is True
+            assert key in store.owned_by("ada")
+            assert not self.owners_exactly or list(store.owned_by("bob")) == []
 
     # touch
 
@@ -479,7 +623,61 @@ class StoreContract:
         self.advance(2 * self.tick)
         assert store.load(key) is None
 
+    # touch with expected
+
+    def test_touch_with_expected_compares_first(self, store: Store) -> None:
+        """touch with ``expected``: True if the live payload equals it; if not, False, and the expiry stays."""
+        key, payload = self.live(store, 100.0)
+        start = time.monotonic()
+        assert store.touch(key, 50.0, None, payload) is True
+        self.assert_left(store, key, 50.0, start)
+        for other in (payload[:-1], payload + b"x", payload[1:], b"x" + payload, payload.swapcase(), b""):
+            assert store.touch(key, LONG, None, other) is False
+        self.assert_left(store, key, 50.0, start)
+        empty = new_key()
+        store.create(empty, b"", LONG)
+        assert store.touch(empty, LONG, None, b"") is True
+
+    def test_touch_with_expected_of_no_record_is_false(self, store: Store) -> None:
+        """touch with ``expected``: False for a dead, a deleted and an unknown record, and none is made."""
+        dead, payload = self.dead(store)
+        assert store.touch(dead, LONG, None, payload) is False
+        gone, payload = self.live(store, LONG, "ada")
+        store.delete(gone)
+        for key in (gone, new_key()):
+            assert store.touch(key, LONG, "ada", payload) is False
+            assert store.touch(key, LONG, "ada", b"") is False
+        assert list(store.keys()) == []
+
+    def test_touch_with_expected_never_renews_another_payload(self, store: Store, second: Store) -> None:
+        """touch with ``expected`` is atomic: it never prolongs what a replace put there at the same time."""
+        for _ in range(ROUNDS):
+            key, payload = self.live(store, 100.0)
+            touch = partial(second.touch, key, LONG, None, payload)
+            done = together([partial(store.replace, key, payload, new_payload(), 100.0), touch])
+            assert done[0] is True
+            assert self.left(store, key) <= 100.0 + SLACK
+
     # time
+
+    def test_the_seconds_left_are_never_zero(self, store: Store) -> None:
+        """A live record has more than 0 seconds left, also if it was given less than a millisecond."""
+        for ttl in (self.tick, 0.0004):
+            key, _ = self.live(store, ttl)
+            polls = 0
+            while (found := store.load(key)) is not None:
+                assert found[1] > 0
+                assert (polls := polls + 1) < 100_000, "a record does not end"
+                self.advance(0.0002)
+
+    def test_a_record_whose_expiry_was_taken_away_is_about_to_end(self, store: Store) -> None:
+        """A record whose expiry somebody took away in the engine has 0.001 seconds left."""
+        key, payload = self.live(store)
+        if self.take_expiry(store, key):
+            assert store.load(key) == (payload, 0.001)
+            start = time.monotonic()
+            assert store.touch(key, 100.0, None, payload) is True
+            self.assert_left(store, key, 100.0, start)
 
     @pytest.mark.parametrize("ttl", [1.999, 59.5, 7200.001, 2592000.123, 34560000.0], ids=str)
     def test_time_is_kept_to_the_millisecond(self, store: Store, ttl: float) -> None:
@@ -537,11 +735,76 @@ class StoreContract:
         """delete: False where there was none."""
         assert store.delete(new_key()) is False
 
+    # delete with expected
+
+    def test_delete_with_expected_compares_first(self, store: Store) -> None:
+        """delete with ``expected``: True if the live payload equals it; if not, False, and the record stays."""
+        key, payload = self.live(store, LONG, "ada")
+        for other in (payload[:-1], payload + b"x", payload[1:], b"x" + payload, payload.swapcase(), b""):
+            assert store.delete(key, other) is False
+        found = store.load(key)
+        assert found is not None and found[0] == payload
+        assert key in store.owned_by("ada")
+        assert [store.delete(key, payload) for _ in range(2)] == [True, False]
+        assert list(store.keys()) == []
+        assert store.create(key, b"", LONG) is True
+        assert store.delete(key, b"") is True
+
+    def test_delete_with_expected_of_no_record_is_false(self, store: Store) -> None:
+        """delete with ``expected``: False for a dead record and for one that never was."""
+        key, payload = self.dead(store)
+        assert store.delete(key, payload) is False
+        assert store.delete(new_key(), payload) is False
+        assert store.delete(new_key(), b"") is False
+
+    def test_delete_with_expected_or_replace_wins(self, store: Store, second: Store) -> None:
+        """delete with ``expected`` is atomic: of it and a replace of the same payload exactly one is True."""
+        for _ in range(ROUNDS):
+            key, payload = self.live(store)
+            fresh = new_payload()
+            jobs = [partial(second.replace, key, payload, fresh, LONG), partial(store.delete, key, payload)]
+            replaced, deleted = together(jobs)
+            assert deleted is not replaced
+            found = store.load(key)
+            assert (found[0] if found else None) == (fresh if replaced else None)
+
+    # what is no key, no owner, no payload
+
+    @pytest.mark.parametrize("key", NO_KEYS.values(), ids=NO_KEYS.keys())
+    def test_what_is_no_key_is_not_found(self, store: Store, key: str) -> None:
+        """A key that cannot be one: load is None; replace, touch and delete are False; nothing changes."""
+        live, payload = self.live(store, LONG, "ada")
+        assert store.load(key) is None
+        assert store.replace(key, payload, new_payload(), LONG, "ada") is False
+        assert store.replace(key, payload, new_payload(), None, "ada") is False
+        assert store.touch(key, LONG, "ada") is False
+        assert store.touch(key, LONG, "ada", payload) is False
+        assert store.delete(key) is False
+        assert store.delete(key, payload) is False
+        assert list(store.keys()) == [live]
+        assert live in store.owned_by("ada")
+
+    @pytest.mark.parametrize("owner", NO_OWNERS.values(), ids=NO_OWNERS.keys())
+    def test_who_is_no_owner_owns_nothing(self, store: Store, owner: str) -> None:
+        """An owner who cannot be one: owned_by names nothing."""
+        self.live(store, LONG, "a")
+        self.live(store, LONG)
+        assert list(store.owned_by(owner)) == []
+
+    def test_a_payload_that_is_no_bytes_is_a_store_error(self, store: Store) -> None:
+        """A payload in the engine that is no bytes: load is a StoreError, and delete removes the record."""
+        key, _ = self.live(store, LONG, "ada")
+        if self.put_no_bytes(store, key):
+            with pytest.raises(StoreError):
+                store.load(key)
+            assert store.delete(key) is True
+            assert store.load(key) is None
+
     # owned_by
 
     @pytest.mark.parametrize("owner", OWNERS.values(), ids=OWNERS.keys())
     def test_owned_by_finds_any_name(self, store: Store, owner: str) -> None:
-        """owned_by: every live record of an owner, whatever characters the name has, set by create or replace."""
+        """owned_by: every live record of an owner, whatever characters the name has, by create or replace."""
         created, _ = self.live(store, LONG, owner)
         replaced, payload = self.live(store)
         assert store.replace(replaced, payload, new_payload(), LONG, owner) is True
@@ -561,7 +824,7 @@ class StoreContract:
         assert list(store.owned_by("nobody")) == []
 
     def test_owned_by_is_never_too_few(self, store: Store, second: Store) -> None:
-        """owned_by: all of many, also those another store made, after some were deleted and others renewed."""
+        """owned_by: all of many, also another store's, after some were deleted and others renewed."""
         made = [self.live((store, second)[number % 2], LONG, "ada") for number in range(60)]
         for key, _ in made[::3]:
             store.delete(key)
@@ -636,6 +899,16 @@ class StoreContract:
         self.live(store)
         assert store.purge() == 0
 
+    def test_diagnose_says_what_to_change(self, store: Store) -> None:
+        """diagnose, if a store has it: an iterator of sentences, and nothing changes."""
+        key, payload = self.live(store, LONG, "ada")
+        diagnose: Callable[[], Iterator[str]] = getattr(store, "diagnose", lambda: iter(()))
+        findings = diagnose()
+        assert iter(findings) is findings
+        assert all(type(finding) is str and finding for finding in findings)
+        found = store.load(key)
+        assert found is not None and found[0] == payload
+
     def test_close_leaves_the_records_to_others(self, store: Store, second: Store) -> None:
         """close gives back what the store opened, may be called twice, and harms no other store."""
         key, payload = self.live(store)
@@ -658,13 +931,16 @@ class StoreContract:
             found = store.load(key)
             assert found is not None and found[0] == payloads[won.index(True)]
 
-    def test_one_of_many_replaces_wins(self, store: Store, second: Store) -> None:
-        """replace is atomic: of replaces of one payload at once exactly one is True, and its payload is there."""
+    @with_and_without_a_ttl
+    def test_one_of_many_replaces_wins(self, store: Store, second: Store, ttl: float | None) -> None:
+        """replace is atomic: of replaces of one payload at once exactly one is True, and its payload stays."""
         key, payload = self.live(store)
         for _ in range(ROUNDS):
             payloads = [new_payload() for _ in range(THREADS)]
             stores = [store, second] * THREADS
-            won = together([partial(stores[n].replace, key, payload, payloads[n], LONG) for n in range(THREADS)])
+            won = together(
+                [partial(stores[n].replace, key, payload, payloads[n], ttl) for n in range(THREADS)]
+            )
             assert won.count(True) == 1 and won.count(False) == THREADS - 1
             payload = payloads[won.index(True)]
             found = second.load(key)
@@ -687,26 +963,30 @@ class StoreContract:
         found = store.load(key)
         assert found is not None and int(found[0].split()[0]) == THREADS * ROUNDS
 
-    def test_delete_beats_replace_and_touch(self, store: Store, second: Store) -> None:
-        """delete is atomic: once it was True, no replace or touch that ran at the same time brings the record back."""
+    @with_and_without_a_ttl
+    def test_delete_beats_replace_and_touch(self, store: Store, second: Store, ttl: float | None) -> None:
+        """delete is atomic: no replace or touch that runs at the same time brings the record back."""
         for _ in range(ROUNDS):
             key, payload = self.live(store, LONG, "ada")
             jobs: list[Callable[[], bool]] = [
                 partial(store.delete, key),
                 partial(second.touch, key, LONG, "ada"),
-                partial(store.replace, key, payload, new_payload(), LONG, "ada"),
-                partial(second.replace, key, payload, new_payload(), LONG, "bob"),
+                partial(store.replace, key, payload, new_payload(), ttl, "ada"),
+                partial(second.replace, key, payload, new_payload(), ttl, "bob"),
             ]
             assert together(jobs)[0] is True
             assert store.load(key) is None
             assert list(store.keys()) == []
 
-    def test_touch_never_undoes_a_replace(self, store: Store, second: Store) -> None:
+    @with_and_without_a_ttl
+    def test_touch_never_undoes_a_replace(self, store: Store, second: Store, ttl: float | None) -> None:
         """touch carries no data: a payload that was replaced at the same time stays replaced."""
         key, payload = self.live(store)
         for _ in range(ROUNDS):
             fresh = new_payload()
-            done = together([partial(store.replace, key, payload, fresh, LONG), partial(second.touch, key, LONG)])
+            done = together(
+                [partial(store.replace, key, payload, fresh, ttl), partial(second.touch, key, LONG)]
+            )
             assert done == [True, True]
             payload = fresh
             found = store.load(key)
@@ -720,7 +1000,7 @@ class StoreContract:
             assert done.count(True) == 1 and done.count(False) == THREADS - 1
 
     def test_a_record_is_listed_as_soon_as_it_is_made(self, store: Store, second: Store) -> None:
-        """owned_by: a record whose create or replace has returned is listed, whatever others write at the time."""
+        """owned_by: a record is listed as soon as its create or replace has returned, whatever others write."""
 
         def make(store: Store) -> bool:
             seen = True
@@ -733,12 +1013,90 @@ class StoreContract:
 
         assert together([partial(make, (store, second)[n % 2]) for n in range(THREADS)]) == [True] * THREADS
 
+    # what comes from outside
+
+    @each_operation
+    def test_an_exception_from_outside_leaves_a_store_that_works(
+        self, store: Store, operation: Operation
+    ) -> None:
+        """An exception from outside passes through at any step: the operation is done or not; the store works."""
+
+        def fail() -> None:
+            raise Outside
+
+        for step in self._steps_of(store, operation):
+            key, payload = self.live(store, LONG, "ada")
+            fresh = new_payload()
+            with suppress(Outside), Steps(store, step, fail):
+                operation(store, key, payload, fresh)
+            assert together([partial(self._works, store, [])]) == [True]
+            self._is_done_or_not(store, operation, key, payload, fresh)
+
+    @each_operation
+    def test_what_runs_inside_an_operation_may_use_the_store(
+        self, store: Store, operation: Operation
+    ) -> None:
+        """Code that runs inside an operation, on its thread at any step, gets its answer or a StoreError."""
+
+        def use(key: str) -> None:
+            with suppress(StoreError):
+                store.load(key)
+                store.touch(key, LONG, "ada")
+                assert self._works(store, [])
+                list(store.keys())
+                store.purge()
+
+        def run(step: int, key: str, payload: bytes, fresh: bytes) -> object:
+            with Steps(store, step, partial(use, key)):
+                return operation(store, key, payload, fresh)
+
+        for step in self._steps_of(store, operation):
+            key, payload = self.live(store, LONG, "ada")
+            fresh = new_payload()
+            assert together([partial(run, step, key, payload, fresh)])[0] is not False
+            self._is_done_or_not(store, operation, key, payload, fresh)
+
+    def _is_done_or_not(
+        self, store: Store, operation: Operation, key: str, payload: bytes, fresh: bytes
+    ) -> None:
+        """Check that an operation left its record as it was or as it should be, and remove that."""
+        states: dict[bytes | None, str] = {payload: "ada"}
+        if operation is OPERATIONS["replace"]:
+            states[fresh] = "bob"
+        elif operation is OPERATIONS["replace without a ttl"]:
+            states[fresh] = "ada"
+        elif operation is OPERATIONS["delete"]:
+            states[None] = ""
+        self._is_whole(store, key, states)
+        self._is_whole(store, key[::-1], {fresh: "ada", None: ""})
+        store.delete(key)
+        store.delete(key[::-1])
+
+    def _steps_of(self, store: Store, operation: Operation) -> list[int]:
+        """Return at which steps to interrupt an operation: all of them, or STEPS of them."""
+        key, payload = self.live(store, LONG, "ada")
+        with Steps(store, 0, lambda: None) as steps:
+            operation(store, key, payload, new_payload())
+        for made in (key, key[::-1]):
+            store.delete(made)
+        return sorted({1 + round(n * (steps.count - 1) / (STEPS - 1)) for n in range(STEPS)})
+
+    def _is_whole(self, store: Store, key: str, states: dict[bytes | None, str]) -> None:
+        """Check that a record is in one of these states (payload: owner; None: it is gone), and listed so."""
+        found = store.load(key)
+        payload = found[0] if found else None
+        assert payload in states
+        assert payload is None or key in store.owned_by(states[payload])
+        assert (key in store.keys()) is (payload is not None)
+
+    # processes
+
     # processes
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_a_forked_child_uses_the_store(self, store: Store) -> None:
-        """A store is safe to use in a process forked after it was built and used; the parent's goes on working."""
+        """A store may be used in a process that was forked after it; the parent's goes on working."""
         key, payload = self.live(store, LONG, "ada")
 
         def use(number: int) -> bool:
@@ -755,7 +1113,7 @@ class StoreContract:
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_a_fork_while_threads_write(self, store: Store) -> None:
-        """A fork in the middle of other threads' operations leaves child and parent with a store that works."""
+        """A fork while other threads write leaves child and parent with a store that works."""
         records = [self.live(store) for _ in range(THREADS)]
         stop = threading.Event()
         failures: list[BaseException] = []
@@ -785,3 +1143,181 @@ class StoreContract:
     def _works(self, store: Store, keys: list[str]) -> bool:
         key, _ = self.live(store, LONG, "ada")
         return all(store.load(key) for key in keys) and store.touch(key, LONG, "ada") and store.delete(key)
+
+
+class BulkStoreContract(StoreContract):
+    """What a store does that has the operations of ``BulkStore`` as well."""
+
+    @pytest.fixture
+    def bulk(self, store: Store) -> BulkStore:
+        """The empty store, with all of its operations."""
+        return self.as_bulk(store)
+
+    def as_bulk(self, store: Store) -> BulkStore:
+        """Return the store under the type that has all of its operations."""
+        missing = [name for name in ("load_many", "count", "clear") if not hasattr(store, name)]
+        assert not missing, f"{type(store).__name__} lacks {', '.join(missing)}"
+        return cast(BulkStore, store)
+
+    # load_many
+
+    def test_load_many_answers_in_the_order_of_the_keys(self, bulk: BulkStore) -> None:
+        """load_many: a list of what load would return, in the order of the keys: live, dead, unknown, twice."""
+        live = [self.live(bulk, LONG, owner) for owner in (None, "ada", None)]
+        dead, _ = self.dead(bulk)
+        keys = [live[2][0], dead, live[0][0], new_key(), live[1][0], live[0][0]]
+        found = bulk.load_many(keys)
+        assert type(found) is list
+        assert [one and one[0] for one in found] == [
+            live[2][1],
+            None,
+            live[0][1],
+            None,
+            live[1][1],
+            live[0][1],
+        ]
+        assert {(type(one), type(one[0]), type(one[1])) for one in found if one} == {(tuple, bytes, float)}
+
+    def test_load_many_of_any_sequence(self, bulk: BulkStore) -> None:
+        """load_many: a tuple is as good as a list, and nothing for nothing."""
+        key, payload = self.live(bulk)
+        assert [one and one[0] for one in bulk.load_many((key,))] == [payload]
+        assert bulk.load_many([]) == []
+        assert bulk.load_many(()) == []
+
+    def test_load_many_of_more_keys_than_a_page(self, bulk: BulkStore) -> None:
+        """load_many: any number of keys, and the answers stay in order over the ends of its pages."""
+        keys = [new_key() for _ in range(2 * PAGE + 2)]
+        made = {
+            place: new_payload()
+            for place in (0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE - 1, 2 * PAGE, 2 * PAGE + 1)
+        }
+        for place, payload in made.items():
+            assert bulk.create(keys[place], payload, LONG) is True
+        found = bulk.load_many(keys)
+        assert len(found) == len(keys)
+        assert {place: one[0] for place, one in enumerate(found) if one} == made
+
+    def test_load_many_returns_the_seconds_left(self, bulk: BulkStore) -> None:
+        """load_many: the seconds left are those that load returns."""
+        key, _ = self.live(bulk, 100.0)
+        self.advance(self.tick)
+        most, [found], least = self.left(bulk, key), bulk.load_many([key]), self.left(bulk, key)
+        assert found is not None and least - SLACK <= found[1] <= most + SLACK
+
+    def test_load_many_does_not_renew(self, bulk: BulkStore) -> None:
+        """load_many changes nothing: a record that is read again and again still ends; unknown keys stay free."""
+        key, _ = self.live(bulk, 2 * self.tick)
+        unknown = new_key()
+        for _ in range(4):
+            bulk.load_many([key, unknown])
+            self.advance(self.tick)
+        assert bulk.load_many([key, unknown]) == [None, None]
+        assert list(bulk.keys()) == []
+
+    def test_load_many_of_what_is_no_key_is_none(self, bulk: BulkStore) -> None:
+        """load_many: None for keys that cannot be one, and their neighbours are found."""
+        key, payload = self.live(bulk, LONG, "ada")
+        keys = [name for other in NO_KEYS.values() for name in (other, key)]
+        assert [one and one[0] for one in bulk.load_many(keys)] == [None, payload] * len(NO_KEYS)
+
+    def test_load_many_of_a_payload_that_is_no_bytes_is_a_store_error(self, bulk: BulkStore) -> None:
+        """load_many: a StoreError if a payload of the page is no bytes; without that key the others are found."""
+        key, payload = self.live(bulk)
+        broken, _ = self.live(bulk)
+        if self.put_no_bytes(bulk, broken):
+            with pytest.raises(StoreError):
+                bulk.load_many([key, broken])
+            assert [one and one[0] for one in bulk.load_many([key])] == [payload]
+
+    # count
+
+    def test_count_is_the_number_of_live_records(self, bulk: BulkStore) -> None:
+        """count: how many live records there are, with and without an owner; the dead do not count."""
+        assert bulk.count() == 0
+        live = [self.live(bulk, LONG, owner)[0] for owner in (None, "ada", "bob") for _ in range(10)]
+        assert bulk.count() == len(live)
+        for owner in (None, "ada"):
+            self.dead(bulk, owner)
+        assert bulk.count() == len(live)
+        bulk.delete(live[0])
+        bulk.purge()
+        assert bulk.count() == len(live) - 1
+
+    # clear
+
+    def test_clear_removes_every_record(self, bulk: BulkStore) -> None:
+        """clear: returns how many live records it removed; load, keys, owned_by and count find none."""
+        live = [self.live(bulk, LONG, owner)[0] for owner in (None, "ada", "bob") for _ in range(10)]
+        self.dead(bulk, "ada")
+        assert [bulk.clear(), bulk.clear()] == [len(live), 0]
+        assert bulk.load_many(live) == [None] * len(live)
+        assert [*bulk.keys(), *bulk.owned_by("ada"), *bulk.owned_by("bob")] == []
+        assert bulk.count() == 0
+
+    def test_clear_of_more_records_than_a_batch(self, bulk: BulkStore) -> None:
+        """clear: any number of records, each counted once."""
+        for number in range(2 * PAGE + 2):
+            self.live(bulk, LONG, "ada" if number % 2 else None)
+        assert bulk.clear() == 2 * PAGE + 2
+        assert list(bulk.keys()) == []
+
+    def test_clear_leaves_a_store_to_go_on_with(self, bulk: BulkStore) -> None:
+        """clear: the keys are free, and what is created afterwards is found and listed."""
+        key, payload = self.live(bulk, LONG, "ada")
+        bulk.clear()
+        assert bulk.replace(key, payload, new_payload(), LONG, "ada") is False
+        fresh = new_payload()
+        assert bulk.create(key, fresh, LONG, "ada") is True
+        found = bulk.load(key)
+        assert found is not None and found[0] == fresh
+        assert list(bulk.keys()) == [key]
+        assert key in bulk.owned_by("ada")
+
+    def test_clear_ends_while_others_write(self, bulk: BulkStore, second: Store) -> None:
+        """clear ends while others go on creating records; those from before it are gone."""
+        before = [self.live(bulk, LONG, "ada") for _ in range(60)]
+        stop = threading.Event()
+        made: list[tuple[str, bytes]] = []
+
+        def write() -> int:
+            while not stop.is_set():
+                made.append(self.live(second, LONG, "ada"))
+            return 0
+
+        def clear() -> int:
+            removed = bulk.clear()
+            stop.set()
+            return removed
+
+        try:
+            _, removed = together([write, clear])
+        finally:
+            stop.set()
+        assert bulk.load_many([key for key, _ in before]) == [None] * len(before)
+        left = [bulk.load(key) for key, _ in made]
+        assert all(one is None or one[0] == payload for one, (_, payload) in zip(left, made, strict=True))
+        assert removed + bulk.count() == len(before) + len(made)
+
+    # what comes from outside
+
+    @pytest.mark.parametrize("name", ["load_many", "count", "clear"])
+    def test_bulk_work_that_is_interrupted_leaves_a_store_that_works(
+        self, bulk: BulkStore, name: str
+    ) -> None:
+        """An exception from outside passes through load_many, count and clear; the store works and counts right."""
+
+        def fail() -> None:
+            raise Outside
+
+        def operation(store: Store, key: str, payload: bytes, fresh: bytes) -> object:
+            return getattr(store, name)(*([[key]] if name == "load_many" else []))
+
+        for step in self._steps_of(bulk, operation):
+            key, payload = self.live(bulk, LONG, "ada")
+            with suppress(Outside), Steps(bulk, step, fail):
+                operation(bulk, key, payload, b"")
+            assert together([partial(self._works, bulk, [])]) == [True]
+            self._is_whole(bulk, key, {payload: "ada", **({None: ""} if name == "clear" else {})})
+            assert bulk.count() == len(list(bulk.keys()))
+            bulk.delete(key)

@@ -71,11 +71,13 @@ class Visit:
 
     __slots__ = (
         *("_by_key", "_destroyed", "_found", "_header", "_id", "_in_atomic", "_mixes", "_own", "_renew", "_reported"),
-        *("_resign", "_scheme", "_set", "draft", "gone", "passive", "phase", "setup", "stored"),
+        *("_resign", "_scheme", "_set", "draft", "gone", "passive", "phase", "setup", "stored", "touched"),
     )
 
+    touched: bool
+    """True: the application has looked at the session, even if the store failed then."""
     draft: Draft | None
-    """This request's changes. None: the session was not touched yet."""
+    """This request's changes. None: there are none yet."""
     stored: Stored | None
     """The record behind the session. None: there is none."""
     gone: bool
@@ -91,6 +93,7 @@ class Visit:
         self._scheme = scheme
         self.draft = None
         self.phase = OPEN
+        self.touched = False
 
     @classmethod
     def of_key(cls, setup: Setup, stored: Stored) -> Visit:
@@ -111,6 +114,7 @@ class Visit:
         """
         if self.draft is not None:
             return self.draft
+        self.touched = True
         # What a request that leaves its session alone need not have.
         self._by_key = False  # opened by the manager: there is no cookie
         self._destroyed = False  # destroy() ended what the cookies stood for

@@ -1,60 +1,119 @@
-"""The contract between sessions and whatever keeps them. Knows nothing of ids, records, cookies or HTTP.
+"""The contract between sessions and whatever keeps them.
 
-A store keeps payloads (any bytes, never looked into) under keys (43 ASCII characters) for a number of seconds, and knows
-which owner a payload belongs to. There is no upsert: ``create`` never overwrites and ``replace`` never creates, so a record
-that was deleted stays deleted whoever is late. ``wsgisession.testing.StoreContract`` holds each clause below as a test.
+A store keeps payloads (any bytes, never looked into) under keys (43 ASCII characters) for a number of
+seconds. It also knows which owner a payload belongs to. There is no upsert: ``create`` never overwrites and
+``replace`` never creates, so a record that was deleted stays deleted, however late another request comes.
+
+Every sentence below is a test in ``wsgisession.testing``: ``StoreContract`` holds what every store must do,
+and ``BulkStoreContract`` what ``BulkStore`` adds.
+
+It does not know ids, records, cookies or HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 
 @runtime_checkable
 class Store(Protocol):
-    """Where payloads live. Every operation is atomic on its own, thread-safe, and safe in a process forked later.
+    """Where payloads live.
 
-    - Whatever the engine raises becomes a ``StoreError`` with the cause chained; any other exception is a bug and goes on.
-    - All times are durations in seconds (float, kept to the millisecond, positive); whose clock counts is the store's
-      business. An in-process store uses a monotonic one.
-    - A record past its expiry is no record for any operation, whether or not it was purged yet.
-    - Every wait is bounded; after an outage the store recovers without being built again.
+    - Every operation is atomic on its own, safe from any number of threads, and safe in a process that is
+      forked later.
+    - All times are durations in seconds (float, positive, kept to the millisecond). Whose clock counts is the
+      store's business; an in-process store uses a monotonic one.
+    - A record past its expiry is no record for any operation, even if it was not purged yet.
+    - What the engine raises becomes a ``StoreError`` with the cause chained. So does a payload in the engine
+      that is no bytes; ``delete(key)`` still removes that record.
+    - A key that cannot be one (empty, of any length, with a lone surrogate, a NUL or a line break) is not
+      found, and an owner who cannot be one owns nothing. It is never an error.
+    - An exception from outside (a signal handler, ``gevent.Timeout``, ``MemoryError``) passes through
+      unchanged, and the store works afterwards. The operation was carried out or it was not; nothing is left
+      half done.
+    - Code that runs inside an operation on the same thread (a signal handler, a finalizer) may use the store.
+      It gets its answer or a ``StoreError``, and never waits for itself.
+    - Every wait is bounded. After an outage the store recovers without being built again.
     """
 
     def load(self, key: str) -> tuple[bytes, float] | None:
-        """Return the live payload and the seconds it has left; None where there is no live record. Changes nothing."""
+        """Return the live payload and the seconds it has left; None if there is no live record.
+
+        Changes nothing. The seconds left are never 0. A record whose expiry somebody took away in the engine
+        has 0.001 left.
+        """
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
-        """Put a payload under a free key. False, and no change, where a live record has the key.
+        """Put a payload under a free key. False, and no change, if a live record has the key.
 
-        True too where the live payload already is this one: payloads are unique per write, so this very command was
-        carried out before and its reply was lost.
+        Also True if the live payload already is this one. Payloads are unique per write, so this very command
+        was carried out before and its reply was lost.
         """
 
-    def replace(self, key: str, expected: bytes, payload: bytes, ttl: float, owner: str | None = None) -> bool:
-        """Swap in a payload, its expiry and its owner (None clears it), only where the live payload equals ``expected``.
+    def replace(
+        self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None
+    ) -> bool:
+        """Swap in payload, expiry and owner (None clears it), only if the live payload equals ``expected``.
 
-        False, and no change, otherwise; never creates. True too where the live payload already is ``payload``.
+        With ``ttl=None`` neither expiry nor owner is written: both stay exactly as they are. ``owner`` is
+        then the record's own, as for ``touch``. False, and no change, if the payload is another one; never
+        creates. Also True if the live payload already is ``payload``, with and without a ``ttl``.
         """
 
-    def touch(self, key: str, ttl: float, owner: str | None = None) -> bool:
-        """Set the expiry, shorter or longer, and nothing else. False where there is no live record.
+    def touch(self, key: str, ttl: float, owner: str | None = None, expected: bytes | None = None) -> bool:
+        """Set the expiry, shorter or longer, and nothing else. False if there is no live record.
 
-        ``owner`` is the record's own: it only tells an index kept elsewhere what to keep alive, and never changes it.
+        With ``expected`` also False, and no change, if the live payload does not equal it. ``owner`` is the
+        record's own: it tells an index that is kept elsewhere what to keep alive, and never changes the
+        owner.
         """
 
-    def delete(self, key: str) -> bool:
-        """Remove a record. False where there was no live one."""
+    def delete(self, key: str, expected: bytes | None = None) -> bool:
+        """Remove a record. False if there was no live one, so also if this is repeated after a lost reply.
+
+        With ``expected`` also False, and no change, if the live payload does not equal it.
+        """
 
     def owned_by(self, owner: str) -> Iterator[str]:
-        """Yield at least the keys of this owner's live records, in any order. May name too many, never too few."""
+        """Yield the keys of this owner's live records, in any order. May name too many, never too few."""
 
     def keys(self) -> Iterator[str]:
         """Yield the keys of the live records, in any order, without holding up writers."""
 
     def purge(self) -> int:
-        """Remove dead records in bounded batches and return how many; 0 means nothing was left."""
+        """Remove dead records in bounded batches and return how many; 0 means that nothing was left."""
 
     def close(self) -> None:
         """Give back what the store itself opened. What the caller handed in stays the caller's."""
+
+
+class BulkStore(Store, Protocol):
+    """A store that also reads, counts and ends many records at once.
+
+    Each of these operations is optional. Who wants one asks the store for it (``getattr(store, "load_many",
+    None)``), and does without if it has none.
+    """
+
+    def load_many(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:
+        """Return for each key, in this order, what ``load`` would return.
+
+        Any number of keys; the store cuts them into pages of 1,000. Raises ``StoreError`` if a payload in a
+        page is no bytes: the caller then reads that page key by key.
+        """
+
+    def count(self) -> int:
+        """Return how many live records there are. Records that are written meanwhile may count or not."""
+
+    def clear(self) -> int:
+        """Remove every record, in bounded batches, and return how many live ones that were.
+
+        Records that were made after it began may stay.
+        """
+
+
+class DiagnosingStore(Store, Protocol):
+    """A store that can tell an operator what is wrong with its engine. Optional, like ``BulkStore``."""
+
+    def diagnose(self) -> Iterator[str]:
+        """Yield what an operator should change, one sentence each. Changes nothing."""

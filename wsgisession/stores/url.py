@@ -165,10 +165,10 @@ def _store(parts: SplitResult, connect: Callable[[Any, dict[str, Any]], Any]) ->
     raise ModuleNotFoundError(message, name="redis")
 
 
-def _options(redis: Any, parts: SplitResult) -> tuple[dict[str, str], dict[str, Any]]:
+def _options(redis: Any, parts: SplitResult) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what the parameters of a URL say to RedisStore, and to redis-py's clients."""
     given = _parameters(parts)
-    prefix = {name: given.pop(name) for name in ("prefix",) if name in given}
+    prefix: dict[str, Any] = {name: given.pop(name) for name in ("prefix",) if name in given}
     tls = parts.scheme.startswith("rediss")
     unknown = given.keys() - PARAMETERS - TLS_PARAMETERS
     if unknown:
