@@ -28,9 +28,9 @@ try:
     from pyramid.settings import asbool
     from zope.interface import classImplements
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"{error}; wsgisession.pyramid needs Pyramid: pip install pyramid", name=error.name
-    ) from None
+    if error.name != "pyramid":
+        raise
+    raise ModuleNotFoundError("wsgisession.pyramid needs Pyramid: pip install pyramid", name="pyramid") from None
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
