@@ -93,9 +93,6 @@ class SessionMiddleware:
             if self._serves(found):
                 return self.app(environ, start_response)
             environ[self._environ_key] = session
-        if self._alone and environ.get("wsgi.multiprocess"):
-            self._alone = False
-            self._setup.advice.warn_once("memory store")
         response = _Response(visit, start_response)
         try:
             body = self.app(environ, response.start)
@@ -134,8 +131,10 @@ class SessionMiddleware:
         )
 
     def _advise(self, environ: WSGIEnvironment) -> None:
-        """Warn if the cookie of a session that begins cannot come back, or takes the place of another one."""
+        """Warn if a session that begins will not be found again, or if its cookie takes the place of another one."""
         cookie, warn_once = self._setup.cookie, self._setup.advice.warn_once
+        if self._alone and environ.get("wsgi.multiprocess"):
+            warn_once("memory store")
         if environ.get("wsgi.url_scheme") != "https" and cookie.secure is not False:
             proto, forwarded = environ.get("HTTP_X_FORWARDED_PROTO"), environ.get("HTTP_FORWARDED")
             if cookie.secure == "auto":

@@ -140,18 +140,14 @@ class Record:
 
         A key that is removed and has a line too moves to the end, as in a dict.
         """
-        if not removed:
-            places = self._places
-            for key in lines:
-                if key not in places:
-                    break
-            else:  # only other lines, as mostly: a list is copied, and no dict is built
-                mine = self._lines.copy()
-                for key, line in lines.items():
-                    mine[places[key]] = line
-                return self._like(places, mine, self.head)
-        if not self._lines:
+        places = self._places
+        if not places:  # a session that begins
             return self._like({key: place for place, key in enumerate(lines)}, list(lines.values()), None)
+        if not removed and all([key in places for key in lines]):  # mostly; a list is copied, and no dict is built
+            mine = self._lines.copy()
+            for key, line in lines.items():
+                mine[places[key]] = line
+            return self._like(places, mine, self.head)
         data = self.data
         for key in removed:
             del data[key]
@@ -174,10 +170,16 @@ class Record:
         return self._like({}, [], None)
 
     def _like(self, places: Places, lines: list[bytes], head: bytes | None) -> Record:
-        created = self.created if head is None else self._created
-        return Record.of_lines(
-            created, self.owner, self.persistent, self.idle_timeout, places, lines, head, self.extra
-        )
+        record = Record.__new__(Record)
+        record._created = self._created if head is not None else self.created
+        record.owner = self.owner
+        record.persistent = self.persistent
+        record.idle_timeout = self.idle_timeout
+        record.extra = self.extra
+        record.head = head
+        record._places = places
+        record._lines = lines
+        return record
 
     # Comparing
 

@@ -602,18 +602,16 @@ class Visit:
         """Return the values of this response's Set-Cookie headers."""
         if self.draft is None or not (self._set or self._destroyed):
             return []
-        cookie = self.setup.cookie
-        secure = cookie.is_secure(self._scheme)
-        name, *others = self._names
-        if not self._set:
-            return [cookie.expire(name, secure=secure) for name in self._names if self._came(name)]
-        stored = self.stored
-        assert self._id is not None and stored is not None
-        # As it is stored: if the response tells of a failure, the draft may hold more.
-        max_age = max(round(stored.left()), 1) if self.setup.limits.dated(stored.record) else None
-        token = self.setup.signer.sign(name, self._id)
-        value = cookie.render(name, token, secure=secure, max_age=max_age)
-        return [value, *(cookie.expire(other, secure=secure) for other in others if self._came(other))]
+        setup, names, values = self.setup, self._names, []
+        cookie, secure = setup.cookie, setup.cookie.is_secure(self._scheme)
+        if self._set:
+            name, stored, id = names[0], self.stored, self._id
+            assert stored is not None and id is not None
+            # As it is stored: if the response tells of a failure, the draft may hold more.
+            max_age = max(round(stored.left()), 1) if setup.limits.dated(stored.record) else None
+            values.append(cookie.render(name, setup.signer.sign(name, id), secure=secure, max_age=max_age))
+            names = names[1:]
+        return values + [cookie.expire(name, secure=secure) for name in names if self._came(name)] if names else values
 
     def _came(self, name: str) -> bool:
         """True if the request brought a validly signed cookie of this name."""
