@@ -164,6 +164,13 @@ class PostgresStore:
         if indexes < 3:
             yield "the table lacks an index, so listings or purge are slow; run the statements in PostgresStore.ddl"
 
+    def settings(self) -> dict[str, str]:
+        """Return the server's version, the settings that matter, and the table's size with its indexes."""
+        result = self._run(READ, self._sql.settings)
+        names = "server", "synchronous_commit", "max_connections", "autovacuum", "table"
+        values = [result.get_value(0, column).decode() for column in range(len(names))]
+        return dict(zip(names, [f"PostgreSQL {values[0]}", *values[1:]], strict=True))
+
     def close(self) -> None:
         """Close the connections this store has opened; the caller's pool stays open. A later operation connects again."""
         self._transactions.close()
