@@ -16,7 +16,7 @@ from support.docs import ROOT
 from support.sdists import unpacked
 from support.web import SECRET
 
-pytestmark = [pytest.mark.wide, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.wide, pytest.mark.timeout(700)]
 
 VERSION = "5.2.19"
 SUITES = (
