@@ -404,9 +404,15 @@ class Visit:
 
     def _give_a_minute(self, heir: Stored) -> None:
         """Let a session end unless it is used: the browser may keep its cookie, or that of the new one."""
+        records, stands = self.setup.records, heir
         try:
-            if heir.left() > MARKER_SECONDS:
-                self.setup.records.touch(heir, MARKER_SECONDS)
+            for _ in records.attempts():  # it may be written meanwhile
+                if stands.left() <= MARKER_SECONDS or records.touch(stands, MARKER_SECONDS):
+                    break
+                found = records.load(heir.key)
+                if found is None:
+                    break
+                stands = found
         except StoreError:  # logged; the login itself stands
             pass
 
@@ -577,7 +583,10 @@ class Visit:
         assert self.stored is not None
         try:
             found = self.setup.records.find(self.stored.key)
-        except StoreError:  # logged; without its cookie the visitor would lose a session that save() gave a new id
+        except StoreError:  # logged
+            # Without its cookie the visitor would lose a session that save() gave a new id. The id they came with they
+            # have already, and by now it may be that of a dead session.
+            self._set = self.stored.key not in self._found
             return
         if not isinstance(found, Stored):
             self.load().restart(self.stored.record)
