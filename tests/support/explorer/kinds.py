@@ -62,6 +62,7 @@ class Actor:
     """When it had last read something, as it stored a session under a new key."""
     began: str = ""
     """What it found: ``live``, ``gone``, or ``new``."""
+    began_at: int = 0
     login: str | None = None
     """Who was logged in by it."""
     logout: bool = False
@@ -76,6 +77,7 @@ class Actor:
     """The ``name=token`` pair that its response set."""
     expires: bool = False
     """True: its response expired the cookie."""
+    sent_at: int = 0
     arrived: int = -1
     """Its place among the responses, in the order they were sent."""
     sent_gone: bool = False
@@ -86,7 +88,7 @@ class Actor:
     def look(self) -> None:
         """Touch the session, and note what it is."""
         session = self.session
-        self.began = "gone" if session.gone else "new" if session.new else "live"
+        self.began, self.began_at = "gone" if session.gone else "new" if session.new else "live", self.looked
 
     def mark(self) -> str:
         """Return what the next change is known by: who makes it, its number, and who is logged in."""
@@ -212,11 +214,11 @@ def changes(*made: Change) -> Callable[[Actor, Session], None]:
     return act
 
 
-def save_twice(actor: Actor, session: Session) -> None:
+def append_twice(actor: Actor, session: Session) -> None:
     actor.look()
-    actor.do(own_key)
+    actor.do(append)
     actor.save()
-    actor.do(other_key)
+    actor.do(append)
 
 
 def reload(actor: Actor, session: Session) -> None:
@@ -342,7 +344,7 @@ KINDS = {
         Kind("flash", changes(flash), plain=True),
         Kind("pop a list", changes(pop), plain=True),
         Kind("delete", changes(delete), plain=True),
-        Kind("save, write", save_twice, plain=True),
+        Kind("append, save, append", append_twice, plain=True),
         Kind("reload, write", reload, plain=True),
         Kind("append, insisting", insist, plain=True),
         Kind("atomic", atomic, plain=True),

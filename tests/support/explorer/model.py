@@ -63,6 +63,7 @@ class Model:
                 self.nobody_else_ends_it(),
                 self.no_other_sessions(),
                 self.what_the_browser_has(),
+                self.no_late_cookie(),
                 self.no_lost_writes(),
                 self.facts(),
             )
@@ -99,11 +100,10 @@ class Model:
     def logins(self) -> Iterator[str]:
         """A login that raised nothing has a session of that owner and a cookie for it."""
         for actor in self.actors:
-            if actor.error is None and actor.login is not None and actor.end_owner == actor.login:
-                if actor.sets is None:
-                    yield f"{actor.name} logged in and got no cookie"
-                elif actor.end_key is None:
-                    yield f"{actor.name} logged in and has no session"
+            ended = actor.saved and actor.end_gone  # by another, after this one had saved
+            if actor.error is None and actor.login is not None and not ended:
+                if actor.sets is None or actor.end_key is None:
+                    yield f"{actor.name} logged in and got no session"
             if actor.end_key in self.live and self.live[actor.end_key].record.owner != actor.end_owner:
                 if actor.error is None:
                     yield f"{actor.name}'s session belongs to {self.live[actor.end_key].record.owner}"
@@ -119,6 +119,10 @@ class Model:
                     if actor.key in self.story.issued and actor.end_key not in keys:
                         if not self.changed_owner(keys):
                             yield f"{actor.name} logged out everywhere else, and one of these sessions lives"
+
+        calm = all(actor.kind.plain or actor.kind.ends_other for actor in self.story.actors)
+        if calm and any(actor.siblings_ended for actor in self.actors) and not self.live:
+            yield "who logged each other out elsewhere have no session left"
 
     def changed_owner(self, keys: list[str]) -> bool:
         """True if the owner changed along with one of the changes of id."""
@@ -197,6 +201,16 @@ class Model:
                 yield f"the browser has {actor.name}'s cookie, and no session of it lives"
             elif self.live[key_of(actor.sets)].record.owner != actor.end_owner:
                 yield f"the browser has {actor.name}'s cookie, and it is not {actor.end_owner} who is logged in"
+
+    def no_late_cookie(self) -> Iterator[str]:
+        """A request that comes late, with the cookie from before a login or a logout, sets none over the new one."""
+        if self.story.faulted or self.story.ticked:
+            return
+        for late in self.actors:
+            for other in self.actors:
+                newer = other.sets is not None and key_of(other.sets) != other.key and other.key == late.key
+                if newer and late.began == "new" and late.began_at > other.sent_at and late.sets is not None:
+                    yield f"{late.name} came late, and its cookie takes the place of {other.name}'s"
 
     # No lost writes
 

@@ -358,6 +358,7 @@ def _application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes
 def _sent(story: Story, actor: Actor, headers: list[tuple[str, str]]) -> None:
     """Look at a response at the moment when it leaves."""
     actor.sent, actor.arrived, actor.sent_gone = True, story.sent, actor.session.gone
+    actor.sent_at = story.moment
     story.sent += 1
     for value in (value for name, value in headers if name == "Set-Cookie"):
         if "Max-Age=0" in value:
