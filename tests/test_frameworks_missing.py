@@ -27,9 +27,7 @@ import wsgisession.{{}}
     ],
     ids=["Flask", "what Flask needs", "Pyramid", "what Pyramid needs"],
 )
-def test_what_is_missing_is_named(
-    adapter: str, files: dict[str, str], message: str, tmp_path: Path
-) -> None:
+def test_what_is_missing_is_named(adapter: str, files: dict[str, str], message: str, tmp_path: Path) -> None:
     """An error that says what to install; one about something else stays what it is."""
     for name, text in files.items():
         (tmp_path / name).write_text(text)

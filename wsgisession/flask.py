@@ -37,9 +37,9 @@ try:
     from markupsafe import Markup
     from werkzeug.datastructures import Headers
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "wsgisession.flask needs Flask; install it: pip install flask", name=error.name
-    ) from error
+    if error.name != "flask":
+        raise
+    raise ModuleNotFoundError("wsgisession.flask needs Flask: pip install flask", name="flask") from None
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

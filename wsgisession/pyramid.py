@@ -30,7 +30,9 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "pyramid":
         raise
-    raise ModuleNotFoundError("wsgisession.pyramid needs Pyramid: pip install pyramid", name="pyramid") from None
+    raise ModuleNotFoundError(
+        "wsgisession.pyramid needs Pyramid: pip install pyramid", name="pyramid"
+    ) from None
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

@@ -77,7 +77,10 @@ def test_changes_inside_a_value_are_saved() -> None:
     shop = Shop()
     for _ in range(2):
         shop.ask(lambda request: request.session.setdefault("cart", []).append("tea"))
-    assert shop.ask(lambda request: [request.session.changed(), request.session["cart"]]) == [None, ["tea", "tea"]]
+    assert shop.ask(lambda request: [request.session.changed(), request.session["cart"]]) == [
+        None,
+        ["tea", "tea"],
+    ]
 
 
 def test_flash_queues() -> None:
@@ -89,9 +92,18 @@ def test_flash_queues() -> None:
             request.session.flash(message, queue, twice)
 
     shop.ask(fill)
-    assert shop.ask(lambda request: [request.session.peek_flash(), request.session.peek_flash("q")]) == [["a", "a"], ["b"]]
-    assert shop.ask(lambda request: [request.session.pop_flash(), request.session.pop_flash()]) == [["a", "a"], []]
-    assert shop.ask(lambda request: [request.session.peek_flash(), request.session.pop_flash("q")]) == [[], ["b"]]
+    assert shop.ask(lambda request: [request.session.peek_flash(), request.session.peek_flash("q")]) == [
+        ["a", "a"],
+        ["b"],
+    ]
+    assert shop.ask(lambda request: [request.session.pop_flash(), request.session.pop_flash()]) == [
+        ["a", "a"],
+        [],
+    ]
+    assert shop.ask(lambda request: [request.session.peek_flash(), request.session.pop_flash("q")]) == [
+        [],
+        ["b"],
+    ]
 
 
 def test_a_translated_message_is_text() -> None:
@@ -192,7 +204,10 @@ def test_what_is_not_touched_costs_nothing() -> None:
     before = len(store.calls)
     for act in (lambda request: None, lambda request: repr(request.session)):
         answer = shop.send(act)
-        assert len(store.calls) == before and {"Vary", "Cache-Control", "Set-Cookie"} & {*answer.headers} == set()
+        assert (
+            len(store.calls) == before
+            and {"Vary", "Cache-Control", "Set-Cookie"} & {*answer.headers} == set()
+        )
 
 
 def test_a_stream_saves_at_its_end() -> None:
@@ -343,12 +358,18 @@ def test_a_view_is_tested_with_a_dummy_request() -> None:
         ({"cookie__samesite": "Strict"}, "sid=; Path=/; HttpOnly; SameSite=Strict"),
         ({"cookie__secure": "auto"}, "sid=; Path=/; HttpOnly; SameSite=Lax"),
         ({"cookie__secure": "true"}, "__Host-sid=; Path=/; Secure; HttpOnly; SameSite=Lax"),
-        ({"cookie__secure": "true", "cookie__host_prefix": "false"}, "sid=; Path=/; Secure; HttpOnly; SameSite=Lax"),
+        (
+            {"cookie__secure": "true", "cookie__host_prefix": "false"},
+            "sid=; Path=/; Secure; HttpOnly; SameSite=Lax",
+        ),
         (
             {"cookie__secure": "true", "cookie__partitioned": "true"},
             "__Host-sid=; Path=/; Secure; HttpOnly; SameSite=Lax; Partitioned",
         ),
-        ({"cookie__persistent": "true", "remember": "60"}, "sid=; Path=/; HttpOnly; SameSite=Lax; Max-Age=60"),
+        (
+            {"cookie__persistent": "true", "remember": "60"},
+            "sid=; Path=/; HttpOnly; SameSite=Lax; Max-Age=60",
+        ),
         ({"cookie": Cookie(name="mine")}, "mine=; Path=/; HttpOnly; SameSite=Lax"),
         ({"cookie__secure": False}, "sid=; Path=/; HttpOnly; SameSite=Lax"),
     ],
@@ -406,7 +427,9 @@ def test_secrets_are_lines() -> None:
 
 def test_a_dotted_name_is_an_object() -> None:
     """For codec, identity, clock and cookie, and a store's URL is opened."""
-    shop = Shop(identity="wsgisession.Identity", clock="time.time", codec=JSONCodec(), store="memory:", max_size="200")
+    shop = Shop(
+        identity="wsgisession.Identity", clock="time.time", codec=JSONCodec(), store="memory:", max_size="200"
+    )
     shop.begin(n=1)
     assert shop.ask() == {"n": 1} and type(shop.manager.store) is MemoryStore
 
@@ -422,10 +445,19 @@ def test_another_environ_key() -> None:
     [
         ({"wsgisession.store": "memory:"}, "wsgisession.secret is missing"),
         ({"wsgisession.secret": "short"}, "at least 32 bytes"),
-        ({"wsgisession.secret": SECRET, "wsgisession.idletimeout": "1"}, "did you mean wsgisession.idle_timeout?"),
+        (
+            {"wsgisession.secret": SECRET, "wsgisession.idletimeout": "1"},
+            "did you mean wsgisession.idle_timeout?",
+        ),
         ({"wsgisession.secret": SECRET, "wsgisession.xyz": "1"}, "there are secret, store"),
-        ({"wsgisession.secret": SECRET, "wsgisession.lifetime": "a day"}, "wsgisession.lifetime: could not convert"),
-        ({"wsgisession.secret": SECRET, "wsgisession.cookie.colour": "red"}, "wsgisession.cookie.colour is unknown"),
+        (
+            {"wsgisession.secret": SECRET, "wsgisession.lifetime": "a day"},
+            "wsgisession.lifetime: could not convert",
+        ),
+        (
+            {"wsgisession.secret": SECRET, "wsgisession.cookie.colour": "red"},
+            "wsgisession.cookie.colour is unknown",
+        ),
         (
             {"wsgisession.secret": SECRET, "wsgisession.cookie": Cookie(), "wsgisession.cookie.name": "x"},
             "not both",
