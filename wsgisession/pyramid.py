@@ -101,6 +101,12 @@ def includeme(config: Any) -> None:
     config.set_session_factory(partial(_open, middleware, environ_key))
 
 
+def get_session(request: Any) -> PyramidSession:
+    """Return ``request.session``, for type checkers: Pyramid itself has no types."""
+    session: PyramidSession = request.session
+    return session
+
+
 def get_manager(registry: Mapping[str, Any]) -> SessionManager:
     """Return the sessions of an application outside a request: ``get_manager(request.registry)``."""
     manager: SessionManager = registry["wsgisession.manager"]

@@ -17,7 +17,6 @@ from support.peers import (
     PYRAMID_SESSIONS,
     WEBOB,
     WERKZEUG,
-    Suite,
     differences,
     home,
     outcomes,
