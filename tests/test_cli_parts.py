@@ -20,8 +20,7 @@ from wsgisession.cli import check, ending, terminal
 from wsgisession.cli.ending import _end_each
 from wsgisession.cli.reader import Reader
 from wsgisession.cli.target import open_target
-from wsgisession.stores import PostgresStore, RedisStore
-from wsgisession.stores.redis import _findings
+from wsgisession.stores import PostgresStore
 
 
 class Screen(io.StringIO):
@@ -237,47 +236,6 @@ def test_a_store_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     (tmp_path / "s.db").write_text("no database at all, but long enough to be looked at" * 100)
     assert main(["list", "--store", f"sqlite:///{tmp_path}/s.db"]) == 3
     assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_what_redis_may_have_to_be_told() -> None:
-    """An old server, clocks that differ, a server that evicts; a sound one nothing."""
-    old = {
-        "redis_version": "6.0.16",
-        "maxmemory": 1,
-        "maxmemory_policy": "allkeys-lru",
-        "server_time_usec": 1_000_000,
-    }
-    assert [finding[:10] for finding in _findings(old, 100.0)] == ["Redis 6.0.", "maxmemory-", "the clocks"]
-    sound = {
-        "redis_version": "7.2.4",
-        "maxmemory": 0,
-        "maxmemory_policy": "allkeys-lru",
-        "server_time_usec": 100_000_000,
-    }
-    assert list(_findings(sound, 100.0)) == [] == list(_findings({"redis_version": "7.2"}, 100.0))
-
-
-def test_a_redis_client_without_a_timeout() -> None:
-    """Would let every request hang where Redis hangs."""
-    pytest.importorskip("redis")
-    store = RedisStore(Quiet())
-    assert [finding[:32] for finding in store.diagnose()] == ["the client has no socket_timeout"]
-
-
-class Quiet:
-    """A client of a sound server."""
-
-    def execute_command(self, *command: Any) -> Any:
-        raise NotImplementedError
-
-    def get_encoder(self) -> Any:
-        return SimpleNamespace(decode_responses=False)
-
-    def get_connection_kwargs(self) -> dict[str, Any]:
-        return {}
-
-    def info(self) -> dict[str, Any]:
-        return {"redis_version": "7.2.4"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.cli import run
+from support.cli import call, run
 
 from wsgisession.cli.target import redacted
 
@@ -36,9 +36,9 @@ NOWHERE = "127.0.0.1:1"  # no server listens on port 1
     ],
     ids=" ".join,
 )
-def test_a_url(arguments: list[str]) -> None:
+def test_a_url(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Right or wrong, given as an argument."""
-    done = run(*arguments)
+    done = call(capsys, *arguments)
     assert done.code in (2, 3) and SECRET not in done.out + done.err and "Traceback" not in done.err
 
 
@@ -51,9 +51,12 @@ def test_a_url(arguments: list[str]) -> None:
         SECRET,
     ],
 )
-def test_the_environment(url: str) -> None:
+def test_the_environment(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same."""
-    done = run("list", store=url)
+    monkeypatch.setenv("WSGISESSION_STORE", url)
+    done = call(capsys, "list")
     assert done.code in (2, 3) and SECRET not in done.out + done.err and done.err.count("\n") == 1
 
 

@@ -15,16 +15,21 @@ import wsgisession
 PACKAGE = Path(wsgisession.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # What the adapter of a framework imports, and nothing else may.
-ADAPTERS = {"flask": {"flask", "markupsafe", "werkzeug"}, "pyramid": {"pyramid", "zope"}}
+ADAPTERS = {
+    "django": {"django", "asgiref"},
+    "flask": {"flask", "markupsafe", "werkzeug"},
+    "pyramid": {"pyramid", "zope"},
+}
 CLIENTS = {"redis", "psycopg", "psycopg_pool", "pytest"}  # imported only inside the functions that need them
 
 # Each imports only from those before it. The stores are one floor: they may share rooms among themselves.
 ORDER = (
-    "errors log depth advice tags values cookie identity headers merge stores.base stores.* stores record"
-    " codec draft limits register commit mapping diagnosis life session manager middleware javascript express testing __init__"
-    " exchange testclient flask pyramid"
+    "errors log depth advice tags values mac cookie identity headers merge marks record stores.base stores.* stores"
+    " codec jsoncodec info limits draft records turns commit diagnosis visit views hints session manager middleware"
+    " javascript express testing __init__ exchange testclient flask pyramid"
     " cli cli.codes cli.text cli.terminal cli.target cli.syntax cli.reader cli.outcome cli.secret cli.listing cli.ending"
     " cli.totals cli.copying cli.check __main__"
+    " django.configuration django.engine django.apps django"
 ).split()
 
 

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from support.leaks import leaks
+
+from wsgisession.__main__ import main
 
 PATIENCE = 60  # seconds; far more than any command takes here
 
@@ -48,6 +51,18 @@ def run(*arguments: str, store: str | None = None, cwd: Path | None = None, **op
     out, err = done.stdout.decode(), done.stderr.decode()
     leaks.written(err if arguments[:1] == ("secret",) else out + err)
     return Done(done.returncode, out, err)
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> Done:
+    """Run a command in this process, which takes a tenth of the time."""
+    capsys.readouterr()
+    try:
+        code = main(arguments)
+    except SystemExit as error:  # as argparse ends
+        code = int(str(error))
+    out, err = capsys.readouterr()
+    leaks.written(out + err)
+    return Done(code, out, err)
 
 
 def on_terminal(

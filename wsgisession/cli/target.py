@@ -58,7 +58,7 @@ def open_target(name: str | None, *, create: bool = False) -> SessionManager:
             " Name the store that your application shares, such as sqlite:///sessions.db"
         )
     try:
-        return SessionManager(from_url(name))
+        return SessionManager(from_url(name, create=create))
     except (ValueError, TypeError, ImportError) as error:
         raise Unusable(f"{error}; or write module:middleware") from None
 

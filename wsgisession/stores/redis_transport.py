@@ -5,14 +5,16 @@ Knows nothing of records, owners, or what a command is for.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from types import CodeType
 from typing import Any, Protocol
 
 from wsgisession.errors import StoreError
 from wsgisession.stores.redis_errors import CLUSTER, timed_out
 from wsgisession.stores.fork import guard as gate
-from wsgisession.stores.redis_guard import Guard, Line
+from wsgisession.stores.redis_calls import Calls, Line
 from wsgisession.stores.redis_script import MEET, NAME, SCAN, TOKEN, Command, on_server
 
 PAGE = 1000  # keys that SCAN looks at in one step, and commands that go in one pipeline
@@ -21,7 +23,7 @@ PAGE = 1000  # keys that SCAN looks at in one step, and commands that go in one 
 class Transport(Protocol):
     """The way to wherever the keys are. Whatever goes wrong on it is a StoreError."""
 
-    guard: Guard
+    calls: Calls
 
     def run(self, command: Command) -> Any:
         """Return what the reply to one command says: a bool or a list of parts."""
@@ -49,22 +51,24 @@ class ToServer:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self.guard = Guard(self._pools)
-        self._line = Line(self.guard)
-        self._met = False
+        self.calls = Calls(self._pools)
+        self._line = Line(self.calls)
+        # Its queue waits for itself if a signal handler, say, comes to it while this thread is inside.
+        self._queues = hasattr(client.connection_pool, "queue_class")
+        self._met = self._ready = False
 
     def run(self, command: Command) -> Any:
-        with gate:  # ``guard.run(self._one, …)`` written out: after a wait for the network each call costs 0.3 us
+        with gate:  # ``calls.run(self._one, …)`` written out: after a wait for the network each call costs 0.3 us
             try:
-                if not self._met:
-                    self._meet()
+                if not self._ready:
+                    self._prepare()
                 return self._line.exchange(command, self._client, self._client.execute_command)
             except BaseException as error:
-                self.guard.failed(error)
+                self.calls.failed(error)
                 raise
 
     def run_in_order(self, commands: Sequence[Command]) -> list[Any]:
-        return self.guard.run(self._all, commands)  # type: ignore[no-any-return]
+        return self.calls.run(self._all, commands)  # type: ignore[no-any-return]
 
     run_all = run_in_order
 
@@ -72,23 +76,29 @@ class ToServer:
         return _scan(self.run, pattern)
 
     def servers(self) -> list[Any]:
-        self.guard.run(self._meet)
+        self.calls.run(self._prepare)
         return [self._client]
 
     def _one(self, command: Command) -> Any:
         return self._line.exchange(command, self._client, self._client.execute_command)
 
     def _all(self, commands: Sequence[Command]) -> list[Any]:
-        if not self._met:
-            self._meet()
+        if not self._ready:
+            self._prepare()
         replies = self._line.pipelined(commands, self._client)
-        return [self._line.settled(*turn, self._one, (self.guard.unknown_script,)) for turn in zip(commands, replies, strict=True)]
+        unsettled = (self.calls.unknown_script,)
+        return [self._line.settled(*turn, self._one, unsettled) for turn in zip(commands, replies, strict=True)]
 
-    def _meet(self) -> None:
-        """Find out whether this is a node of a Cluster: then a part of the sessions would seem to work here."""
-        if self._one(on_server(MEET)):
-            raise StoreError(f"Redis: {CLUSTER}")
-        self._met = True
+    def _prepare(self) -> None:
+        """Refuse what would not work, as often as needed."""
+        if self._queues:
+            refuse_reentry(ToServer.run.__code__, Calls.run.__code__)
+        if not self._met:
+            # A part of the sessions would seem to work on a node of a Cluster.
+            if self._one(on_server(MEET)):
+                raise StoreError(f"Redis: {CLUSTER}")
+            self._met = True
+        self._ready = not self._queues
 
     def _pools(self) -> list[Any]:
         pool = self._client.connection_pool
@@ -103,7 +113,7 @@ class ToCluster:
         from redis import exceptions
 
         self._client = client
-        self.guard = Guard(self._pools)
+        self.calls = Calls(self._pools)
         self._lines: dict[str, Line] = {}
         self._uncovered = exceptions.SlotNotCoveredError
         self._no_node = exceptions.RedisClusterException
@@ -114,17 +124,17 @@ class ToCluster:
         self._unsettled = (*self._passing, exceptions.AskError, exceptions.TryAgainError, exceptions.NoScriptError)
 
     def run(self, command: Command) -> Any:
-        return self.guard.run(self._one, command)
+        return self.calls.run(self._one, command)
 
     def run_in_order(self, commands: Sequence[Command]) -> list[Any]:
         return [self.run(command) for command in commands]
 
     def run_all(self, commands: Sequence[Command]) -> list[Any]:
-        return self.guard.run(self._all, commands)  # type: ignore[no-any-return]
+        return self.calls.run(self._all, commands)  # type: ignore[no-any-return]
 
     def scan(self, pattern: bytes) -> Iterator[list[bytes]]:
         for node in self._client.get_primaries():
-            yield from _scan(partial(self.guard.run, self._at, node), pattern)
+            yield from _scan(partial(self.calls.run, self._at, node), pattern)
 
     def servers(self) -> list[Any]:
         return [self._client.get_redis_connection(node) for node in self._client.get_primaries()]
@@ -174,11 +184,21 @@ class ToCluster:
             return self._client.get_node_from_key(name)
 
     def _line(self, node: Any) -> Line:
-        return self._lines.setdefault(node.name, Line(self.guard))
+        return self._lines.setdefault(node.name, Line(self.calls))
 
     def _pools(self) -> list[Any]:
         clients = [node.redis_connection for node in self._client.get_nodes()]
         return [client.connection_pool for client in clients if client is not None]
+
+
+def refuse_reentry(*ways: CodeType) -> None:
+    """Raise StoreError if this thread came here by one of these ways twice."""
+    frame, inside = sys._getframe(), 0
+    while frame is not None:
+        inside += frame.f_code in ways
+        frame = frame.f_back  # type: ignore[assignment]
+    if inside > 1:
+        raise StoreError("Redis: this thread is using the client already, and its pool would wait for itself")
 
 
 def _scan(run: Callable[[Command], Any], pattern: bytes) -> Iterator[list[bytes]]:

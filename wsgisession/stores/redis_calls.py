@@ -1,6 +1,6 @@
-"""What stands between the Redis store and redis-py: errors get a reason, outages are short, and no reply goes astray.
+"""Every call into redis-py: errors get a reason, a server that hangs is left alone, and no reply goes astray.
 
-A fork waits until the commands in progress are over. A server that did not answer in time is left alone for a second.
+A fork waits until the calls in progress are over. A server that did not answer in time is left alone for a second.
 
 An exception from outside (a signal handler's, gevent's Timeout) can end redis-py's work at any point. A connection may then be
 lost to its pool for good, or wait there with a reply that nobody has read. So the pools are emptied, and every reply is
@@ -11,10 +11,10 @@ Knows nothing of what a command is for, or of which server it belongs to.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import random
+from time import monotonic
 from typing import Any
 
 from wsgisession.errors import StoreError
@@ -29,8 +29,8 @@ PATIENCE = 0.1
 PATIENT = 16
 
 
-class Guard:
-    """Lets redis-py work, one call of ``run`` for each operation of the store.
+class Calls:
+    """Runs what calls redis-py, and puts redis-py in order after what went wrong.
 
     Args:
         pools: returns all pools of connections that the client has.
@@ -80,8 +80,8 @@ class Guard:
 class Line:
     """The way to one server, and whether it answers."""
 
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
         self._outage = Outage()
 
     def exchange(self, command: Command, client: Any, execute: Callable[..., Any]) -> Any:
@@ -96,12 +96,12 @@ class Line:
                 self._try(client)
             try:
                 return read(command, execute(*command))
-            except self._guard.unknown_script:
+            except self._calls.unknown_script:
                 return read(command, execute(*in_full(command)))
         except ForeignReply:  # left behind by somebody's exception from outside
-            self._guard.close_idle()
+            self._calls.close_idle()
             return read(command, execute(*in_full(command)))
-        except self._guard.troubles as error:
+        except self._calls.troubles as error:
             self._learn(error)
             raise
 
@@ -115,7 +115,7 @@ class Line:
                 pipeline.execute_command(*command)
             # Raised by the pipeline, an error would quote the command, payload and all.
             return pipeline.execute(raise_on_error=False)  # type: ignore[no-any-return]
-        except self._guard.troubles as error:
+        except self._calls.troubles as error:
             self._learn(error)
             raise
 
@@ -130,14 +130,14 @@ class Line:
         try:
             return read(command, reply)
         except ForeignReply:
-            self._guard.close_idle()
+            self._calls.close_idle()
         except unsettled:
             pass
         return alone(command)
 
     def is_silent(self) -> None:
         """Let nobody ask for a second."""
-        self._outage.silent(time.monotonic())
+        self._outage.silent(monotonic())
 
     def _learn(self, error: Exception) -> None:
         if timed_out(error):
@@ -146,7 +146,7 @@ class Line:
             self._outage.answered()
 
     def _try(self, client: Any) -> None:
-        if not self._outage.admits(time.monotonic()):
+        if not self._outage.admits(monotonic()):
             raise StoreError("Redis: it has not answered in time a moment ago; one request a second tries again")
         _ping(client.connection_pool)
         self._outage.answered()
