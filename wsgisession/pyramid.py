@@ -6,7 +6,7 @@
     with Configurator(settings=settings) as config:
         config.include("wsgisession.pyramid")
 
-It does not know how a session is stored. A request that does not ask for ``request.session`` does not come here.
+It does not know how a session is stored, and nothing of a request that does not use ``request.session``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class PyramidSession(Session):
         """Do nothing: changes inside a value are noticed."""
 
     def flash(self, msg: object, queue: str = "", allow_duplicate: bool = True) -> None:
-        """Add a message to a queue. A string of another type, such as a translation, is stored as plain text."""
+        """Add a message to a queue. A string of another type, for example a translation, becomes plain text."""
         text = str(msg) if isinstance(msg, str) else msg
         messages = self.setdefault("_f_" + queue, [])
         if allow_duplicate or text not in messages:
@@ -124,7 +124,7 @@ def _open(middleware: SessionMiddleware, environ_key: str, request: Any) -> Pyra
 
 
 def _respond(exchange: Exchange, request: Any, response: Any) -> None:
-    """Save the session, now that views and tweens are done. A body that is still to be made may change it later."""
+    """Save the session: views and tweens are done. A body that is not made yet may still change it."""
     response.headerlist = exchange.respond(response.status, response.headerlist)
     body, length = response.app_iter, response.content_length
     # A body about which the server or WebOb knows more (a file, a part of it) is handed on as it is.

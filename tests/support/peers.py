@@ -1,6 +1,6 @@
-"""The suites that other projects ship in their source distributions: downloaded, and run in an environment of their own.
+"""The suites that other projects ship in their source distributions, run in an environment of their own.
 
-The versions are pinned, and so is what the suites need, so that a release of somebody else changes nothing here.
+The versions are pinned, so that a release of somebody else changes nothing here.
 """
 
 from __future__ import annotations

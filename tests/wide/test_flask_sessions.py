@@ -116,7 +116,7 @@ class Shouted(str):
     ],
 )
 def test_flash(make_message: Any, kept: Any) -> None:
-    """A message comes back as it would from Flask's own session: HTML as Markup, a lazy text as its translation."""
+    """A message comes back as from Flask's own session: HTML as Markup, a lazy text as its translation."""
     app = make()
     message = make_message(app)
     client = app.test_client()
@@ -352,7 +352,7 @@ def test_cookie_settings(config: dict[str, Any], cookie: str) -> None:
 
 
 def test_a_session_goes_on_from_http_to_https() -> None:
-    """As with Flask's own cookie, one name serves both, unless SESSION_COOKIE_SECURE is set; over https it is Secure."""
+    """As with Flask's own cookie, one name serves both. Over https the cookie is Secure."""
     app = make()
     client = app.test_client()
     ask(client, lambda session: session.update(n=1), base_url="http://shop.test")
@@ -413,7 +413,7 @@ def test_a_short_key_that_comes_later_is_an_error() -> None:
 
 
 def test_without_a_key_there_is_flasks_null_session() -> None:
-    """It reads as empty, and writing is Flask's own error, which asks for the key; with a key there is a session."""
+    """It reads as empty, and writing is Flask's own error, which asks for the key. Then there is a session."""
     app = make(config={"SECRET_KEY": None})
     client = app.test_client()
 
@@ -489,7 +489,7 @@ def test_refresh_leaves_other_sessions_alone() -> None:
 
 
 def test_a_factory_and_a_blueprint() -> None:
-    """init_app serves several applications, each with a store of its own; manager is that of the current one."""
+    """init_app serves several applications, each with a store of its own; manager is the current one's."""
     sessions = Sessions()
     pages = flask.Blueprint("pages", __name__)
 

@@ -118,7 +118,7 @@ def test_a_translated_message_is_text() -> None:
 
 
 def test_csrf() -> None:
-    """Pyramid's own protection finds its token in the session; new_csrf_token() makes the old one worthless."""
+    """Pyramid's own protection finds its token here; new_csrf_token() makes the old one worthless."""
     shop = Shop(lambda config: config.set_default_csrf_options(require_csrf=True))
     first = shop.ask(lambda request: request.session.get_csrf_token())
     assert shop.ask(lambda request: request.session.get_csrf_token()) == first
