@@ -45,11 +45,11 @@ RECIPES = {
 
 
 def changed(text: str, diff: str) -> str:
-    """Make the changes of a diff block: each run of ``-`` lines is replaced by the ``+`` lines under it."""
-    hunks = re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)+)", diff, re.MULTILINE)
-    assert "".join(old + new for old, new in hunks) == diff, "a line that is neither replaced nor a replacement"
-    for old, new in hunks:
-        before, after = (re.sub(r"^[-+]", "", side, flags=re.MULTILINE) for side in (old, new))
+    """Make the changes of a diff block: after each run of unmarked lines, ``-`` lines give way to ``+`` lines."""
+    hunks = re.findall(r"((?:^ .*\n)*)((?:^-.*\n)*)((?:^\+.*\n)*)", diff, re.MULTILINE)
+    assert "".join(map("".join, hunks)) == diff, "a line without a mark"
+    for context, old, new in filter(any, hunks):
+        before, after = (re.sub(r"^[ +-]", "", context + side, flags=re.MULTILINE) for side in (old, new))
         assert text.count(before) == 1, f"the page replaces what its application does not have once:\n{before}"
         text = text.replace(before, after)
     return text
