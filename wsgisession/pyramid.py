@@ -12,13 +12,13 @@ It does not know how a session is stored, and nothing of a request that does not
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wsgisession.cookie import Cookie
-from wsgisession.exchange import Exchange, behind
+from wsgisession.exchange import Exchange, exchanges
 from wsgisession.manager import SessionManager
 from wsgisession.middleware import ENVIRON_KEY, SessionMiddleware
 from wsgisession.session import Session, visit_of
@@ -33,9 +33,6 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "wsgisession.pyramid needs Pyramid: pip install pyramid", name="pyramid"
     ) from None
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
 
 Convert = Callable[[Any], Any]
 
@@ -58,7 +55,7 @@ class PyramidSession(Session):
         """Do nothing: changes inside a value are noticed."""
 
     def flash(self, msg: object, queue: str = "", allow_duplicate: bool = True) -> None:
-        """Add a message to a queue. A string of another type, for example a translation, becomes plain text."""
+        """Add a message to a queue. A string of another type, such as a translation, becomes plain text."""
         text = str(msg) if isinstance(msg, str) else msg
         messages = self.setdefault("_f_" + queue, [])
         if allow_duplicate or text not in messages:
@@ -96,7 +93,7 @@ def includeme(config: Any) -> None:
     """
     options = _options(config)
     environ_key = options.get("environ_key", ENVIRON_KEY)
-    middleware = SessionMiddleware(behind(_no_application), **options)
+    middleware = SessionMiddleware(exchanges, **options)
     config.registry["wsgisession.manager"] = middleware.manager
     config.set_session_factory(partial(_open, middleware, environ_key))
 
@@ -141,10 +138,6 @@ def _finish(exchange: Exchange, request: Any) -> None:
 def _is_file(request: Any, body: object) -> bool:
     wrapper = request.environ.get("wsgi.file_wrapper")
     return isinstance(wrapper, type) and isinstance(body, wrapper)
-
-
-def _no_application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    raise AssertionError("this middleware serves exchanges only")
 
 
 # Settings

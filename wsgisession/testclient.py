@@ -7,8 +7,8 @@
     client = app.test_client()  # Flask's, Werkzeug's or WebTest's
     log_in(client, "ada", {"cart": ["A1"]})
 
-It imports no framework: it knows a client by its cookie jar and an application by its ``manager``. It does not
-know what a password is.
+It imports no framework: it knows a client by its cookie jar and an application by its ``manager``. It does
+not know what a password is.
 """
 
 from __future__ import annotations

@@ -36,12 +36,20 @@ class Shop:
         flask_login.LoginManager(self.app).user_loader(User)
         names = {**vars(flask_login), "session": flask.session, "remember": False}
         views = {
-            "/": lambda: {"user": flask_login.current_user.get_id(), "owner": getattr(flask.session, "owner", None)},
+            "/": lambda: {
+                "user": flask_login.current_user.get_id(),
+                "owner": getattr(flask.session, "owner", None),
+            },
             "/cart": lambda: flask.session.update(cart=["tea"]) or "",
-            "/login": lambda: exec(login, {**names, "user": User(flask.request.args.get("user", "ada"))}) or "",
+            "/login": lambda: (
+                exec(login, {**names, "user": User(flask.request.args.get("user", "ada"))}) or ""
+            ),
             "/logout": lambda: exec(logout, names) or "",
             "/permanent": lambda: setattr(flask.session, "permanent", True) or "",
-            "/fresh": lambda: {"user": flask_login.current_user.get_id(), "fresh": flask.session.get("_fresh")},
+            "/fresh": lambda: {
+                "user": flask_login.current_user.get_id(),
+                "fresh": flask.session.get("_fresh"),
+            },
             "/token": generate_csrf,
             "/items": lambda: sorted(flask.session),
         }
@@ -50,10 +58,14 @@ class Shop:
         self.browser = TestApp(self.app)
 
     def show(self, **headers: str) -> Any:
-        return self.browser.get("/", headers={name.replace("_", "-"): value for name, value in headers.items()}).json
+        return self.browser.get(
+            "/", headers={name.replace("_", "-"): value for name, value in headers.items()}
+        ).json
 
 
-@pytest.mark.parametrize(("login", "kept"), [(LOGIN, False), ("login_user(user)", True)], ids=["as printed", "no owner"])
+@pytest.mark.parametrize(
+    ("login", "kept"), [(LOGIN, False), ("login_user(user)", True)], ids=["as printed", "no owner"]
+)
 def test_a_login_changes_the_id(login: str, kept: bool) -> None:
     """With the lines of the page; ``login_user`` alone keeps it."""
     shop = Shop(login)

@@ -413,7 +413,7 @@ def test_a_short_key_that_comes_later_is_an_error() -> None:
 
 
 def test_without_a_key_there_is_flasks_null_session() -> None:
-    """It reads as empty, and writing is Flask's own error, which asks for the key. Then there is a session."""
+    """It reads as empty, and writing is Flask's own error, which asks for the key. Then there is one."""
     app = make(config={"SECRET_KEY": None})
     client = app.test_client()
 

@@ -33,7 +33,9 @@ def by_hand(app: flask.Flask) -> None:
 
 
 @pytest.mark.parametrize("prepare", [with_adapter, behind_a_proxy, by_hand])
-@pytest.mark.parametrize("client", [lambda app: app.test_client(), Client, TestApp], ids=["flask", "werkzeug", "webtest"])
+@pytest.mark.parametrize(
+    "client", [flask.Flask.test_client, Client, TestApp], ids=["flask", "werkzeug", "webtest"]
+)
 def test_flask(prepare: Any, client: Any) -> None:
     """However the application got its sessions."""
     app = flask.Flask("shop")
