@@ -29,7 +29,7 @@ from wsgisession.manager import IdentityFactory, Secret, SessionManager
 from wsgisession.middleware import ENVIRON_KEY, SessionMiddleware
 from wsgisession.session import Session, visit_of
 from wsgisession.stores import Store
-from wsgisession.visit import Visit
+from wsgisession.visit import OPEN, Visit
 
 try:
     import flask
@@ -218,9 +218,10 @@ def _secrets(app: flask.Flask, shortest: int) -> list[str | bytes]:
     if not key:
         return []
     for name, secret in ("SECRET_KEY", key), *(("SECRET_KEY_FALLBACKS", old) for old in formerly):
-        if len(secret) < shortest:
+        size = len(secret.encode() if isinstance(secret, str) else secret)
+        if size < shortest:
             raise ValueError(
-                f"{name}: sessions need at least {shortest} bytes, and this has {len(secret)};"
+                f"{name}: sessions need at least {shortest} bytes, and this has {size};"
                 " make a key with: python -m wsgisession secret"
             )
     return [key, *formerly]
@@ -291,13 +292,14 @@ class _Interface(SessionInterface):
         """Return the session; None: the application has no secret key, so Flask uses a null session."""
         environ, key = request.environ, self._environ_key
         session, exchange = environ.get(key), None
-        if session is None:
+        if session is None or visit_of(session).phase is not OPEN:  # none, or of a request before this one
             middleware = self._served.build()
             if middleware is None:
                 return None
             exchange = Exchange(middleware, environ)
+        session = environ[key]
         if not isinstance(session, FlaskSession):
-            session = environ[key] = FlaskSession(visit_of(environ[key]), exchange)
+            session = environ[key] = FlaskSession(visit_of(session), exchange)
         return cast(SessionMixin, session)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
