@@ -93,6 +93,9 @@ class SessionMiddleware:
             if self._serves(found):
                 return self.app(environ, start_response)
             environ[self._environ_key] = session
+        if self._alone and environ.get("wsgi.multiprocess"):
+            self._alone = False
+            self._setup.advice.warn_once("memory store")
         response = _Response(visit, start_response)
         try:
             body = self.app(environ, response.start)
@@ -112,11 +115,8 @@ class SessionMiddleware:
                     visit.phase = OVER
                     response.server_write = start_response(status, headers)
                     return body
-        else:
-            if self._alone and environ.get("wsgi.multiprocess"):
-                self._setup.advice.warn_once("memory store")
-            if visit.begins:
-                self._advise(environ)
+        elif visit.begins:
+            self._advise(environ)
         if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
             return body
