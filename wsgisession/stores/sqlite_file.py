@@ -100,7 +100,7 @@ class File:
             Again: the file was replaced meanwhile.
         """
         if self._create:
-            _make(self.path)
+            _make(os.path.realpath(self.path))
         before = self.place()
         if not self._create and (before.database is None or not os.path.getsize(before.real)):
             what = "there is no such file" if before.database is None else "the file is empty"
