@@ -99,10 +99,12 @@ class Pool:
                     shelf = self._shelf
                     if monotonic() >= shelf.due:
                         shelf = self._look(shelf)
-                    try:
-                        cursor = shelf.idle.pop()
-                    except IndexError:
-                        shelf, cursor = self._connect(shelf)
+                    while True:
+                        try:
+                            cursor = shelf.idle.pop()
+                            break
+                        except IndexError:
+                            shelf = self._connect(shelf)
                     try:
                         result = answer(cursor.execute(sql, values))
                     except BaseException as error:
@@ -164,8 +166,8 @@ class Pool:
             self._put_away(shelf)
             cursor.connection.close()
 
-    def _connect(self, shelf: _Shelf) -> tuple[_Shelf, sqlite3.Cursor]:
-        """Open a connection, and return it with the shelf it belongs on."""
+    def _connect(self, shelf: _Shelf) -> _Shelf:
+        """Open a connection, and return the shelf on which it is."""
         if shelf.place is not None:
             shelf = self._look(shelf)  # whoever opens another file by mistake opens it with the old one's log
         if self._untold:
@@ -185,7 +187,8 @@ class Pool:
                     connection.close()
                     raise Again("the file was replaced while it was opened")
                 shelf.place, shelf.due = connection.place, monotonic() + LOOK
-        return shelf, connection.cursor()
+                shelf.idle.append(connection.cursor())
+        return shelf
 
     def _look(self, shelf: _Shelf) -> _Shelf:
         """Make sure that the path still leads to the files that are open, or put them away; return the shelf to use."""
