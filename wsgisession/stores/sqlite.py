@@ -137,7 +137,7 @@ class SQLiteStore:
         payload, expires = row
         if type(payload) is not bytes:
             raise _foreign(payload)
-        return payload, (expires - now) / 1000
+        return payload, (expires - now - 0.5) / 1000  # the middle of the millisecond; so it is never NO_EXPIRY
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         now = int(self._clock() * 1000)
@@ -259,6 +259,13 @@ class SQLiteStore:
                 yield f"{path} has mode {mode:04o}: other users of this machine can open it; chmod 600"
                 return  # SQLite gives the files beside it the same mode
 
+    def settings(self) -> dict[str, str]:
+        """Return the file, its size, and how SQLite writes it."""
+        [mode] = self._run("PRAGMA journal_mode", (), _one)
+        [level] = self._run("PRAGMA synchronous", (), _one)
+        size = f"{os.path.getsize(self.path) / 2**20:.1f} MiB"
+        return {"file": self.path, "size": size, "journal_mode": mode, "synchronous": SYNCHRONOUS[level]}
+
     def _write(self, sql: str, values: tuple[Any, ...]) -> bool:
         changed = self._run(sql, values, _count) == 1
         if not next(self._writes) % SWEEP_EVERY:
@@ -271,7 +278,7 @@ class SQLiteStore:
         for _, payload, _ in rows:
             if type(payload) is not bytes:
                 raise _foreign(payload)
-        found = {key: (payload, (expires - now) / 1000) for key, payload, expires in rows}
+        found = {key: (payload, (expires - now - 0.5) / 1000) for key, payload, expires in rows}
         return map(found.get, keys)
 
     def _payload(self, key: str, now: int) -> object:
