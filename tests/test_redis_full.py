@@ -71,7 +71,9 @@ def test_what_needs_memory_is_refused(full: tuple[RedisStore, str, bytes], write
 
 
 @pytest.mark.parametrize(("operation", "expected"), ALLOWED.values(), ids=ALLOWED.keys())
-def test_what_needs_none_works(full: tuple[RedisStore, str, bytes], operation: Callable[..., Any], expected: Any) -> None:
+def test_what_needs_none_works(
+    full: tuple[RedisStore, str, bytes], operation: Callable[..., Any], expected: Any
+) -> None:
     """Sessions can be read, listed, ended and given less time, by which memory becomes free."""
     store, key, payload = full
     assert operation(store, key, payload) == expected

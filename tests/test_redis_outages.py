@@ -76,7 +76,9 @@ OPERATIONS: dict[str, tuple[Callable[[Any, str, bytes], Any], Any]] = {
     "keys": (lambda store, key, old: list(store.keys()) == [key], True),
     "owned_by": (lambda store, key, old: list(store.owned_by("ada")) == [key], True),
 }
-every_operation = pytest.mark.parametrize(("operation", "expected"), OPERATIONS.values(), ids=OPERATIONS.keys())
+every_operation = pytest.mark.parametrize(
+    ("operation", "expected"), OPERATIONS.values(), ids=OPERATIONS.keys()
+)
 
 
 # Lost replies
@@ -84,7 +86,9 @@ every_operation = pytest.mark.parametrize(("operation", "expected"), OPERATIONS.
 
 @pytest.mark.parametrize("make", REPEATING.values(), ids=REPEATING.keys())
 @every_operation
-def test_a_lost_reply_is_made_good(proxy: Proxy, make: Make, operation: Callable[..., Any], expected: Any) -> None:
+def test_a_lost_reply_is_made_good(
+    proxy: Proxy, make: Make, operation: Callable[..., Any], expected: Any
+) -> None:
     """redis-py sends the command again, and the answer is as if it had been carried out once.
 
     Only ``delete`` cannot know whether the record it does not find any more was its own doing; it is gone.
@@ -98,7 +102,9 @@ def test_a_lost_reply_is_made_good(proxy: Proxy, make: Make, operation: Callable
 
 
 @every_operation
-def test_without_repetition_a_lost_reply_is_an_error(proxy: Proxy, operation: Callable[..., Any], expected: Any) -> None:
+def test_without_repetition_a_lost_reply_is_an_error(
+    proxy: Proxy, operation: Callable[..., Any], expected: Any
+) -> None:
     """A client that repeats nothing leaves a StoreError, and the next operation works."""
     store = without_repetition(proxy.port)
     record = created(store, 60, "ada")
@@ -115,7 +121,10 @@ def test_a_repeated_create_or_replace_is_applied_once(proxy: Proxy, owner: str |
     """The same call again after a lost reply is True and changes nothing; after somebody else's write it is False."""
     store = without_repetition(proxy.port)
     key, first, second = new_key(), new_payload(), new_payload()
-    for call in (partial(store.create, key, first, 60, owner), partial(store.replace, key, first, second, 60, owner)):
+    for call in (
+        partial(store.create, key, first, 60, owner),
+        partial(store.replace, key, first, second, 60, owner),
+    ):
         proxy.eat = 1
         with pytest.raises(StoreError):
             call()
@@ -223,7 +232,9 @@ def test_an_interrupted_operation_costs_its_connection(proxy: Proxy) -> None:
 
 
 @every_operation
-def test_an_outage_is_an_error_and_ends(server: Standalone, operation: Callable[..., Any], expected: Any) -> None:
+def test_an_outage_is_an_error_and_ends(
+    server: Standalone, operation: Callable[..., Any], expected: Any
+) -> None:
     """Without a server every operation is a StoreError; with one again the same store works, at the first try."""
     store = without_repetition(server.port)
     key, payload = created(store, 60, "ada")
@@ -371,7 +382,9 @@ def foreign_record(server: Standalone) -> Callable[[], Any]:
 
 def nobody_there(server: Standalone) -> Callable[[], Any]:
     server.stop()
-    return partial(from_url(f"redis://ada:swordfish@127.0.0.1:{server.port}").create, new_key(), b"swordfish", 60, "ada")
+    return partial(
+        from_url(f"redis://ada:swordfish@127.0.0.1:{server.port}").create, new_key(), b"swordfish", 60, "ada"
+    )
 
 
 TROUBLES = {
@@ -383,7 +396,9 @@ TROUBLES = {
 
 
 @pytest.mark.parametrize(("prepare", "words"), TROUBLES.values(), ids=TROUBLES.keys())
-def test_errors_show_no_secret(server: Standalone, prepare: Callable[[Standalone], Callable[[], Any]], words: str) -> None:
+def test_errors_show_no_secret(
+    server: Standalone, prepare: Callable[[Standalone], Callable[[], Any]], words: str
+) -> None:
     """The engine's error is chained, and nowhere in the chain is a password or a payload."""
     call = prepare(server)
     with pytest.raises(StoreError, match=words) as raised:
@@ -398,7 +413,9 @@ def test_errors_show_no_secret(server: Standalone, prepare: Callable[[Standalone
 
 
 @every_operation
-def test_every_operation_passes_the_gate(operation: Callable[..., Any], expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_operation_passes_the_gate(
+    operation: Callable[..., Any], expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While a command is under way no fork can fall into it."""
     store = without_repetition(shared_redis().port)
     record = created(store, 60, "ada")

@@ -123,7 +123,9 @@ def test_an_attempt_is_short(clock: Clock, silent: tuple[Proxy, Any]) -> None:
     assert time.monotonic() - start < 30
 
 
-def test_a_slow_server_comes_back(clock: Clock, silent: tuple[Proxy, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_server_comes_back(
+    clock: Clock, silent: tuple[Proxy, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Now and then an attempt waits as long as the client does: a server that needs that long is back with it."""
     proxy, store = silent
     proxy.mute, proxy.delay = False, 0.12
