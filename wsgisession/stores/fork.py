@@ -115,7 +115,7 @@ class Guard:
 
     def _others(self) -> Iterator[Any]:
         """Yield the locks of the other threads, those as well that begin while this waits for one."""
-        own = self.own.lock
+        own = self.own.__dict__.get("lock")
         for ref in self._locks:
             lock = ref()
             if lock is not None and lock is not own:
