@@ -34,9 +34,15 @@ START = 20.0  # seconds until a server that does not answer counts as broken
 def find_program(name: str) -> str | None:
     """Return the path of a program of PostgreSQL's, the newest version's; None where there is none."""
     config = shutil.which("pg_config")
-    places = [subprocess.run([config, "--bindir"], capture_output=True, text=True).stdout.strip()] if config else []
+    places = (
+        [subprocess.run([config, "--bindir"], capture_output=True, text=True).stdout.strip()]
+        if config
+        else []
+    )
     versions = Path("/usr/lib/postgresql").glob("*/bin")
-    places += [str(path) for path in sorted(versions, key=lambda path: path.parent.name.zfill(4), reverse=True)]
+    places += [
+        str(path) for path in sorted(versions, key=lambda path: path.parent.name.zfill(4), reverse=True)
+    ]
     places += [os.environ.get("PATH", ""), "/usr/sbin"]
     return shutil.which(name, path=os.pathsep.join(places))
 
@@ -70,7 +76,9 @@ def unprivileged() -> dict[str, Any]:
         except KeyError:
             continue
         return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    raise RuntimeError("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as")
+    raise RuntimeError(
+        "PostgreSQL does not run as root, and there is no user postgres or nobody to run it as"
+    )
 
 
 class Server:
@@ -146,9 +154,19 @@ class Postgres(Server):
             password = self.home / "password"
             password.write_text("swordfish\n")
             os.chmod(password, 0o644)
-            initdb = [find_program("initdb") or "initdb", "-D", "data", "-U", "wsgisession", "-A", "scram-sha-256"]
+            initdb = [
+                find_program("initdb") or "initdb",
+                "-D",
+                "data",
+                "-U",
+                "wsgisession",
+                "-A",
+                "scram-sha-256",
+            ]
             initdb += ["--pwfile", "password", "-E", "UTF8", "--locale", "C", "--no-sync"]
-            done = subprocess.run(initdb, cwd=self.home, capture_output=True, text=True, timeout=60, **self.user)
+            done = subprocess.run(
+                initdb, cwd=self.home, capture_output=True, text=True, timeout=60, **self.user
+            )
             assert done.returncode == 0, done.stderr
             self.start()
         except BaseException:
