@@ -122,6 +122,15 @@ class Server:
         """Return what the server has to say."""
         return (self.home / "log").read_text(errors="replace")
 
+    def hang(self, how: int = signal.SIGSTOP) -> None:
+        """Stop every process of the server where it is, so that it accepts and says nothing; SIGCONT lets it go on."""
+        assert self.process is not None
+        for pid in _family(self.process.pid):
+            try:
+                os.kill(pid, how)
+            except ProcessLookupError:
+                pass
+
     def stop(self, how: int = signal.SIGINT) -> None:
         """End the program: SIGINT is PostgreSQL's fast shutdown, SIGQUIT its immediate one."""
         if self.process is not None:
@@ -131,8 +140,24 @@ class Server:
 
     def close(self) -> None:
         """End the program and remove its directory."""
+        if self.process is not None:
+            self.hang(signal.SIGCONT)
         self.stop()
         shutil.rmtree(self.home, ignore_errors=True)
+
+
+def _family(pid: int) -> list[int]:
+    """Return a process and all that it has started, as /proc knows them."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = [pid]
+    for parent in found:
+        found += [child for child, of in parents.items() if of == parent]
+    return found
 
 
 class Postgres(Server):
