@@ -132,7 +132,7 @@ TEXTS = {
     ),
     "host name": ('server certificate for "a" does not match host name "b"', "or another host's"),
     "handshake": ("SSL error: tlsv1 alert protocol version", "TLS: the two sides did not agree"),
-    "closed": ("server closed the connection unexpectedly", "the server closed it while it was being made"),
+    "closed": ("server closed the connection unexpectedly", "the server ended it"),
     "time": ("connection timeout expired", "the server has not answered in time"),
     "another language": ("FATAL:  Rolle »ada« existiert nicht", "OperationalError"),
 }
