@@ -8,7 +8,7 @@ import json
 import struct
 import sys
 from collections import Counter, OrderedDict, UserDict, defaultdict, deque, namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
@@ -22,8 +22,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.values import PLAIN, TEXTS, VALUES
 
-from wsgisession.codec import JSONCodec
 from wsgisession.errors import SessionError, UnsupportedType
+from wsgisession.jsoncodec import JSONCodec
 from wsgisession.merge import same
 from wsgisession.values import DEPTH, DIGITS, IMMUTABLE, _make_dumps, dumps
 
@@ -84,13 +84,6 @@ class User:
         self.id = id
 
 
-class Scalar(float):
-    """Like a NumPy scalar: a float by inheritance, with ``item``."""
-
-    def item(self) -> float:
-        return float(self)
-
-
 class OwnZone(tzinfo):
     def utcoffset(self, moment: Any) -> timedelta:
         return timedelta(hours=1)
@@ -130,11 +123,15 @@ LINES = [
     pytest.param({"~set": [1]}, b'{"~dict":[["~set",[1]]]}', id="looks like a tag"),
     pytest.param({"~set": [1], "b": 2}, b'{"~set":[1],"b":2}', id="two members are no tag"),
     pytest.param({"a": '{"~set":[1]}'}, b'{"a":"{\\"~set\\":[1]}"}', id="text that looks like a tag"),
-    pytest.param({"\ud83d\ude00": 1}, b'{"~dict":[[{"~str":["\\ud83d","\\ude00"]},1]]}', id="key of two surrogates"),
+    pytest.param(
+        {"\ud83d\ude00": 1}, b'{"~dict":[[{"~str":["\\ud83d","\\ude00"]},1]]}', id="key of two surrogates"
+    ),
     pytest.param(b"\x00\xff", b'{"~bytes":"AP8="}', id="bytes"),
     pytest.param(date(2024, 2, 29), b'{"~date":"2024-02-29"}', id="date"),
     pytest.param(datetime(2024, 1, 2, 3, 4, 5, 6), b'{"~datetime":"2024-01-02T03:04:05.000006"}', id="naive"),
-    pytest.param(datetime(2024, 1, 2, tzinfo=UTC), b'{"~datetime":"2024-01-02T00:00:00+00:00"}', id="datetime, UTC"),
+    pytest.param(
+        datetime(2024, 1, 2, tzinfo=UTC), b'{"~datetime":"2024-01-02T00:00:00+00:00"}', id="datetime, UTC"
+    ),
     pytest.param(
         datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN, fold=1),
         b'{"~datetime":["2024-10-27T02:30:00",1,"Europe/Berlin",null]}',
@@ -196,8 +193,12 @@ def test_plain_data_is_plain_json(value: Any) -> None:
         assert encode(value) == line.encode()
 
 
-@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x], lambda x: {"k": x}], ids=["bare", "list", "dict"])
-@pytest.mark.parametrize("pair", [(1, True), (1, 1.0), (0.0, -0.0), ([1], (1,)), ({1}, frozenset({1})), (b"a", "a")])
+@pytest.mark.parametrize(
+    "wrap", [lambda x: x, lambda x: [x], lambda x: {"k": x}], ids=["bare", "list", "dict"]
+)
+@pytest.mark.parametrize(
+    "pair", [(1, True), (1, 1.0), (0.0, -0.0), ([1], (1,)), ({1}, frozenset({1})), (b"a", "a")]
+)
 def test_types_stay_apart(pair: tuple[Any, Any], wrap: Any) -> None:
     """Values of two types do not share an encoding, even where Python calls them equal."""
     assert encode(wrap(pair[0])) != encode(wrap(pair[1]))
@@ -240,7 +241,7 @@ REFUSED = [
     pytest.param(float("-inf"), "no infinities", id="infinity"),
     pytest.param(Decimal("sNaN"), "store None or str(x)", id="Decimal NaN"),
     pytest.param(10**DIGITS, "4300 digits", id="4301 digits"),
-    pytest.param(Color.RED, ".value", id="IntEnum"),
+    pytest.param(Color.RED, "store x.value", id="IntEnum"),
     pytest.param(Word.A, ".value", id="StrEnum"),
     pytest.param(Str("a"), "str(x)", id="str subclass"),
     pytest.param(Int(1), "int(x)", id="int subclass"),
@@ -255,21 +256,20 @@ REFUSED = [
     pytest.param(type("T", (tuple,), {})(), "tuple(x)", id="tuple subclass"),
     pytest.param(bytearray(b"a"), "bytes(x)", id="bytearray"),
     pytest.param(memoryview(b"a"), "bytes(x)", id="memoryview"),
-    pytest.param(Scalar(1), ".item()", id="NumPy-like"),
     pytest.param(Moment(2024, 1, 1), ".isoformat()", id="datetime subclass"),
     pytest.param(type("D", (Decimal,), {})(), "Decimal(x)", id="Decimal subclass"),
-    pytest.param(type("T", (timedelta,), {})(1), "a plain timedelta", id="timedelta subclass"),
+    pytest.param(type("T", (timedelta,), {})(1), "timedelta(x.days, x.seconds, x.microseconds)", id="timedelta subclass"),
     pytest.param(User(7), "str(user.id)", id="object with an id"),
     pytest.param(object(), "JSONCodec(types=", id="object"),
     pytest.param(Point(1), "dataclasses.asdict(x)", id="dataclass"),
     pytest.param(PurePosixPath("a"), "str(x)", id="path"),
     pytest.param(deque([1]), "list(x)", id="deque"),
     pytest.param({}.keys(), "list(x)", id="view"),
-    pytest.param(range(3), "list(x)", id="range"),
+    pytest.param(range(3), "[x.start, x.stop, x.step]", id="range"),
     pytest.param(User, "JSONCodec(types=", id="class"),
-    pytest.param(1j, "JSONCodec(types=", id="complex"),
+    pytest.param(1j, "[x.real, x.imag]", id="complex"),
     pytest.param(datetime(2024, 1, 1, tzinfo=OwnZone()), "astimezone(timezone.utc)", id="own time zone"),
-    pytest.param(time(1, tzinfo=OwnZone()), "time zone", id="time with its own time zone"),
+    pytest.param(time(1, tzinfo=OwnZone()), "x.replace(tzinfo=None)", id="time with its own time zone"),
 ]
 
 
@@ -319,7 +319,13 @@ def test_refusal_is_a_session_error_and_a_type_error() -> None:
 @pytest.mark.parametrize("key", ["No/Such", "Asia/Tokyo", None])
 def test_zone_by_a_name_that_leads_elsewhere(key: str | None) -> None:
     """A ZoneInfo made from a file is refused where its name leads to no zone, to another one, or is missing."""
-    cet = b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbb", 3600, 0, 0) + b"CET\0"
+    cet = (
+        b"TZif"
+        + bytes(16)
+        + struct.pack(">6l", 0, 0, 0, 0, 1, 4)
+        + struct.pack(">lbb", 3600, 0, 0)
+        + b"CET\0"
+    )
     zone = ZoneInfo.from_file(io.BytesIO(cet), key=key)
     with pytest.raises(UnsupportedType, match="ZoneInfo by name"):
         encode(datetime(2024, 7, 1, tzinfo=zone))
@@ -375,42 +381,10 @@ def test_cycle() -> None:
     """A list that contains itself is refused, not followed."""
     value: list[Any] = [1]
     value.append(value)
-    with pytest.raises(UnsupportedType, match=r"^session\['a'\]\[1\]\[1\]\[1\]\[1\]\[1\]\.\.\.: .* contains itself"):
+    with pytest.raises(
+        UnsupportedType, match=r"^session\['a'\]\[1\]\[1\]\[1\]\[1\]\[1\]\.\.\.: .* contains itself"
+    ):
         encode(value)
-
-
-def with_stack(frames: int, act: Callable[[], Any]) -> Any:
-    """Call ``act`` where only so many frames are left."""
-    frame, depth = sys._getframe(), 0
-    while frame is not None:
-        frame, depth = frame.f_back, depth + 1  # type: ignore[assignment]
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(depth + frames)
-    try:
-        return act()
-    finally:
-        sys.setrecursionlimit(limit)
-
-
-@pytest.mark.parametrize("wrap", WRAPS)
-def test_little_stack_left_for_encoding(wrap: Any) -> None:
-    """Where the application's own stack leaves no room to look into a value, it is refused."""
-    value = nested(45, wrap)
-    with pytest.raises(UnsupportedType, match="cannot be written here"):
-        with_stack(30, lambda: encode(value))
-
-
-@pytest.mark.parametrize("wrap", WRAPS)
-def test_little_stack_left_for_decoding(wrap: Any) -> None:
-    """Where the application's own stack leaves no room, reading works or fails like any broken line."""
-    value = nested(45, wrap)
-    line = encode(value)
-    try:
-        read = with_stack(30, lambda: CODEC.decode(line))
-    except ValueError as error:
-        assert "RecursionError" in str(error)
-    else:  # a Python that counts its own frames only
-        assert same(read, value)
 
 
 @pytest.mark.parametrize(
@@ -473,6 +447,7 @@ BROKEN = [
     b'{"~datetime":["2024-01-01T00:00:00",0,null,"CET"]}',
     b'{"~datetime":["2024-01-01T00:00:00"]}',
     b'{"~datetime":[]}',
+    b'{"~datetime":["2024-01-01T00:00:00",0,"Europe",null]}',
     b'{"~time":"25:00"}',
     b'{"~timedelta":[1000000000,0,0]}',
     b'{"~timedelta":[1.5,0,0]}',
@@ -513,8 +488,14 @@ _TAGS = st.sampled_from(
     "~str ~dict ~set ~frozenset ~tuple ~bytes ~date ~datetime ~time ~timedelta ~uuid ~decimal ~none".split()
 )
 _CONTENTS = st.recursive(
-    st.none() | st.integers(-2, 2) | st.integers() | TEXTS | st.sampled_from(["2024-01-01", "1E5", "AAAA", "UTC"]),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TAGS | st.text(max_size=2), inner, max_size=2),
+    st.none()
+    | st.integers(-2, 2)
+    | st.integers()
+    | TEXTS
+    | st.sampled_from(["2024-01-01", "1E5", "AAAA", "UTC", "Europe"]),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(_TAGS | st.text(max_size=2), inner, max_size=2)
+    ),
     max_leaves=8,
 )
 
@@ -568,7 +549,10 @@ TAUGHT = JSONCodec(
         (Markup("<b>"), b'{"~markup":"<b>"}'),
         ([Color.RED, 1], b'[{"~color":1},1]'),
         (Money(Decimal("1.50"), "EUR"), b'{"~money":{"~tuple":[{"~decimal":"1.50"},"EUR"]}}'),
-        (OrderedDict(b=1, a=[Markup("x")]), b'{"~ordered":[{"~tuple":["b",1]},{"~tuple":["a",[{"~markup":"x"}]]}]}'),
+        (
+            OrderedDict(b=1, a=[Markup("x")]),
+            b'{"~ordered":[{"~tuple":["b",1]},{"~tuple":["a",[{"~markup":"x"}]]}]}',
+        ),
         ({Color.RED: {Money(Decimal(1), "EUR")}}, None),
     ],
     ids=["markup", "enum", "money", "ordered", "as a key and in a set"],
@@ -587,19 +571,13 @@ def test_taught_type_is_exact() -> None:
         TAUGHT.encode([type("Sub", (Markup,), {})("x")], PATH)
 
 
-def test_taught_tag_is_unknown_elsewhere() -> None:
-    """A codec that was not taught a type cannot read it."""
-    with pytest.raises(ValueError, match="KeyError"):
-        CODEC.decode(TAUGHT.encode(Markup("x"), PATH))
-
-
 class Plain:
     """Without ``__eq__``: equal only to itself."""
 
 
 class Vague:
     def __eq__(self, other: object) -> Any:
-        raise RuntimeError("ambiguous")
+        raise ValueError("ambiguous")
 
 
 @pytest.mark.parametrize(
@@ -610,11 +588,20 @@ class Vague:
         ((Markup, len, Markup), Markup("x"), "not equal or of another type"),
         ((Plain, lambda _: 1 / 0, Plain), Plain(), r"fail on it \(ZeroDivisionError\)"),
         ((Plain, lambda _: 1, lambda _: 1 / 0), Plain(), r"fail on it \(ValueError\)"),
-        ((Vague, lambda _: 1, lambda _: Vague()), Vague(), r"fail on it \(RuntimeError\)"),
+        ((Vague, lambda _: 1, lambda _: Vague()), Vague(), r"fail on it \(ValueError\)"),
         ((Plain, lambda _: [object()], Plain), Plain(), r"session\['a'\]\[0\] \(as t\)\[0\]: object cannot"),
         ((Plain, lambda value: value, Plain), Plain(), "more than 100 levels"),
     ],
-    ids=["identity", "wrong type", "wrong value", "write fails", "read fails", "eq fails", "not plain", "itself"],
+    ids=[
+        "identity",
+        "wrong type",
+        "wrong value",
+        "write fails",
+        "read fails",
+        "eq fails",
+        "not plain",
+        "itself",
+    ],
 )
 def test_taught_type_that_does_not_come_back(entry: Any, value: Any, message: str) -> None:
     """The round trip of a taught type is checked when it is encoded, and a failure is an UnsupportedType."""

@@ -38,9 +38,13 @@ class Counting(MemoryStore):
         self._note("touch")
         return super().touch(*args, **kwargs)
 
-    def delete(self, key: str) -> bool:
+    def delete(self, *args: Any, **kwargs: Any) -> bool:
         self._note("delete")
-        return super().delete(key)
+        return super().delete(*args, **kwargs)
+
+    def load_many(self, keys: Any) -> Any:
+        self._note("load_many")
+        return super().load_many(keys)
 
     def owned_by(self, owner: str) -> Iterator[str]:
         self._note("owned_by")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from wsgisession.errors import StoreError
-from wsgisession.stores import postgres_table
+import wsgisession.stores.postgres_table as postgres_table
 from wsgisession.stores.postgres_pipeline import READ, WRITE, Command, Statement
 from wsgisession.stores.postgres_table import Table
 from wsgisession.stores.postgres_wire import CONFLICT, Failed, Transactions
@@ -163,6 +163,13 @@ class PostgresStore:
             yield "more than 10,000 expired sessions are still in the table; run purge every hour, for example from cron"
         if indexes < 3:
             yield "the table lacks an index, so listings or purge are slow; run the statements in PostgresStore.ddl"
+
+    def settings(self) -> dict[str, str]:
+        """Return the server's version, the settings that matter, and the table's size with its indexes."""
+        result = self._run(READ, self._sql.settings)
+        names = "server", "synchronous_commit", "max_connections", "autovacuum", "table"
+        values = [result.get_value(0, column).decode() for column in range(len(names))]
+        return dict(zip(names, [f"PostgreSQL {values[0]}", *values[1:]], strict=True))
 
     def close(self) -> None:
         """Close the connections this store has opened; the caller's pool stays open. A later operation connects again."""

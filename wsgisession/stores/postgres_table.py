@@ -87,6 +87,10 @@ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8, current_setting(
     (SELECT count(*) FROM (SELECT 1 FROM {table} WHERE expires <= statement_timestamp() LIMIT 10001) AS dead),
     (SELECT count(*) FROM pg_index WHERE indrelid = '{table}'::regclass)"""
 
+SETTINGS = """\
+SELECT current_setting('server_version'), current_setting('synchronous_commit'), current_setting('max_connections'),
+    current_setting('autovacuum'), pg_size_pretty(pg_total_relation_size('{table}'::regclass))"""
+
 
 class Table:
     """The statements for one table.
@@ -125,4 +129,5 @@ class Table:
         self.load_many, self.count = Statement(sql(LOAD_MANY)), Statement(sql(COUNT))
         self.keys, self.owned_by = Statement(sql(KEYS)), Statement(sql(OWNED_BY))
         self.all_keys, self.clear = Statement(sql(ALL_KEYS)), Statement(sql(CLEAR))
-        self.purge, self.diagnose = Statement(sql(PURGE)), Statement(sql(DIAGNOSE))
+        self.purge = Statement(sql(PURGE))
+        self.diagnose, self.settings = Statement(sql(DIAGNOSE)), Statement(sql(SETTINGS))

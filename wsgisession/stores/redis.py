@@ -19,7 +19,7 @@ from itertools import compress
 from typing import Any
 from urllib.parse import quote
 
-from wsgisession.stores.redis_findings import findings
+from wsgisession.stores.redis_findings import findings, settings
 from wsgisession.stores.redis_script import (
     CREATE,
     DELETE,
@@ -135,6 +135,13 @@ class RedisStore:
             yield "the client has no socket_timeout: if Redis hangs, every request hangs; make it with socket_timeout=2"
         for server in self._transport.servers():
             yield from self._transport.calls.run(findings, server, time.time())
+
+    def settings(self) -> dict[str, str]:
+        """Return the server's version and what decides if it keeps its keys; of a Cluster, the first node's, and how many."""
+        servers = self._transport.servers()
+        nodes = {"nodes": str(len(servers))} if len(servers) > 1 else {}
+        found: dict[str, str] = self._transport.calls.run(settings, servers[0])
+        return found | nodes
 
     def close(self) -> None:
         """Close the connections, if the client is this store's own (made from a URL). A later operation connects again.

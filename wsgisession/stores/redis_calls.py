@@ -20,7 +20,7 @@ from typing import Any
 from wsgisession.errors import StoreError
 from wsgisession.stores.outage import Outage
 from wsgisession.stores.redis_errors import explain, no_longer_master, timed_out
-from wsgisession.stores.redis_gate import gate
+from wsgisession.stores.fork import guard as gate
 from wsgisession.stores.redis_script import Command, ForeignReply, in_full, read
 
 # Seconds that an attempt during an outage waits, because all workers of a site make such attempts. One in so many waits as

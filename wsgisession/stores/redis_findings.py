@@ -1,4 +1,4 @@
-"""What an operator should change about a Redis server that keeps sessions, one sentence each.
+"""What an operator should know and change about a Redis server that keeps sessions.
 
 Knows nothing of sessions, and changes nothing.
 """
@@ -23,6 +23,27 @@ def findings(server: Any, now: float) -> list[str]:
     except ResponseError:  # forbidden, by an ACL or by who runs the server: nobody knows
         saves = None
     return list(_findings(server.info(), saves, now))
+
+
+def settings(server: Any) -> dict[str, str]:
+    """Return the version of one server and what decides if it keeps its keys.
+
+    Args:
+        server: a ``redis.Redis``.
+    """
+    info = server.info()
+    name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
+    limit = f"{info['maxmemory_human']}, {info['maxmemory_policy']}" if info.get("maxmemory") else "no limit"
+    found = {
+        "server": f"{name} {info.get('valkey_version', info['redis_version'])}",
+        "mode": info.get("redis_mode"),
+        "memory used": info.get("used_memory_human"),
+        "maxmemory": limit,
+        "appendonly": "yes" if info.get("aof_enabled") else "no",
+        "replicas": info.get("connected_slaves"),
+        "clients": info.get("connected_clients"),
+    }
+    return {name: str(value) for name, value in found.items() if value is not None}
 
 
 def _findings(info: dict[str, Any], saves: str | None, now: float) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from wsgisession.errors import StoreError
 from wsgisession.stores.redis_errors import CLUSTER, timed_out
-from wsgisession.stores.redis_gate import gate
+from wsgisession.stores.fork import guard as gate
 from wsgisession.stores.redis_calls import Calls, Line
 from wsgisession.stores.redis_script import MEET, NAME, SCAN, TOKEN, Command, on_server
 
