@@ -1,52 +1,50 @@
 """Sessions in the memory of one process: the default store, bounded in records and in bytes.
 
-Every record lives in one of 256 shards, each behind a lock of its own, so that neither a growing dict nor a sweep ever
-holds up more than a 256th of the requests, and those for microseconds, with or without a GIL.
+Every record lives in one of 256 shards, so that neither a growing dict nor a sweep ever holds up a request
+for more than a 256th of the work, which is microseconds, with or without a GIL.
 
-This module does not know what a payload means, and nothing about other processes: each process has sessions of its own.
+This module does not know what a payload means, and nothing about other processes: each process has sessions
+of its own.
 """
 
 from __future__ import annotations
 
-import gc
 import logging
-import os
 import time
-import weakref
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from heapq import heapreplace
 from math import inf
-from threading import Lock
 from typing import NoReturn
 
 from ..errors import StoreError
 from ..log import event
-from .memory_shard import SIZE, Full, Guarded, Ledger, Owners, Shard, owner_name, unpack
+from .memory_shard import SIZE, Full, Shard, Totals, owner_name, unpack
 
 SHARDS = 256
 SWEEP = 8  # steps of reclaiming that one write pays for; a record takes about four on its way out
-BATCH = 256  # steps for which purge() holds one shard
-SEARCH = 512, 16  # rounds and steps in search of an expired record, before a live one goes although there may be one
+BATCH = 256  # steps that purge() takes at a time
+SEARCH = (
+    512,
+    16,
+)  # rounds and steps in search of an expired record, before a live one goes although there may be one
 QUIET = 60.0  # seconds between two warnings about evicted sessions
 
 
 class MemoryStore:
     """Sessions in this process alone; they end with it. Right for one process with any number of threads.
 
-    When it is full it gives up expired records first, then the least recently created, replaced or touched record
-    without an owner, then the least recent of all, and warns of it at most once a minute. A read moves nothing. (One
-    request looks at some 8,000 records to find an expired one; what is left of a larger heap is found by the next.)
+    When it is full it gives up expired records first, then the least recently created, replaced or touched
+    record without an owner, then the least recent of all, and warns of it at most once a minute. A read moves
+    nothing. (One request looks at some 8,000 records to find an expired one; what is left of a larger heap is
+    found by the next.)
 
-    Expired records are reclaimed a few per write: no thread, no timer. ``close()`` does nothing: the records live as
-    long as the store does, and it can be used afterwards. A forked child starts with a copy that goes its own way.
+    Expired records are reclaimed a few per write: no thread, no timer. ``close()`` does nothing: the records
+    live as long as the store does, and it can be used afterwards. A forked child starts with a copy that goes
+    its own way.
 
-    Args:
-        max_sessions: how many records are kept, those included that expired and were not reclaimed yet.
-        max_bytes: how many bytes of payload are kept; some 200 to 350 bytes per record come on top. One payload larger
-            than this is a ``StoreError``.
-        clock: seconds since whenever, never going backwards.
+    Args: max_sessions: how many records are kept, those included that expired and were not reclaimed yet.
+        max_bytes: how many bytes of payload are kept; some 200 to 350 bytes per record come on top. One
+        payload larger than this is a ``StoreError``. clock: seconds since whenever, never going backwards.
     """
 
     def __init__(
@@ -63,18 +61,18 @@ class MemoryStore:
                 raise ValueError(f"{argument} must be at least 1, not {value}")
         self._clock = clock
         self._largest = max_bytes
-        self._ledger = Ledger(max_sessions, max_bytes)
-        self._owners = [Owners() for _ in range(SHARDS)]
+        self._totals = Totals(max_sessions, max_bytes)
         self._dues = [inf] * SHARDS
-        self._shards = [Shard(number, self._dues, self._owners, self._ledger) for number in range(SHARDS)]
-        self._eviction = _Eviction()
-        with _registry.lock:
-            _stores.add(self)
+        self._shards = [Shard(number, self._dues, self._totals) for number in range(SHARDS)]
+        # For records without an owner and for owned ones: in this shard, no last write has a number below
+        # this.
+        self._oldest = [0] * SHARDS, [0] * SHARDS
+        self._unreported = 0  # evictions
+        self._quiet_until = -inf
 
     def load(self, key: str) -> tuple[bytes, float] | None:
         now = self._clock()
         shard = self._shards[hash(key) % SHARDS]
-        # Whatever is found was there a moment ago. Only where nothing is, a write may be half done: then wait for it.
         held = shard.anonymous.get(key) or shard.owned.get(key) or shard.find(key)
         if held is None:
             return None
@@ -84,61 +82,65 @@ class MemoryStore:
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         name = b"" if owner is None else owner_name(owner)
         now = self._clock()
-        if not 0 < ttl < inf or len(payload) > self._largest:
+        if not 0 < ttl < inf or len(payload) > self._largest or len(name) > 0xFFFF:
             self._refuse(ttl, payload)
         shard, expires = self._shards[hash(key) % SHARDS], now + ttl
         try:
             done = shard.create(key, payload, expires, name, now)
-        except Full:
-            done = self._make_room(partial(shard.create, key, payload, expires, name, now))
-        if self._dues[self._ledger.stamp % SHARDS] <= now:
+        except Full as full:
+            done = self._make_room(full, partial(shard.create, key, payload, expires, name, now))
+        if self._dues[self._totals.stamp % SHARDS] <= now:
             self._sweep(now)
         return done
 
-    def replace(self, key: str, expected: bytes, payload: bytes, ttl: float, owner: str | None = None) -> bool:
+    def replace(
+        self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None
+    ) -> bool:
         name = b"" if owner is None else owner_name(owner)
         now = self._clock()
-        if not 0 < ttl < inf or len(payload) > self._largest:
+        if (ttl is not None and not 0 < ttl < inf) or len(payload) > self._largest or len(name) > 0xFFFF:
             self._refuse(ttl, payload)
-        shard, expires = self._shards[hash(key) % SHARDS], now + ttl
+        shard = self._shards[hash(key) % SHARDS]
         try:
-            done = shard.replace(key, expected, payload, expires, name, now)
-        except Full:
-            done = self._make_room(partial(shard.replace, key, expected, payload, expires, name, now))
-        if self._dues[self._ledger.stamp % SHARDS] <= now:
+            done = shard.replace(key, expected, payload, ttl, name, now)
+        except Full as full:
+            done = self._make_room(full, partial(shard.replace, key, expected, payload, ttl, name, now))
+        if self._dues[self._totals.stamp % SHARDS] <= now:
             self._sweep(now)
         return done
 
-    def touch(self, key: str, ttl: float, owner: str | None = None) -> bool:
+    def touch(self, key: str, ttl: float, owner: str | None = None, expected: bytes | None = None) -> bool:
         now = self._clock()
         if not 0 < ttl < inf:
             self._refuse(ttl)
-        done = self._shards[hash(key) % SHARDS].touch(key, now + ttl, now)
-        if self._dues[self._ledger.stamp % SHARDS] <= now:
+        done = self._shards[hash(key) % SHARDS].touch(key, now + ttl, expected, now)
+        if self._dues[self._totals.stamp % SHARDS] <= now:
             self._sweep(now)
         return done
 
-    def delete(self, key: str) -> bool:
+    def delete(self, key: str, expected: bytes | None = None) -> bool:
         now = self._clock()
-        done = self._shards[hash(key) % SHARDS].delete(key, now)
-        if self._dues[self._ledger.stamp % SHARDS] <= now:
+        done = self._shards[hash(key) % SHARDS].delete(key, expected, now)
+        if self._dues[self._totals.stamp % SHARDS] <= now:
             self._sweep(now)
         return done
 
     def owned_by(self, owner: str) -> Iterator[str]:
         name = owner_name(owner)
-        for key in self._owners[hash(name) % SHARDS].keys(name):
-            held = self._shards[hash(key) % SHARDS].find(key)
-            if held is not None and held.startswith(name, SIZE):
-                expires, _, _, length = unpack(held)
-                if length == len(name) and expires > self._clock():
-                    yield key
+        for shard in self._shards:
+            if name in shard.first or name in shard.more:
+                for key in shard.owned_by(name):
+                    held = shard.find(key)
+                    if held is not None and held.startswith(name, SIZE):
+                        expires, _, _, length = unpack(held)
+                        if length == len(name) and expires > self._clock():
+                            yield key
 
     def keys(self) -> Iterator[str]:
         for shard in self._shards:
-            keys, records = shard.snapshot()
+            records = shard.snapshot()
             now = self._clock()
-            yield from (key for key, held in zip(keys, records, strict=True) if unpack(held)[0] > now)
+            yield from (key for key, held in records.items() if unpack(held)[0] > now)
 
     def purge(self) -> int:
         now = self._clock()
@@ -148,38 +150,43 @@ class MemoryStore:
                 removed += shard.reclaim(now, BATCH)
         return removed
 
+    def load_many(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:
+        return [self.load(key) for key in keys]
+
+    def count(self) -> int:
+        self.purge()
+        return self._totals.records
+
+    def clear(self) -> int:
+        now = self._clock()
+        return sum(shard.delete(key, None, now) for shard in self._shards for key in shard.snapshot())
+
     def close(self) -> None:
         """Do nothing: there is nothing to give back."""
 
-    def _refuse(self, ttl: float, payload: bytes = b"") -> NoReturn:
-        if not 0 < ttl < inf:
+    def _refuse(self, ttl: float | None, payload: bytes = b"") -> NoReturn:
+        if ttl is not None and not 0 < ttl < inf:
             raise ValueError(f"ttl must be a positive number of seconds, not {ttl!r}")
-        raise StoreError(f"a payload of {len(payload)} bytes is more than max_bytes={self._largest}")
+        if len(payload) > self._largest:
+            raise StoreError(f"a payload of {len(payload)} bytes is more than max_bytes={self._largest}")
+        raise ValueError("an owner has at most 255 characters")
 
     def _sweep(self, now: float) -> None:
         """After a write, reclaim a little in one shard; the writes go round, so that all get their turn."""
-        self._shards[self._ledger.stamp % SHARDS].reclaim_unless_busy(now, SWEEP)
+        self._shards[self._totals.stamp % SHARDS].reclaim(now, SWEEP)
 
-    def _make_room(self, attempt: Callable[[], bool]) -> bool:
-        """Give up one record after another until the attempt fits; one thread at a time."""
-        done = None
-        with self._eviction.lock:
-            while done is None:
-                done = self._attempt_or_free(attempt)
-            count = self._eviction.to_report(self._clock())
-        if count:
-            message = "the memory store is full and ended live sessions; raise max_sessions or max_bytes"
-            event(logging.WARNING, "store full", message, evicted=count)
+    def _make_room(self, full: Full, attempt: Callable[[], bool]) -> bool:
+        """Give up one record after another until the attempt fits."""
+        while True:
+            if not self._free_expired() and self._evict(full.horizon):
+                self._unreported += 1
+            try:
+                done = attempt()
+                break
+            except Full as again:
+                full = again
+        self._report()
         return done
-
-    def _attempt_or_free(self, attempt: Callable[[], bool]) -> bool | None:
-        """Return what the attempt says; None where it did not fit, and something was given up for it."""
-        try:
-            return attempt()
-        except Full as full:
-            if not (self._free_expired() or self._evict(full.horizon)):
-                self._recount()
-            return None
 
     def _free_expired(self) -> bool:
         now = self._clock()
@@ -194,89 +201,25 @@ class MemoryStore:
         return False
 
     def _evict(self, horizon: int) -> bool:
-        """Remove the least recently written record, one without an owner if there is any; False where there is none.
+        """Remove the least recently written record, one without an owner if there is any; False if there is
+        none.
 
-        Only the first records of the shards are compared, and ``oldest`` keeps most of them from being looked at: what
-        was the least recent write in a shard bounds it for good, because later writes have higher numbers.
+        Only the first records of the shards are compared, and ``_oldest`` keeps most of them from being
+        looked at: what was the least recent write in a shard bounds it for good, because later writes have
+        higher numbers.
         """
-        for owned, oldest in enumerate(self._eviction.oldest):
-            while oldest[0][0] < horizon:
-                stamp, number = oldest[0]
-                found = self._shards[number].evict(bool(owned), stamp, horizon)
-                if found == stamp:
-                    self._eviction.unreported += 1
+        for owned, oldest in enumerate(self._oldest):
+            while (stamp := min(bounds := oldest.copy())) < horizon:
+                number = bounds.index(stamp)
+                removed, oldest[number] = self._shards[number].evict(bool(owned), stamp, horizon)
+                if removed:
                     return True
-                heapreplace(oldest, (found, number))
         return False
 
-    def _recount(self) -> None:
-        """Correct the totals: full, and nothing to give up? Then an operation was interrupted before it could count."""
-        with ExitStack() as locks:
-            for part in (*self._shards, self._ledger):
-                locks.enter_context(part.lock)
-            sizes = [size for shard in self._shards for size in shard.sizes()]
-            self._ledger.records, self._ledger.size = len(sizes), sum(sizes)
-
-
-class _Eviction(Guarded):
-    """What one thread at a time knows while it makes room."""
-
-    __slots__ = ("oldest", "quiet_until", "unreported")
-
-    def __init__(self) -> None:
-        super().__init__()
-        # Two heaps, for records without an owner and for owned ones: in this shard, no last write is earlier than this.
-        self.oldest = tuple([(0, number) for number in range(SHARDS)] for _ in range(2))
-        self.quiet_until = -inf
-        self.unreported = 0
-
-    def to_report(self, now: float) -> int:
-        """Return how many evictions to warn about now, 0 while the last warning is recent."""
-        if not self.unreported or now < self.quiet_until:
-            return 0
-        self.quiet_until = now + QUIET
-        count, self.unreported = self.unreported, 0
-        return count
-
-
-# A lock that another thread holds while a process forks is never released in the child, so a fork takes every lock
-# first: what is in progress ends, and the child's copy is whole. New locks there, as the waiters of the old ones are
-# gone. No collection meanwhile: it may end a response that was given up, whose session would wait for a lock that this
-# same thread holds. Stores are known by weak references, or none would ever be freed.
-_stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
-_registry = Guarded()
-_taken: list[Guarded] = []
-_collecting = False
-
-
-def _before_fork() -> None:
-    global _collecting
-    _registry.lock.acquire()
-    _collecting = gc.isenabled()
-    gc.disable()
-    _taken.append(_registry)
-    for store in list(_stores):
-        for part in (store._eviction, *store._shards, *store._owners, store._ledger):  # the order operations take
-            part.lock.acquire()
-            _taken.append(part)
-
-
-def _after_fork_in_parent() -> None:
-    collecting = _collecting
-    while _taken:
-        _taken.pop().lock.release()
-    if collecting:
-        gc.enable()
-
-
-def _after_fork_in_child() -> None:
-    while _taken:
-        _taken.pop().lock = Lock()
-    if _collecting:
-        gc.enable()
-
-
-# Windows has no fork, and nothing to register with.
-getattr(os, "register_at_fork", lambda **hooks: None)(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)
+    def _report(self) -> None:
+        """Warn of evicted sessions, unless the last warning is recent."""
+        now = self._clock()
+        if self._unreported and now >= self._quiet_until:
+            count, self._unreported, self._quiet_until = self._unreported, 0, now + QUIET
+            message = "the memory store is full and ended live sessions; raise max_sessions or max_bytes"
+            event(logging.WARNING, "store full", message, evicted=count)

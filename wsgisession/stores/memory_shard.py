@@ -1,147 +1,117 @@
-"""What a memory store is made of: shards of records, an index of owners, the totals. Each part has a lock of its own.
+"""What a memory store is made of: shards of records, and the totals over all of them.
 
-A record is one ``bytes`` object, a fixed head before owner and payload, so a garbage collection has nothing to visit.
-Locks are taken in one order: a shard's (several only in the order of their numbers), then an owner's or the ledger's.
-They are left with ``with`` only, and what an exception from outside (a signal, a server's abort) leaves half done in
-between costs that one record, never a later operation.
+A record is one ``bytes`` object, a fixed head before owner and payload, so a garbage collection has nothing
+to visit.
+
+There is one lock for all stores, and what is done under it is done whole or not at all. CPython runs other
+code (a signal handler, a finalizer, another thread) only when a function begins, a call has returned, or a
+loop goes round; up to 3.11 also when a container is made. So under the lock nothing is called and nothing
+loops: there is no place at which an exception from outside could leave a change half done, and no code that
+uses the store from inside an operation can ever find it locked by its own thread. (The lock keeps out the
+threads of a Python without a GIL.) What a change needs is prepared before, without the lock. Under the lock,
+the first thing is to see whether what was read still stands. If it does not, the change is not made, and the
+operation looks again. (It is a re-entrant lock only for the copies that listings make under it, and for what
+follows when memory ran out.)
 
 This module does not know how many shards there are, what a payload means, or which time it is.
 """
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+import os
+from itertools import islice
 from math import frexp, inf
 from struct import Struct
-from threading import Lock
+from threading import RLock
 
-# A record: when it expires, when the wheel looks at it, the number of its last write, the length of the owner's name;
-# then that name (b"=" and UTF-8; nothing without an owner) and the payload.
+# A record: when it expires, when the wheel looks at it, the number of its last write, the length of the
+# owner's name; then that name (b"=" and UTF-8; nothing without an owner) and the payload.
 HEAD = Struct("<ddQH")
 SIZE = HEAD.size
 pack, unpack = HEAD.pack, HEAD.unpack_from
-_EMPTY: dict[str, str] = {}
+
+lock = RLock()
+# A fork waits for what is done under the lock, so that the child's copy is whole. Windows has no fork, and no
+# hooks.
+getattr(os, "register_at_fork", lambda **hooks: None)(
+    before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+)
 
 
 def owner_name(owner: str) -> bytes:
     """Return how an owner is written in records and in the index."""
-    name = b"=" + owner.encode("utf-8", "surrogatepass")
-    if len(name) > 0xFFFF:
-        raise ValueError("an owner has at most 255 characters")
-    return name
+    return b"=" + owner.encode("utf-8", "surrogatepass")
 
 
 class Full(Exception):
-    """A write does not fit. Records whose last write has a number below ``horizon`` may go to make room for it."""
+    """A write does not fit. Records last written before number ``horizon`` may go to make room for it."""
 
     def __init__(self, horizon: int) -> None:
         self.horizon = horizon
 
 
-class Guarded:
-    """Whatever has a lock of its own. A fork waits for all of them, and the child gets new ones."""
-
-    __slots__ = ("lock",)
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-
-
-class Ledger(Guarded):
-    """The totals over all shards, and the number of the latest write. Its lock is held for a few additions only."""
+class Totals:
+    """The totals over all shards, and the number of the latest write."""
 
     __slots__ = ("max_bytes", "max_records", "records", "size", "stamp")
 
     def __init__(self, max_records: int, max_bytes: int) -> None:
-        super().__init__()
         self.max_records, self.max_bytes = max_records, max_bytes
         self.records = self.size = self.stamp = 0
 
-    def enter(self, records: int, size: int) -> int:
-        """Count a write and return its number; raises ``Full``, and counts nothing, where it does not fit."""
-        with self.lock:
-            if (records > 0 and self.records >= self.max_records) or (size > 0 and self.size + size > self.max_bytes):
-                raise Full(self.stamp + 1)
-            self.records += records
-            self.size += size
-            self.stamp += 1
-            return self.stamp
 
+class Shard:
+    """Some of the records in the order of their last write, who owns them, and which to look at next.
 
-class Owners(Guarded):
-    """Some owners' keys. Most owners have one session, so its key stands alone; only several make a dict."""
+    The wheel's buckets are dicts of keys under the time they are due, never later than a key expires. A
+    bucket spans about a tenth of the time its records had left, so records that live for seconds and for
+    months cost the same: each moves to a narrower bucket three or four times, and deleting it leaves nothing
+    behind. A bucket maps each key to itself: the one object that the records and the index have as their key,
+    too.
 
-    __slots__ = ("index",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.index: dict[bytes, str | dict[str, None]] = {}
-
-    def add(self, name: bytes, key: str) -> None:
-        with self.lock:
-            known = self.index.get(name)
-            if isinstance(known, dict):
-                known.pop(key, None)  # a dict would keep the key object it has, and with it a second copy of the key
-                known[key] = None
-            else:
-                self.index[name] = key if known in (None, key) else dict.fromkeys((known, key))
-
-    def remove(self, name: bytes, key: str) -> None:
-        with self.lock:
-            known = self.index.get(name)
-            if isinstance(known, dict):
-                known.pop(key, None)
-            if not known or known == key:
-                self.index.pop(name, None)
-
-    def keys(self, name: bytes) -> list[str]:
-        with self.lock:
-            known = self.index.get(name, {})
-            return [known] if isinstance(known, str) else list(known)
-
-
-class Shard(Guarded):
-    """Some of the records, in the order of their last write, and a wheel that says which to look at next.
-
-    The wheel's buckets are dicts of keys under the time they are due, never later than a key expires. A bucket spans
-    about a tenth of the time its records had left, so records that live for seconds and for months cost the same: each
-    moves to a narrower bucket three or four times, and deleting it leaves nothing behind. A bucket maps each key to
-    itself: the one object that the records have as their key, too.
+    Most owners have one session, whose key stands in ``first``. Only further ones in the same shard make a
+    dict, in ``more``.
     """
 
-    __slots__ = ("anonymous", "buckets", "dues", "labels", "ledger", "number", "owned", "owners")
+    __slots__ = ("anonymous", "buckets", "dues", "first", "made", "more", "number", "owned", "totals")
 
-    def __init__(self, number: int, dues: list[float], owners: list[Owners], ledger: Ledger) -> None:
-        super().__init__()
-        self.number, self.dues = number, dues  # dues[number] is this shard's labels[0], or infinity, for all to see
-        self.owners, self.ledger = owners, ledger
+    def __init__(self, number: int, dues: list[float], totals: Totals) -> None:
+        self.number, self.dues = (
+            number,
+            dues,
+        )  # dues[number]: no bucket of this shard is due earlier, for all to see
+        self.totals = totals
         self.anonymous: dict[str, bytes] = {}
         self.owned: dict[str, bytes] = {}
+        self.first: dict[bytes, str] = {}
+        self.more: dict[bytes, dict[str, None]] = {}
         self.buckets: dict[float, dict[str, str]] = {}
-        self.labels: list[float] = []  # a heap of the buckets' times
+        self.made = 0  # buckets, ever
 
     def find(self, key: str) -> bytes | None:
-        """Return a record, live or dead."""
-        with self.lock:
-            return self.anonymous.get(key) or self.owned.get(key)
+        """Return a record, live or dead, after any write that is half done (there is one only without a GIL)."""
+        with lock:
+            if key in self.anonymous:
+                return self.anonymous[key]
+            return self.owned[key] if key in self.owned else None
 
     def create(self, key: str, payload: bytes, expires: float, name: bytes, now: float) -> bool:
-        with self.lock:
+        while True:
             held = self.anonymous.get(key) or self.owned.get(key)
             if held is not None:
                 until, _, _, length = unpack(held)
                 if until > now:
                     return held[SIZE + length :] == payload
-                self._drop(key, held)
-            stamp = self.ledger.enter(1, len(payload))
-            if name:
-                self._owners_of(name).add(name, key)
-            self._put(key, expires, stamp, len(name), name + payload, now)
-            return True
+                self._take(key, held)
+            elif self._add(key, payload, expires, name, now):
+                return True
 
-    def replace(self, key: str, expected: bytes, payload: bytes, expires: float, name: bytes, now: float) -> bool:
-        with self.lock:
-            held = self.anonymous.get(key) or self.owned.get(key)
+    def replace(
+        self, key: str, expected: bytes, payload: bytes, ttl: float | None, name: bytes, now: float
+    ) -> bool:
+        """Swap in a payload; without a ``ttl`` the expiry and the owner stay, whatever name is given."""
+        while True:
+            held = self.anonymous.get(key) or self.owned.get(key) or self.find(key)
             if held is None:
                 return False
             until, due, _, length = unpack(held)
@@ -149,137 +119,293 @@ class Shard(Guarded):
             current = held[start:]
             if until <= now or current != expected:
                 return until > now and current == payload
+            owner = held[SIZE:start]
+            if ttl is None:
+                expires, name = until, owner
+            elif due > (expires := now + ttl):
+                self._move(key, held, _due(expires, now))
+                continue
+            stamp = self.totals.stamp + 1
             try:
-                stamp = self.ledger.enter(0, len(payload) - len(current))
+                record = pack(expires, due, stamp, len(name)) + name + payload
+                if self._write(key, held, due, record, len(payload) - len(current), owner, name):
+                    return True
             except Full:  # it is in use right now, so the last in line while others make room
-                stamp = self.ledger.enter(0, 0)
-                self._move(key, held, until, stamp, held[SIZE:start], held[SIZE:], now)
+                self._write(key, held, due, pack(until, due, stamp, length) + held[SIZE:], 0, owner, owner)
                 raise Full(stamp) from None
-            there = self.buckets.get(due, _EMPTY).get(key)
-            if there is None or due > expires or held[SIZE:start] != name:
-                self._move(key, held, expires, stamp, name, name + payload, now)
-            else:  # it stays on the wheel, which looks at it early enough: 0.3 µs instead of 1.1
-                record = pack(expires, due, stamp, length) + name + payload
-                records = self.owned if length else self.anonymous
-                del records[key]
-                records[there] = record
-            return True
 
-    def touch(self, key: str, expires: float, now: float) -> bool:
-        with self.lock:
-            held = self.anonymous.get(key) or self.owned.get(key)
+    def touch(self, key: str, expires: float, expected: bytes | None, now: float) -> bool:
+        while True:
+            held = self.anonymous.get(key) or self.owned.get(key) or self.find(key)
+            if held is None:
+                return False
+            until, due, _, length = unpack(held)
+            start = SIZE + length
+            if until <= now or (expected is not None and held[start:] != expected):
+                return False
+            if due > expires:
+                self._move(key, held, _due(expires, now))
+                continue
+            owner = held[SIZE:start]
+            record = pack(expires, due, self.totals.stamp + 1, length) + held[SIZE:]
+            if self._write(key, held, due, record, 0, owner, owner):
+                return True
+
+    def delete(self, key: str, expected: bytes | None, now: float) -> bool:
+        while True:
+            held = self.anonymous.get(key) or self.owned.get(key) or self.find(key)
             if held is None:
                 return False
             until, _, _, length = unpack(held)
-            if until <= now:
+            live: bool = until > now
+            if live and expected is not None and held[SIZE + length :] != expected:
                 return False
-            self._move(key, held, expires, self.ledger.enter(0, 0), held[SIZE : SIZE + length], held[SIZE:], now)
-            return True
+            if self._take(key, held):
+                return live
 
-    def delete(self, key: str, now: float) -> bool:
-        with self.lock:
-            held = self.anonymous.get(key) or self.owned.get(key)
-            if held is None:
-                return False
-            self._drop(key, held)
-            until: float = unpack(held)[0]
-            return until > now
-
-    def evict(self, owned: bool, stamp: int, horizon: int) -> int:
-        """Remove the least recently written record, owned or not, where that write had this number.
+    def evict(self, owned: bool, stamp: int, horizon: int) -> tuple[bool, int]:
+        """Remove the least recently written record, owned or not, if that write had this number.
 
         Returns:
-            ``stamp`` where it was removed; otherwise the number of the least recent write there is, or will be.
+            Whether it was removed, and the number of the least recent write there is now, or will be.
         """
-        with self.lock:
-            records = self.owned if owned else self.anonymous
-            key = next(iter(records), None)
-            if key is None:
-                return horizon
-            found: int = unpack(records[key])[2]
-            if found == stamp:
-                self._drop(key, records[key])
-            return found
+        records = self.owned if owned else self.anonymous
+        removed = False
+        while True:
+            with lock:
+                for key in records:
+                    break
+                else:
+                    return removed, horizon
+                held = records[key]
+            least: int = unpack(held)[2]
+            if removed or least != stamp:
+                return removed, least
+            removed = self._take(key, held)
 
     def reclaim(self, now: float, steps: int) -> int:
         """Look at what is due, that many records at most; return how many were dead and are gone."""
-        with self.lock:
-            return self._reclaim(now, steps)
-
-    def reclaim_unless_busy(self, now: float, steps: int) -> None:
-        """Reclaim where nobody else is at work."""
-        if not self.lock.locked():
-            with self.lock:
-                self._reclaim(now, steps)
-
-    def snapshot(self) -> tuple[list[str], list[bytes]]:
-        """Return all keys and their records; the lock is held for copies of references only."""
-        with self.lock:
-            return [*self.anonymous, *self.owned], [*self.anonymous.values(), *self.owned.values()]
-
-    def sizes(self) -> list[int]:
-        """Return how large each payload is; the caller holds the lock."""
-        records = [*self.anonymous.values(), *self.owned.values()]
-        return [len(held) - SIZE - unpack(held)[3] for held in records]
-
-    def _owners_of(self, name: bytes) -> Owners:
-        return self.owners[hash(name) % len(self.owners)]
-
-    def _put(self, key: str, expires: float, stamp: int, length: int, rest: bytes, now: float) -> None:
-        """Store a record and set it on the wheel. One that is there keeps its place in the order of writes."""
-        left = expires - now
-        # Down to a multiple of a power of two between a 16th and an 8th of what is left: always ahead of now.
-        due = expires if left < 0.125 else expires - expires % 2.0 ** (frexp(left)[1] - 4)
-        bucket = self.buckets.get(due)
-        if bucket is None:  # the bucket last: it must not be there without its label, should an exception come in between
-            heappush(self.labels, due)
-            self.dues[self.number] = self.labels[0]
-            bucket = self.buckets[due] = {}
-        bucket[key] = key
-        (self.owned if length else self.anonymous)[key] = pack(expires, due, stamp, length) + rest
-
-    def _take(self, key: str, held: bytes) -> bytes:
-        """Remove a record, and its key from the wheel; return its owner's name."""
-        _, due, _, length = unpack(held)
-        del (self.owned if length else self.anonymous)[key]
-        bucket = self.buckets.get(due)
-        if bucket:
-            bucket.pop(key, None)
-        return held[SIZE : SIZE + length]
-
-    def _move(self, key: str, held: bytes, expires: float, stamp: int, name: bytes, rest: bytes, now: float) -> None:
-        """Put a record in place of the one held, last in the order of writes."""
-        before = self._take(key, held)
-        if name:
-            self._owners_of(name).add(name, key)
-        self._put(key, expires, stamp, len(name), rest, now)
-        if before and before != name:
-            self._owners_of(before).remove(before, key)
-
-    def _drop(self, key: str, held: bytes) -> None:
-        """Remove a record and all that knows of it."""
-        name = self._take(key, held)
-        if name:
-            self._owners_of(name).remove(name, key)
-        self.ledger.enter(-1, SIZE + len(name) - len(held))
-
-    def _reclaim(self, now: float, steps: int) -> int:
         removed = 0
-        while steps and self.labels and self.labels[0] <= now:
-            steps -= 1
-            bucket = self.buckets.get(self.labels[0])
-            if not bucket:
-                self.buckets.pop(heappop(self.labels), None)
-                self.dues[self.number] = self.labels[0] if self.labels else inf
-                continue
-            key = bucket.popitem()[0]
-            held = self.anonymous.get(key) or self.owned.get(key)
-            if held is None:  # the write that set it on the wheel was interrupted by an exception from outside
-                continue
-            expires, _, stamp, length = unpack(held)
-            if expires <= now:
-                self._drop(key, held)
-                removed += 1
-            else:
-                self._put(key, expires, stamp, length, held[SIZE:], now)
+        while steps > 0 and (due := self.dues[self.number]) <= now:
+            try:
+                keys = list(islice(self.buckets.get(due, ()), steps))
+            except RuntimeError:  # the bucket changed while it was read: look again
+                keys = []
+            steps -= len(keys) or 1
+            for key in keys:
+                removed += self._look_at(key, due, now)
+            if not keys:
+                self._turn(due)
         return removed
+
+    def snapshot(self) -> dict[str, bytes]:
+        """Return all records by key; the lock is held for copies of references only."""
+        with lock:
+            return {**self.anonymous, **self.owned}
+
+    def owned_by(self, name: bytes) -> dict[str, None]:
+        """Return the keys under which this owner has records, dead ones included."""
+        with lock:
+            more = self.more[name] if name in self.more else None
+            keys = {} if more is None else {**more}
+            if name in self.first:
+                keys[self.first[name]] = None
+            return keys
+
+    def _add(self, key: str, payload: bytes, expires: float, name: bytes, now: float) -> bool:
+        """Put a record where none is. False, and no change, if one is there by now; raises ``Full``."""
+        totals = self.totals
+        if totals.records >= totals.max_records or totals.size + len(payload) > totals.max_bytes:
+            raise Full(totals.stamp + 1)
+        due, length = _due(expires, now), len(payload)
+        record = pack(expires, due, totals.stamp + 1, len(name)) + name + payload
+        records = self.owned if name else self.anonymous
+        bucket: dict[str, str] = {}
+        more: dict[str, None] = {}
+        with lock:
+            number, size, stamp = totals.records + 1, totals.size + length, totals.stamp + 1
+            if (
+                key in self.anonymous
+                or key in self.owned
+                or number > totals.max_records
+                or size > totals.max_bytes
+            ):
+                return False
+            try:
+                if due not in self.buckets:
+                    self.buckets[due] = bucket
+                    self.made += 1
+                    if due < self.dues[self.number]:
+                        self.dues[self.number] = due
+                self.buckets[due][key] = key
+                if name and name not in self.first:
+                    self.first[name] = key
+                elif name:
+                    if name not in self.more:
+                        self.more[name] = more
+                    self.more[name][key] = None
+                records[key] = record
+                totals.records, totals.size, totals.stamp = number, size, stamp
+            except BaseException:
+                self._undo(key, None, name)
+                raise
+        return True
+
+    def _write(
+        self, key: str, held: bytes, due: float, record: bytes, growth: int, before: bytes, name: bytes
+    ) -> bool:
+        """Put a record in place of the one held, as the latest write, on the same spot of the wheel.
+
+        Returns:
+            False, and no change, if what is held does not stand there any more.
+
+        Raises:
+            Full: its payload grows, and there is no room.
+        """
+        totals = self.totals
+        if growth > 0 and totals.size + growth > totals.max_bytes:
+            raise Full(totals.stamp + 1)
+        here, there = self.owned if before else self.anonymous, self.owned if name else self.anonymous
+        leaves, joins = (b"", b"") if before == name else (before, name)
+        more: dict[str, None] = {}
+        with lock:
+            size, stamp = totals.size + growth, totals.stamp + 1
+            if key not in here or here[key] is not held or (growth > 0 and size > totals.max_bytes):
+                return False
+            try:
+                key = self.buckets[due][key]
+                if joins and joins not in self.first:
+                    self.first[joins] = key
+                elif joins:
+                    if joins not in self.more:
+                        self.more[joins] = more
+                    self.more[joins][key] = None
+                if leaves in self.first and self.first[leaves] == key:
+                    del self.first[leaves]
+                elif leaves:
+                    del self.more[leaves][key]
+                    if not self.more[leaves]:
+                        del self.more[leaves]
+                del here[key]
+                there[key] = record
+                totals.size, totals.stamp = size, stamp
+            except BaseException:
+                self._undo(key, held, name)
+                raise
+        return True
+
+    def _move(self, key: str, held: bytes, due: float) -> bool:
+        """Set a record on another spot of the wheel; it keeps its place in the order of writes."""
+        expires, former, stamp, length = unpack(held)
+        records = self.owned if length else self.anonymous
+        record = pack(expires, due, stamp, length) + held[SIZE:]
+        bucket: dict[str, str] = {}
+        with lock:
+            if key not in records or records[key] is not held:
+                return False
+            try:
+                key = self.buckets[former][key]
+                if due not in self.buckets:
+                    self.buckets[due] = bucket
+                    self.made += 1
+                    if due < self.dues[self.number]:
+                        self.dues[self.number] = due
+                self.buckets[due][key] = key
+                del self.buckets[former][key]
+                records[key] = record
+            except BaseException:
+                self._undo(key, held, b"")
+                raise
+        return True
+
+    def _take(self, key: str, held: bytes) -> bool:
+        """Remove a record and all that knows of it. False, and no change, if it is not there any more."""
+        _, due, _, length = unpack(held)
+        start = SIZE + length
+        name, released = held[SIZE:start], len(held) - start
+        records, totals = self.owned if name else self.anonymous, self.totals
+        with lock:
+            if key not in records or records[key] is not held:
+                return False
+            number, size, stamp = totals.records - 1, totals.size - released, totals.stamp + 1
+            try:
+                del self.buckets[due][key]
+                if name in self.first and self.first[name] == key:
+                    del self.first[name]
+                elif name:
+                    del self.more[name][key]
+                    if not self.more[name]:
+                        del self.more[name]
+                del records[key]
+                totals.records, totals.size, totals.stamp = number, size, stamp
+            except BaseException:
+                self._undo(key, held, b"")
+                raise
+        return True
+
+    def _undo(self, key: str, held: bytes | None, name: bytes) -> None:
+        """Take back a change in which memory ran out half way: nothing else can come up there.
+
+        Whatever knows of the key goes; then what was held comes again, as the latest write. If there is no
+        memory for that either, its session is lost.
+        """
+        self.dues[self.number] = -inf  # look at the wheel again
+        self._forget(key, name)
+        if held is None:
+            return
+        _, due, _, length = unpack(held)
+        before, size = held[SIZE : SIZE + length], len(held) - SIZE - length
+        self._forget(key, before)
+        self.totals.records -= 1
+        self.totals.size -= size
+        try:
+            self.buckets.setdefault(due, {})[key] = key
+            if before:
+                self.more.setdefault(before, {})[key] = None
+            (self.owned if before else self.anonymous)[key] = held
+        except MemoryError:
+            self._forget(key, before)
+            raise
+        self.totals.records += 1
+        self.totals.size += size
+
+    def _forget(self, key: str, name: bytes) -> None:
+        """Remove whatever knows of a key, and what this owner has of it."""
+        for bucket in self.buckets.values():
+            bucket.pop(key, None)
+        if self.first.get(name) == key:
+            self.first.pop(name)
+        self.more.get(name, {}).pop(key, None)
+        if name in self.more and not self.more[name]:
+            self.more.pop(name)
+        self.anonymous.pop(key, None)
+        self.owned.pop(key, None)
+
+    def _look_at(self, key: str, due: float, now: float) -> bool:
+        """Remove a record that is dead, and say so; set one that lives on the wheel again."""
+        held = self.anonymous.get(key) or self.owned.get(key) or self.find(key)
+        if held is None or unpack(held)[1] != due:
+            return False  # it was removed or moved at this very moment
+        expires: float = unpack(held)[0]
+        if expires <= now:
+            return self._take(key, held)
+        self._move(key, held, _due(expires, now))
+        return False
+
+    def _turn(self, due: float) -> None:
+        """Leave a bucket behind that is empty, and see which one is next."""
+        made = self.made
+        with lock:
+            if due in self.buckets and not self.buckets[due]:
+                del self.buckets[due]
+        earliest = min(list(self.buckets), default=inf)
+        with lock:
+            if self.made == made:  # otherwise a new bucket may be earlier: look again next time
+                self.dues[self.number] = earliest
+
+
+def _due(expires: float, now: float) -> float:
+    """Return when the wheel looks at a record that expires then."""
+    left = expires - now
+    # Down to a multiple of a power of two between a 16th and an 8th of what is left: always ahead of now.
+    return expires if left < 0.125 else expires - expires % 2.0 ** (frexp(left)[1] - 4)
