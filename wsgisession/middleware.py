@@ -20,6 +20,7 @@ from wsgisession.manager import IdentityFactory, Secret, SessionManager
 from wsgisession.session import Session, visit_of
 from wsgisession.stores import MemoryStore, Store
 from wsgisession.visit import OPEN, OVER, Visit
+from wsgisession.watch import watched
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -68,7 +69,7 @@ class SessionMiddleware:
             raise TypeError(f"environ_key must be a str, not {type(environ_key).__name__}")
         if "." not in environ_key:
             raise ValueError("environ_key must contain a dot, such as 'wsgisession.session' (PEP 3333)")
-        self.app = app
+        self.app = watched(app, self._two_sessions)
         self.manager = SessionManager(
             store,
             secret=secret,
@@ -121,6 +122,9 @@ class SessionMiddleware:
             response.end(body)
             return body
         return _SizedBody(response, body) if hasattr(kind, "__len__") else _Body(response, body)
+
+    def _two_sessions(self) -> None:
+        self._setup.advice.warn_once("flask session")
 
     def _serves(self, session: object) -> bool:
         """Return True if an outer middleware of the same manager is at work. SessionError: one of another manager."""
