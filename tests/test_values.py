@@ -22,8 +22,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.values import PLAIN, TEXTS, VALUES
 
-from wsgisession.jsoncodec import JSONCodec
 from wsgisession.errors import SessionError, UnsupportedType
+from wsgisession.jsoncodec import JSONCodec
 from wsgisession.merge import same
 from wsgisession.values import DEPTH, DIGITS, IMMUTABLE, _make_dumps, dumps
 

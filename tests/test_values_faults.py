@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 
 import wsgisession
 from wsgisession import javascript
-from wsgisession.codec import JSONCodec
 from wsgisession.depth import deeper, seems_deeper
 from wsgisession.errors import UnsupportedType
+from wsgisession.jsoncodec import JSONCodec
 from wsgisession.merge import same
 from wsgisession.tags import UnknownTag
 

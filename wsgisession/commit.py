@@ -16,6 +16,7 @@ from wsgisession.errors import SessionTooLarge, StoreError
 from wsgisession.log import event
 from wsgisession.record import Marker, Record
 from wsgisession.records import ATTEMPTS, Records, Stored
+from wsgisession.stores.base import NO_EXPIRY
 from wsgisession.turns import Turns
 
 Attempt = Callable[[Stored], Stored | None]
@@ -94,14 +95,14 @@ class Commit:
             record.persistent != base.persistent or record.idle_timeout != base.idle_timeout
         ):
             return limits.switched(record, left, self._records.clock())
-        if moves and limits.may_be_due(record, left):
+        if (moves or left == NO_EXPIRY) and limits.may_be_due(record, left):
             return limits.due(record, left, self._records.clock())
         return None
 
     def _refresh(self, stored: Stored, moves: bool) -> Stored | None:
         """Move the expiry of an unchanged record if that is due. None: something else stands there by now."""
         left = stored.left()
-        if not moves or not self._limits.may_be_due(stored.record, left):
+        if not (moves or left == NO_EXPIRY) or not self._limits.may_be_due(stored.record, left):
             return stored
         ttl, since = self._limits.due(stored.record, left, self._records.clock()), monotonic()
         if ttl is None:

@@ -209,12 +209,15 @@ class Draft:
     def _stand_on(self, record: Record, lines: dict[str, bytes]) -> None:
         """Take ``record`` as the base of a session whose encoded values are ``lines``."""
         values = {key: value for key, value in self._values.items() if key in lines and value is not MISSING}
+        own = [key for key, line in lines.items() if line != record.line(key)]
+        for key in own:
+            if key not in values:  # undone after a write whose reply was lost
+                values[key] = self._codec.decode(lines[key])
         self._start(record)
         self._hold(values)
         self._removed = frozenset(key for key in record.keys if key not in lines)
         self._added = {key: None for key in lines if key not in record}
-        # Every line that is not the record's is this request's own, so its value is held.
-        self._marks.update({key: None for key, line in lines.items() if line != record.line(key)})
+        self._marks.update(dict.fromkeys(own))
         self._attempts = ()
 
     def _merged_facts(self, ours: Record, theirs: Record) -> tuple[float, str | None, bool, float | None]:

@@ -80,7 +80,7 @@ class JSONCodec(Values):
         # What ``pack`` writes for most owners, in half the time of the general way.
         lines = payload.split(b"\n") if len(payload) < _LONG else _split(payload)
         usual = _USUAL(lines[0])
-        if usual is not None:
+        if usual is not None and lines[0].isascii():
             owner, persistent, keys = usual.groups()
             places = _places(keys)
             head = lines.pop(0)[_AFTER_NONCE:]

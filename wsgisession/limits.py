@@ -10,10 +10,10 @@ import math
 from datetime import timedelta
 
 from wsgisession.record import Record
+from wsgisession.stores.base import NO_EXPIRY
 
 Seconds = float | int | timedelta
 
-NO_EXPIRY = 0.001  # seconds left of a record whose expiry somebody took away, as every store says it
 _ROUNDING = 0.01  # seconds that a store may add: it keeps an expiry to the millisecond
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import Enum
 from itertools import islice
+from math import inf
 from time import monotonic
 
 from wsgisession.codec import Codec
@@ -19,7 +20,7 @@ from wsgisession.info import SessionInfo, SessionItems
 from wsgisession.limits import Limits
 from wsgisession.log import Summed, event
 from wsgisession.record import Marker, Record
-from wsgisession.stores.base import Store
+from wsgisession.stores.base import NO_EXPIRY, Store
 
 MARKER_SECONDS = 60.0
 ATTEMPTS = 250  # with the pauses below some six seconds; 64 writers of one key need a few dozen
@@ -33,7 +34,8 @@ class Stored:
     """A live record as it stands in the store.
 
     Args:
-        until: When it expires, by ``time.monotonic``: a stepped wall clock does not change what is left.
+        until: When it expires, by ``time.monotonic``: a stepped wall clock does not change what is left. Minus infinity:
+            somebody took its expiry away.
     """
 
     __slots__ = ("key", "payload", "record", "until")
@@ -47,7 +49,9 @@ class Stored:
     def left(self) -> float:
         """Return the seconds that this record still has. It is always a little: the store has the last word."""
         left = self.until - monotonic()
-        return left if left > _SHORTEST else _SHORTEST
+        if left > _SHORTEST:
+            return left
+        return NO_EXPIRY if left == -inf else _SHORTEST
 
     @property
     def expired(self) -> bool:
@@ -99,7 +103,7 @@ class Records:
         except StoreError as error:
             self.failed(error, "load", since, key)
             raise
-        return None if found is None else self._read(key, found[0], since + found[1])
+        return None if found is None else self._read(key, found, since)
 
     def load(self, key: str) -> Stored | None:
         """Return the live record under a key. None: there is none."""
@@ -149,7 +153,8 @@ class Records:
         marker = self.codec.pack(Marker(successor, owner_changed))
         return self.replace(stored.key, stored.payload, marker, MARKER_SECONDS)
 
-    def _read(self, key: str, payload: bytes, until: float) -> Stored | Marker | None:
+    def _read(self, key: str, found: tuple[bytes, float], since: float) -> Stored | Marker | None:
+        payload, left = found
         try:
             content = self.codec.unpack(payload)
         except ValueError as error:
@@ -158,7 +163,9 @@ class Records:
         except StoreError as error:  # of a later version
             self.failed(error, "load", monotonic(), key)
             raise
-        return content if isinstance(content, Marker) else Stored(key, payload, content, until)
+        if isinstance(content, Marker):
+            return content
+        return Stored(key, payload, content, since + left if left != NO_EXPIRY else -inf)
 
     def _payload(self, key: str) -> tuple[bytes, float] | None:
         since = monotonic()
@@ -214,7 +221,7 @@ class Records:
                 try:
                     if isinstance(item, StoreError):
                         raise item
-                    found = None if item is None else self._read(key, item[0], since + item[1])
+                    found = None if item is None else self._read(key, item, since)
                 except StoreError as error:
                     unusable = error
                 else:

@@ -43,7 +43,10 @@ class UnknownTag(ValueError):
     """
 
     def __init__(self, tag: str) -> None:
-        super().__init__(f"a stored value cannot be read (the tag {tag!r} is not known)")
+        super().__init__(
+            f"a stored value cannot be read (its tag {tag!r} is not known: a later release wrote it, or JSONCodec(types=...)"
+            " lacks it)"
+        )
         self.tag = tag
 
 

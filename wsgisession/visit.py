@@ -206,6 +206,25 @@ class Visit:
         return None if self.stored is None else self.stored.key
 
     @property
+    def token(self) -> str | None:
+        """What the cookie should hold by now, for an adapter that sets the cookie itself. None: nothing is stored."""
+        self.load()
+        return None if self.stored is None or self._id is None else self.setup.signer.sign(self._names[0], self._id)
+
+    @property
+    def unsaved(self) -> bool:
+        """True if a commit would write: something changed, or a new id or expiry is due. For an adapter that asks first."""
+        draft = self.draft
+        if draft is None or self.gone:
+            return False
+        if self._renew or draft.record() is not draft.base:
+            return True
+        if self.stored is None or self.passive:
+            return False
+        limits, now = self.setup.limits, self.setup.records.clock()
+        return limits.due(self.stored.record, self.stored.left(), now) is not None
+
+    @property
     def was_live(self) -> bool:
         """True if a record was read or written in this request, so that what the application shows may be personal."""
         return self.draft is not None and len(self._own) > 0

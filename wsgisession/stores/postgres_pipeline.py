@@ -17,7 +17,7 @@ Knows nothing of sessions, and not where connections come from or when to try ag
 from __future__ import annotations
 
 import hashlib
-import selectors
+import select
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -122,6 +122,14 @@ class Pipeline:
             return False
         return True
 
+    def conclude(self, connection: Any, until: float) -> None:
+        """Wait until an interrupted transaction is over, carried out or not, so that nothing of it happens later."""
+        try:
+            connection.pgconn.pipeline_sync()
+            self._receive(connection.pgconn, [], None, until)
+        except (self._error, NoAnswer):
+            pass  # it was over already, or nobody can tell
+
     def _exchange(
         self, connection: Any, commands: Sequence[Command], names: set[bytes] | None, until: float
     ) -> list[Any]:
@@ -129,49 +137,62 @@ class Pipeline:
         pgconn = connection.pgconn
         inside = pgconn.pipeline_status  # the caller's own pipeline mode
         pgconn.enter_pipeline_mode()
-        awaited = _send(pgconn, commands, names)
-        while pgconn.flush():
-            self._wait(pgconn, selectors.EVENT_READ | selectors.EVENT_WRITE, until)
-            pgconn.consume_input()
-        results: list[Any] = []
-        error = None
-        while True:
-            while pgconn.is_busy():
-                self._wait(pgconn, selectors.EVENT_READ, until)
-                pgconn.consume_input()
-            result = pgconn.get_result()  # None between the commands
-            status = None if result is None else result.status
-            if status == self._synced:
-                break
-            if status == self._failed and error is None:
-                error = self._from_result(result)
-            if pgconn.status == self._lost:
-                raise error or self._operational("the connection is lost")
-            if result is None or error is not None:
-                continue
-            name = awaited.pop()
-            if name is None:
-                results.append(result)
-            elif names is not None:
-                names.add(name)
+        results, error = self._receive(pgconn, _send(pgconn, commands, names), names, until)
         if not inside:
             pgconn.exit_pipeline_mode()
         if error is not None:
             raise error
         return results
 
-    def _wait(self, pgconn: Any, events: int, until: float) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(pgconn.socket, events)
-            if not selector.select(max(until - time.monotonic(), 0)):
-                raise NoAnswer("PostgreSQL: the server has not answered in time")
+    def _receive(
+        self, pgconn: Any, awaited: list[bytes | None], names: set[bytes] | None, until: float
+    ) -> tuple[list[Any], Any]:
+        """Return the results of what was sent, until the server has come to its end, and the first error among them."""
+        while pgconn.flush():
+            self._wait(pgconn, until, writing=True)
+            pgconn.consume_input()
+        results: list[Any] = []
+        error = None
+        while True:
+            while pgconn.is_busy():
+                self._wait(pgconn, until, writing=False)
+                pgconn.consume_input()
+            result = pgconn.get_result()  # None between the commands
+            status = None if result is None else result.status
+            if status == self._synced:
+                return results, error
+            if status == self._failed and error is None:
+                error = self._from_result(result)
+            if pgconn.status == self._lost:
+                raise error or self._operational("the connection is lost")
+            if result is None or error is not None or not awaited:
+                continue
+            name = awaited.pop()
+            if name is None:
+                results.append(result)
+            elif names is not None:
+                names.add(name)
+
+    def _wait(self, pgconn: Any, until: float, writing: bool) -> None:
+        if not _ready(pgconn.socket, writing, max(until - time.monotonic(), 0)):
+            raise NoAnswer("PostgreSQL: the server has not answered in time")
+
+
+def _ready(socket: int, writing: bool, seconds: float) -> bool:
+    """Wait until a socket can be read from, or with ``writing`` also written to; False if it takes too long."""
+    if not hasattr(select, "poll"):  # Windows, eventlet
+        return any(select.select([socket], [socket] if writing else [], [], seconds))
+    # A selector of the module selectors costs ten times as much, and keeps its own file open until the garbage collector comes.
+    poll = select.poll()
+    poll.register(socket, select.POLLIN | select.POLLOUT if writing else select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def _send(pgconn: Any, commands: Sequence[Command], names: set[bytes] | None) -> list[bytes | None]:
     """Send commands; return what each result is for, the last first: a name that gets prepared, or a command (None)."""
     awaited: list[bytes | None] = []
     for (sql, name), values in commands:
-        formats = [1] * len(values)
+        formats = [1] * len(values)  # binary, as the results
         if names is None or not name:
             pgconn.send_query_params(sql, values, None, formats, 1)
         else:

@@ -13,10 +13,10 @@ Knows nothing of forks, transactions or tables: each of these belongs to one pro
 
 from __future__ import annotations
 
+import _thread
 import inspect
 import itertools
 import math
-import threading
 import time
 from collections.abc import Callable
 from contextvars import copy_context
@@ -32,6 +32,7 @@ IDLE = (
     180.0  # seconds; firewalls and load balancers forget quiet connections after 240 or more, and say nothing
 )
 LOOK = 0.05  # seconds until somebody who waits for a connection looks again, even if no news came
+SILENCE = 0.2  # seconds of connecting without an answer that say something about the server
 MARGIN = 0.5  # seconds more than the caller's pool was allowed to wait
 
 
@@ -83,8 +84,8 @@ class Own:
         self._news: SimpleQueue[None] = SimpleQueue()  # whoever waits should look again
 
     def take(self, deadline: float) -> Place:
-        start = asked = time.monotonic()
-        self._close_idle(start - IDLE)
+        asked = time.monotonic()
+        self._close_idle(asked - IDLE)
         errors: list[BaseException] | None = None
         while True:
             try:
@@ -97,10 +98,11 @@ class Own:
             if errors is None:
                 errors, asked = self._open(), now
             if now >= deadline:
-                # Of this wait, how long was it for the server?
-                if errors is not None and now - asked >= (now - start) / 2:
-                    raise NoAnswer("PostgreSQL: no connection: the server has not answered in time")
-                raise StoreError(f"PostgreSQL: all {SIZE} connections of this store are in use")
+                if errors is None:
+                    raise StoreError(f"PostgreSQL: all {SIZE} connections of this store are in use")
+                if now - asked < SILENCE:
+                    raise StoreError("PostgreSQL: no connection in time")
+                raise NoAnswer("PostgreSQL: no connection: the server has not answered in time")
             try:
                 self._news.get(timeout=min(deadline - now, LOOK))
             except Empty:
@@ -203,7 +205,7 @@ class Lent:
         self._loans: dict[int, ref[Loan]] = {}  # by thread
 
     def take(self, deadline: float) -> Held:
-        thread = threading.get_ident()
+        thread = _thread.get_ident()
         if thread in self._loans:
             return self._spare.take(deadline)
         loan = Loan()
@@ -228,12 +230,17 @@ class Lent:
         return loan
 
     def give(self, held: Held) -> None:
-        if isinstance(held, Loan):
-            # It is no longer held before it goes back: in the pool it is somebody else's.
-            self._pool.putconn(held.held.pop())
-            self._loans.pop(threading.get_ident(), None)
-        else:
-            self._spare.give(held)
+        if not isinstance(held, Loan):
+            return self._spare.give(held)
+        try:
+            self._pool.putconn(held.connection)
+        except BaseException:
+            # Has it gone back, or not yet? A pool knows those that are out by this mark.
+            if getattr(held.connection, "_pool", None) is not self._pool:
+                held.held.clear()
+            raise
+        held.held.clear()
+        self._loans.pop(_thread.get_ident(), None)
 
     def close(self) -> None:
         """Leave the pool open, since it is the caller's; close what the store itself opened beside it."""
@@ -249,7 +256,8 @@ class Lent:
 def _apart(function: Callable[..., object], *arguments: object) -> None:
     """Call a function where no exception from outside reaches it: in a thread of its own, if there can be one more."""
     try:
-        threading.Thread(target=function, args=arguments, daemon=True).start()
+        # One step. An exception that hits threading.Thread.start half way leaves a thread that ends with a KeyError.
+        _thread.start_new_thread(function, arguments)
     except RuntimeError:  # the interpreter is shutting down, or a limit is reached
         function(*arguments)
 

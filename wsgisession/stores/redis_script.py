@@ -37,9 +37,10 @@ end
 if operation == load then
   local payload = redis.call('GET', key)
   if not payload then return answer(0) end
-  -- 0 is the last millisecond. -1 is a key without an expiry, which somebody else must have taken away: due at once, so it
-  -- gets one again. Both are alive.
-  return token .. ' ' .. math.max(redis.call('PTTL', key), 1) .. ' ' .. payload
+  -- -1 is a key without an expiry, which somebody else must have taken away: 0.001 s, which no other key ever has, since
+  -- of the others the middle of the millisecond is said. 0 is the last millisecond; both are alive.
+  local left = redis.call('PTTL', key)
+  return token .. ' ' .. (left < 0 and 1 or left + 0.5) .. ' ' .. payload
 elseif operation == create then
   if redis.call('SET', key, ARGV[1], 'PX', ARGV[2], 'NX') then return answer(1) end
   -- The live payload is the new one: this command was carried out before, and its reply was lost.

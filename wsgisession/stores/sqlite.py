@@ -137,7 +137,7 @@ class SQLiteStore:
         payload, expires = row
         if type(payload) is not bytes:
             raise _foreign(payload)
-        return payload, (expires - now) / 1000
+        return payload, (expires - now - 0.5) / 1000  # the middle of the millisecond; so it is never NO_EXPIRY
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         now = int(self._clock() * 1000)
@@ -278,7 +278,7 @@ class SQLiteStore:
         for _, payload, _ in rows:
             if type(payload) is not bytes:
                 raise _foreign(payload)
-        found = {key: (payload, (expires - now) / 1000) for key, payload, expires in rows}
+        found = {key: (payload, (expires - now - 0.5) / 1000) for key, payload, expires in rows}
         return map(found.get, keys)
 
     def _payload(self, key: str, now: int) -> object:
