@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from wsgisession.errors import StoreError
-from wsgisession.stores import postgres_table
+import wsgisession.stores.postgres_table as postgres_table
 from wsgisession.stores.postgres_pipeline import READ, WRITE, Command, Statement
 from wsgisession.stores.postgres_table import Table
 from wsgisession.stores.postgres_wire import CONFLICT, Failed, Transactions

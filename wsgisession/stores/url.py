@@ -133,14 +133,14 @@ def _sqlite(parts: Parts, create: bool) -> Store:
         raise _Bad("a SQLite file takes no parameters, and a '?' in its name must be written %3F")
     if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
         raise _Bad("three slashes come before the file")
-    return SQLiteStore(unquote(parts.path[1:]), **({} if create else {"create": False}))
+    return SQLiteStore(unquote(parts.path[1:]), create=create)
 
 
 def _postgres(parts: Parts, create: bool) -> Store:
     if "prefix" in _parameters(parts):
         raise _Bad("PostgreSQL has no prefix")
     connect = connector(f"postgresql://{parts.netloc}{parts.path}" + (parts.query and f"?{parts.query}"))
-    return PostgresStore(connect, **({} if create else {"create": False}))
+    return PostgresStore(connect, create=create)
 
 
 def _redis(parts: Parts, create: bool) -> Store:
