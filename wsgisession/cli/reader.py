@@ -51,6 +51,7 @@ class Reader:
         self.store = manager.store
         self.codec = manager.codec
         self.clock = manager.records.clock
+        self.limits = manager.records.limits
         self._show = manager.records.show
         self.markers = self.unreadable = self.later = 0
 
