@@ -107,7 +107,7 @@ def test_a_remember_cookie_outlives_what_is_ended_here() -> None:
 @pytest.mark.parametrize("permanent", [False, True], ids=["session", "permanent"])
 @pytest.mark.parametrize("protection", ["basic", "strong", None])
 def test_protection_is_as_with_flasks_own_sessions(protection: str | None, permanent: bool) -> None:
-    """Flask-Login's ``SESSION_PROTECTION``: what another user agent may do, and what the first one has left."""
+    """Flask-Login's ``SESSION_PROTECTION``: what another user agent may do, and what is left afterwards."""
     seen = []
     for ours in (False, True):
         shop = Shop("login_user(user)", ours=ours, SESSION_PROTECTION=protection)
