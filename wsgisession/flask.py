@@ -214,7 +214,7 @@ class Sessions:
 
 def _secrets(app: flask.Flask, shortest: int) -> list[str | bytes]:
     """Return the application's own keys, the one that signs first. ValueError: one of them is too short."""
-    key, formerly = app.secret_key, app.config["SECRET_KEY_FALLBACKS"] or ()
+    key, formerly = app.secret_key, app.config.get("SECRET_KEY_FALLBACKS") or ()
     if not key:
         return []
     for name, secret in ("SECRET_KEY", key), *(("SECRET_KEY_FALLBACKS", old) for old in formerly):
@@ -239,7 +239,7 @@ def _cookie(app: flask.Flask) -> Cookie:
             secure=secure or "auto",
             httponly=bool(config["SESSION_COOKIE_HTTPONLY"]),
             samesite=samesite.title() if samesite else "Lax",
-            partitioned=bool(config["SESSION_COOKIE_PARTITIONED"]),
+            partitioned=bool(config.get("SESSION_COOKIE_PARTITIONED")),
             # As with Flask's own cookie, http and https are one session unless the settings say Secure.
             host_prefix=secure,
         )
@@ -267,7 +267,7 @@ class _Served:
         """
         app = self._app
         settings = [app.secret_key, app.permanent_session_lifetime, *map(app.config.get, _SETTINGS)]
-        settings += app.config["SECRET_KEY_FALLBACKS"] or ()
+        settings += app.config.get("SECRET_KEY_FALLBACKS") or ()
         if self._built[0] != settings:
             self._built = settings, self._make(behind(self._inside))
         return self._built[1]
@@ -305,7 +305,8 @@ class _Interface(SessionInterface):
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
         """Save a session that has no request. The middleware saves all others, after this."""
         assert isinstance(session, FlaskSession)
-        if not app.config["SESSION_REFRESH_EACH_REQUEST"] and session.accessed and session.permanent:
+        touched = visit_of(session).draft is not None
+        if touched and not app.config["SESSION_REFRESH_EACH_REQUEST"] and session.permanent:
             session.passive = not session.modified
         if session.exchange is not None:
             exchange, session.exchange = session.exchange, None
