@@ -136,7 +136,9 @@ def test_a_child_starts_afresh() -> None:
         return other.entered.is_set() and all_quiet(guard)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(guard, "_grace", 0.02)  # the only way to a guard of the process that does not wait ten seconds
+        patch.setattr(
+            guard, "_grace", 0.02
+        )  # the only way to a guard of the process that does not wait ten seconds
         assert in_child(works)
     inside.end()
 
@@ -381,4 +383,3 @@ def test_many_guards_do_not_meet() -> None:
     assert inside.entered.wait(PATIENCE)
     assert all_quiet(other) and not all_quiet(one)
     inside.end()
-

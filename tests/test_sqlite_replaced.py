@@ -124,7 +124,11 @@ def test_the_new_file_is_used(
     [message] = told(caplog)
     assert str(path) in message and "replaced" in message and ".restore" in message
     store.close()
-    assert os.listdir(path.parent) in (["sessions.db"], ["sessions.away", "sessions.db"], ["sessions.db", "sessions.away"])
+    assert os.listdir(path.parent) in (
+        ["sessions.db"],
+        ["sessions.away", "sessions.db"],
+        ["sessions.db", "sessions.away"],
+    )
     assert intact(path)
 
 
@@ -179,7 +183,9 @@ def test_a_fork_leaves_nothing_of_the_old_file(
 ) -> None:
     """A server that forks right after the file was replaced: parent and child find the copy, and both say so."""
     os.replace(copy, path)
-    assert in_child(lambda: store.load(COPY) is not None and store.load(OLD) is None and len(told(caplog)) == 1)
+    assert in_child(
+        lambda: store.load(COPY) is not None and store.load(OLD) is None and len(told(caplog)) == 1
+    )
     assert store.load(COPY) is not None and len(told(caplog)) == 1
     assert ask(path, "SELECT key FROM sessions") == [(COPY,)]
 
@@ -229,7 +235,9 @@ def test_a_link_that_leads_elsewhere(
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm"])
-def test_a_log_that_was_removed(suffix: str, store: SQLiteStore, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_that_was_removed(
+    suffix: str, store: SQLiteStore, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Somebody tidied up: that is noticed too, and what was written before is not lost."""
     os.unlink(f"{path}{suffix}")
     assert store.load(OLD) is not None
@@ -316,7 +324,9 @@ def test_the_lock_of_another_process_is_waited_for(
     assert ask(path, "SELECT key FROM sessions") == [(COPY,)]
 
 
-def test_a_close_does_not_fail_on_the_lock(store: SQLiteStore, path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_close_does_not_fail_on_the_lock(
+    store: SQLiteStore, path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If the lock is taken, close gives the connections back all the same."""
     monkeypatch.setattr(sqlite_file, "LOCK_TIMEOUT", 0.0)
     os.replace(copy, path)
@@ -399,7 +409,9 @@ class Worker:
 
     def __init__(self, path: Path, look: float = 0.0) -> None:
         self.pipe, there = multiprocessing.Pipe()
-        self.process = multiprocessing.get_context("spawn").Process(target=_work, args=(there, str(path), look), daemon=True)
+        self.process = multiprocessing.get_context("spawn").Process(
+            target=_work, args=(there, str(path), look), daemon=True
+        )
         self.process.start()
         assert self.ask("ready") == []
 
@@ -457,7 +469,9 @@ def test_a_process_that_notices_later_removes_nothing_of_the_new_file(
     assert intact(path)
 
 
-def test_a_process_that_ends_late_removes_nothing_of_the_new_file(workers: list[Worker], path: Path, copy: Path) -> None:
+def test_a_process_that_ends_late_removes_nothing_of_the_new_file(
+    workers: list[Worker], path: Path, copy: Path
+) -> None:
     """The last one to close the old file does not take the new file's log along."""
     first, second = workers
     second.ask("create", OLD, b"old", LONG)

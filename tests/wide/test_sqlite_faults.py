@@ -71,7 +71,11 @@ def test_a_logout_that_failed_never_looks_like_one(tmp_path: Path, fault: Fault)
     with fault(store):
         assert site.read(cookie) == {"user": "ada"}
         sent: list[object] = []
-        environ = {"test.handler": lambda session: session.destroy(), "test.status": "200 OK", "HTTP_COOKIE": cookie}
+        environ = {
+            "test.handler": lambda session: session.destroy(),
+            "test.status": "200 OK",
+            "HTTP_COOKIE": cookie,
+        }
         setup_testing_defaults(environ)
         with pytest.raises(StoreError):
             list(site.middleware(environ, lambda *args: sent.append(args) or (lambda data: None)))

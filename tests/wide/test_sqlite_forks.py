@@ -103,7 +103,9 @@ def test_a_fork_while_threads_write_and_the_parent_closes(store: SQLiteStore, pa
     try:
         for _ in range(ROUNDS):
             records = {new_key(): new_payload() for _ in range(100)}
-            assert in_child(lambda records=records: all(store.create(*record, LONG) for record in records.items()))
+            assert in_child(
+                lambda records=records: all(store.create(*record, LONG) for record in records.items())
+            )
             expected |= records
     finally:
         end.set()
@@ -111,7 +113,9 @@ def test_a_fork_while_threads_write_and_the_parent_closes(store: SQLiteStore, pa
         for writer in writers:
             writer.end()
     expected |= {writer.key: writer.payload for writer in writers}
-    assert {key: (store.load(key) or ())[:1] for key in expected} == {key: (payload,) for key, payload in expected.items()}
+    assert {key: (store.load(key) or ())[:1] for key in expected} == {
+        key: (payload,) for key, payload in expected.items()
+    }
     store.close()
     assert intact(path)
 
@@ -192,7 +196,9 @@ def test_a_store_is_used_and_closed_in_the_middle_of_a_fork(store: SQLiteStore, 
 
 
 @pytest.mark.parametrize("operation", ["load", "replace", "delete"])
-def test_a_fork_in_the_middle_of_a_statement_of_its_own_thread(operation: str, store: SQLiteStore, path: Path) -> None:
+def test_a_fork_in_the_middle_of_a_statement_of_its_own_thread(
+    operation: str, store: SQLiteStore, path: Path
+) -> None:
     """A signal handler or a finalizer forks: no wait; the operation has its answer, and only that child refuses."""
     key, payload = new_key(), new_payload()
     store.create(key, payload, LONG)
@@ -215,7 +221,9 @@ def test_a_fork_in_the_middle_of_a_statement_of_its_own_thread(operation: str, s
 
 def test_a_connection_that_an_exception_lost_does_not_cross_a_fork(store: SQLiteStore, path: Path) -> None:
     """A traceback that somebody keeps may keep a connection alive: it is closed, and the child works."""
-    connection = store._pool._connect(_Shelf()).idle[0].connection  # where an exception would come between two steps
+    connection = (
+        store._pool._connect(_Shelf()).idle[0].connection
+    )  # where an exception would come between two steps
     assert in_child(lambda: store.create(new_key(), b"", LONG))
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         connection.execute("SELECT 1")
@@ -289,7 +297,19 @@ class Gunicorn(Process):
 
     def __init__(self, folder: Path, kind: str, *options: str, **env: str) -> None:
         (folder / "site_that_counts.py").write_text(APPLICATION)
-        command = ["-m", "gunicorn", "-w", "4", "-k", kind, "--bind", "127.0.0.1:0", "--graceful-timeout", "5", *options]
+        command = [
+            "-m",
+            "gunicorn",
+            "-w",
+            "4",
+            "-k",
+            kind,
+            "--bind",
+            "127.0.0.1:0",
+            "--graceful-timeout",
+            "5",
+            *options,
+        ]
         super().__init__([*command, "site_that_counts:application"], cwd=folder, end=signal.SIGTERM, **env)
 
 
@@ -299,7 +319,9 @@ class Gunicorn(Process):
     [((), {}), (("--preload",), {}), (("--preload",), {"WRITE_WHILE_FORKING": "1"})],
     ids=["each loads", "preload", "preload, a thread writes"],
 )
-def test_gunicorn_counts_without_a_gap(tmp_path: Path, kind: str, options: tuple[str, ...], env: dict[str, str]) -> None:
+def test_gunicorn_counts_without_a_gap(
+    tmp_path: Path, kind: str, options: tuple[str, ...], env: dict[str, str]
+) -> None:
     """120 overlapping requests of one browser to four workers: every number, once."""
     with Gunicorn(tmp_path, kind, *options, PYTHONPATH=str(Path(__file__).parents[2]), **env) as server:
         first, cookie = server.views()

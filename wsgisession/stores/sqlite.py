@@ -51,14 +51,20 @@ _CREATE = (
     f" SET payload = excluded.payload, expires = excluded.expires, owner = excluded.owner WHERE NOT ({_LIVE})"
 )
 # Only where the owner stays: assigning the column, even the same owner, rewrites its index entry (8 to 25 µs).
-_REPLACE = f"UPDATE sessions SET payload = ?, expires = ? WHERE key = ? AND {_LIVE} AND payload = ? AND owner IS ?"
-_REPLACE_AND_OWNER = f"UPDATE sessions SET payload = ?, expires = ?, owner = ? WHERE key = ? AND {_LIVE} AND payload = ?"
+_REPLACE = (
+    f"UPDATE sessions SET payload = ?, expires = ? WHERE key = ? AND {_LIVE} AND payload = ? AND owner IS ?"
+)
+_REPLACE_AND_OWNER = (
+    f"UPDATE sessions SET payload = ?, expires = ?, owner = ? WHERE key = ? AND {_LIVE} AND payload = ?"
+)
 _REPLACE_PAYLOAD = f"UPDATE sessions SET payload = ? WHERE key = ? AND {_LIVE} AND payload = ?"
 _TOUCH = f"UPDATE sessions SET expires = ? WHERE key = ? AND {_LIVE}"
 _DELETE = f"DELETE FROM sessions WHERE key = ? AND {_LIVE}"
 _EXPECTED = " AND payload = ?"
 # The keys as one JSON array: any number of them is one parameter, and what no text of SQLite's can be matches nothing.
-_LOAD_MANY = f"SELECT key, payload, expires FROM sessions WHERE key IN (SELECT value FROM json_each(?)) AND {_LIVE}"
+_LOAD_MANY = (
+    f"SELECT key, payload, expires FROM sessions WHERE key IN (SELECT value FROM json_each(?)) AND {_LIVE}"
+)
 _OWNED_BY = f"SELECT key FROM sessions WHERE owner = ? AND key > ? AND {_LIVE} ORDER BY key LIMIT {PAGE}"
 _KEYS = f"SELECT rowid, key, {_LIVE} FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT {PAGE}"
 _LOOK = (
@@ -108,7 +114,9 @@ class SQLiteStore:
         if not isinstance(name, str):
             raise TypeError("path must be a str or a path of str")
         if name in ("", ":memory:") or "\0" in name:
-            raise ValueError(f"{name!r} is no file that connections could share; for memory use MemoryStore()")
+            raise ValueError(
+                f"{name!r} is no file that connections could share; for memory use MemoryStore()"
+            )
         if not isinstance(synchronous, str) or synchronous.upper() not in SYNCHRONOUS:
             raise ValueError(f"synchronous must be one of {', '.join(SYNCHRONOUS)}, not {synchronous!r}")
         if not 0 < timeout < math.inf:
@@ -137,7 +145,9 @@ class SQLiteStore:
         payload, expires = row
         if type(payload) is not bytes:
             raise _foreign(payload)
-        return payload, (expires - now - 0.5) / 1000  # the middle of the millisecond; so it is never NO_EXPIRY
+        return payload, (
+            expires - now - 0.5
+        ) / 1000  # the middle of the millisecond; so it is never NO_EXPIRY
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         now = int(self._clock() * 1000)
@@ -145,7 +155,9 @@ class SQLiteStore:
             return True
         return self._payload(key, now) == payload  # carried out before, and its reply was lost
 
-    def replace(self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None) -> bool:
+    def replace(
+        self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None
+    ) -> bool:
         now = int(self._clock() * 1000)
         expires = 0 if ttl is None else now + _milliseconds(ttl)
         try:
@@ -309,7 +321,9 @@ class SQLiteStore:
 def _foreign(payload: object) -> StoreError:
     """Return the error for a payload that no store wrote: SQLite takes any type in any column."""
     kind = type(payload).__name__
-    return StoreError(f"a payload in the table is {kind} and no BLOB, so another program wrote it; delete(key) ends that session")
+    return StoreError(
+        f"a payload in the table is {kind}, not a BLOB: another program wrote it; delete(key) ends that session"
+    )
 
 
 def _milliseconds(ttl: float) -> int:

@@ -105,7 +105,9 @@ class File:
         before = self.place()
         if not self._create and (before.database is None or not os.path.getsize(before.real)):
             what = "there is no such file" if before.database is None else "the file is empty"
-            raise sqlite3.OperationalError(f"{what}, and with create=False none is made; look whether the path is right")
+            raise sqlite3.OperationalError(
+                f"{what}, and with create=False none is made; look whether the path is right"
+            )
         # A URI, so that SQLite makes no file, which others could read. timeout=0: the pool waits, not SQLite.
         # isolation_level=None: each statement commits itself.
         connection = sqlite3.connect(
@@ -197,7 +199,9 @@ def _prepare(connection: sqlite3.Connection, synchronous: str) -> None:
             f"the file was made by a later wsgisession (table version {version}; this one knows {VERSION})"
         )
     if application != APPLICATION and (application or version or tables):
-        raise sqlite3.DatabaseError("the file is another program's database; give the sessions one of their own")
+        raise sqlite3.DatabaseError(
+            "the file is another program's database; give the sessions one of their own"
+        )
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise sqlite3.NotSupportedError(
@@ -210,4 +214,6 @@ def _prepare(connection: sqlite3.Connection, synchronous: str) -> None:
         for statement in _SCHEMA:
             connection.execute(statement)
         connection.execute("COMMIT")
-    connection.execute("PRAGMA user_version").fetchone()  # a read opens the log and its index, if nothing did so far
+    connection.execute(
+        "PRAGMA user_version"
+    ).fetchone()  # a read opens the log and its index, if nothing did so far

@@ -86,7 +86,13 @@ class Pool:
         self._untold: list[str] = []  # what the log does not have yet; written while nothing is held
         _pools.add(self)
 
-    def run(self, sql: str, values: tuple[Any, ...], answer: Callable[[sqlite3.Cursor], T], timeout: float | None = None) -> T:
+    def run(
+        self,
+        sql: str,
+        values: tuple[Any, ...],
+        answer: Callable[[sqlite3.Cursor], T],
+        timeout: float | None = None,
+    ) -> T:
         """Execute one statement in a transaction of its own and return what ``answer`` takes from its cursor.
 
         Raises:
@@ -174,10 +180,14 @@ class Pool:
             raise Again("the file was replaced")  # the log has it before the new file is used
         with _turn:
             if _connecting.locked():
-                raise StoreError(f"{self._name}: this code interrupts the opening of a file on its own thread; ask again later")
+                raise StoreError(
+                    f"{self._name}: this code interrupts the opening of a file on its own thread; ask again later"
+                )
             with _connecting:
                 if _crossed:
-                    raise StoreError(f"{self._name}: this process was forked in the middle of an operation; start it again")
+                    raise StoreError(
+                        f"{self._name}: this process was forked in the middle of an operation; start it again"
+                    )
                 connection = self._file.connect()
                 found = self._open()
                 self._all = [weakref.ref(one) for one in (*found, connection)]
