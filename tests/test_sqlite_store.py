@@ -129,7 +129,9 @@ class TestCreate:
     def test_with_create_false_nothing_is_made(
         self, tmp_path: Path, make: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A missing or empty file is a StoreError when the store is built; it names the whole path and stays as it is."""
+        """A missing or empty file is a StoreError when the store is built; it names the whole path and stays
+        as it is.
+        """
         monkeypatch.chdir(tmp_path)
         make(Path("sessions.db"))
         before = os.listdir()
@@ -234,7 +236,9 @@ class TestClock:
     def test_a_stepped_clock_shifts_the_end_and_a_write_sets_it_anew(
         self, store: SQLiteStore, clock: Clock
     ) -> None:
-        """A clock that was set back an hour adds it to what is left; the next write or touch gives the time it says."""
+        """A clock that was set back an hour adds it to what is left; the next write or touch gives the time
+        it says.
+        """
         key, payload = new_key(), new_payload()
         store.create(key, payload, 600.0)
         clock.advance(-3600)
@@ -261,7 +265,9 @@ class TestClock:
 
     @pytest.mark.parametrize("expires", [2**62, -(2**62), "soon", b"\xff", 1e300], ids=repr)
     def test_a_damaged_expiry_is_dead(self, store: SQLiteStore, path: Path, expires: Any) -> None:
-        """An expiry that no write of ours can have made is not immortal: the record is none, and is removed."""
+        """An expiry that no write of ours can have made is not immortal: the record is none, and is
+        removed.
+        """
         key, payload = new_key(), new_payload()
         store.create(key, payload, LONG, "ada")
         ask(path, "UPDATE sessions SET expires = ?", expires)
@@ -274,7 +280,9 @@ class TestClock:
         assert ask(path, "SELECT * FROM sessions") == []
 
     def test_the_default_clock_is_the_wall_clock(self, path: Path) -> None:
-        """Expiries are POSIX milliseconds, so that they mean the same to all processes and after a restart."""
+        """Expiries are POSIX milliseconds, so that they mean the same to all processes and after a
+        restart.
+        """
         store = SQLiteStore(path)
         store.create(new_key(), b"", 60)
         ((expires,),) = ask(path, "SELECT expires FROM sessions")
@@ -295,7 +303,9 @@ class TestOwners:
             }
 
     def test_a_repeated_replace_changes_nothing(self, store: SQLiteStore) -> None:
-        """Where the payload already is the new one the answer is True, and what happened since then stands."""
+        """Where the payload already is the new one the answer is True, and what happened since then
+        stands.
+        """
         key, old, new = new_key(), new_payload(), new_payload()
         store.create(key, old, LONG, "ada")
         store.replace(key, old, new, LONG, "ada")
@@ -392,7 +402,9 @@ class TestTheDead:
     def test_writers_have_their_turn_between_two_batches(
         self, name: str, store: SQLiteStore, path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """However many there are, no more than a batch goes at once, and nothing is held while others write."""
+        """However many there are, no more than a batch goes at once, and nothing is held while others
+        write.
+        """
         for number in range(3 * sqlite.PURGE_ROWS):
             store.create(new_key(), b"", LONG if name == "clear" or number % 2 else 60, "ada")
         clock.advance(60)
@@ -481,7 +493,9 @@ def traced(seen: list[str]) -> type[sqlite_file.Connection]:
 
 @contextmanager
 def locked(path: Path, how: str = "IMMEDIATE") -> Iterator[None]:
-    """Hold the write lock, or with "EXCLUSIVE" in another locking mode everything, as a foreign program would."""
+    """Hold the write lock, or with "EXCLUSIVE" in another locking mode everything, as a foreign program
+    would.
+    """
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         if how == "EXCLUSIVE":
@@ -538,7 +552,9 @@ class TestErrors:
         ids=["table", "user_version", "application_id"],
     )
     def test_another_programs_database_is_left_alone(self, path: Path, sql: str) -> None:
-        """Its version numbers and its journal mode are its own: a StoreError that says to use another file."""
+        """Its version numbers and its journal mode are its own: a StoreError that says to use another
+        file.
+        """
         ask(path, sql)
         ask(path, "PRAGMA journal_mode = DELETE")
         before = path.read_bytes()
@@ -580,7 +596,9 @@ class TestErrors:
     def test_a_locked_database_is_an_error_in_time(
         self, store: SQLiteStore, path: Path, write: Callable[[SQLiteStore, str, bytes], object]
     ) -> None:
-        """No answer at all, and above all no True, while somebody else keeps the lock; afterwards it works."""
+        """No answer at all, and above all no True, while somebody else keeps the lock; afterwards it
+        works.
+        """
         key, payload = new_key(), new_payload()
         store.create(key, payload, LONG)
         with locked(path):
@@ -623,7 +641,9 @@ class TestErrors:
         assert ask(path, "PRAGMA integrity_check") == [("ok",)]
 
     def test_a_damaged_file_is_an_error_until_it_is_mended(self, store: SQLiteStore, path: Path) -> None:
-        """Damage is reported by each operation that meets it, the file is left as it is, and a copy put back works."""
+        """Damage is reported by each operation that meets it, the file is left as it is, and a copy put back
+        works.
+        """
         key, payload = new_key(), new_payload()
         store.create(key, payload, LONG)
         store.close()

@@ -1,4 +1,6 @@
-"""A SQLite file that cannot be written, seen from the browser: an error, never a logout that only looks like one."""
+"""A SQLite file that cannot be written, seen from the browser: an error, never a logout that only looks like
+one.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ FAULTS: dict[str, Fault] = {"locked": locked, "full": full, "read-only": read_on
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 def test_a_logout_that_failed_never_looks_like_one(tmp_path: Path, fault: Fault) -> None:
-    """destroy raises, no header is sent, the session lives on under its cookie; once the fault is over it ends it."""
+    """destroy raises, no header is sent, the session lives on under its cookie; once the fault is over it
+    ends it.
+    """
     store = SQLiteStore(tmp_path / "sessions.db", timeout=0.05)
     site = Site(store)
     cookie = site.start({"user": "ada"}, "ada")

@@ -1,4 +1,6 @@
-"""SQLite and processes: forks in the middle of writes, servers that fork after loading, many that start at once."""
+"""SQLite and processes: forks in the middle of writes, servers that fork after loading, many that start at
+once.
+"""
 
 from __future__ import annotations
 
@@ -145,7 +147,9 @@ def refused(store: SQLiteStore) -> bool:
 
 
 def test_a_child_forked_in_the_middle_of_a_statement_refuses(store: SQLiteStore, impatient: None) -> None:
-    """If a statement did not end in time the child has an error at once, never a damaged file; the parent goes on."""
+    """If a statement did not end in time the child has an error at once, never a damaged file; the parent
+    goes on.
+    """
     held = Held(store)
     assert in_child(lambda: refused(store))
     held.end()
@@ -179,7 +183,9 @@ def test_a_child_forked_while_a_thread_connects_refuses(
 
 
 def test_a_store_is_used_and_closed_in_the_middle_of_a_fork(store: SQLiteStore, path: Path) -> None:
-    """By a hook, or by the collector: it waits for nothing, has its answer, and no connection is on both sides."""
+    """By a hook, or by the collector: it waits for nothing, has its answer, and no connection is on both
+    sides.
+    """
     key = new_key()
     seen: list[object] = []
 
@@ -199,7 +205,9 @@ def test_a_store_is_used_and_closed_in_the_middle_of_a_fork(store: SQLiteStore, 
 def test_a_fork_in_the_middle_of_a_statement_of_its_own_thread(
     operation: str, store: SQLiteStore, path: Path
 ) -> None:
-    """A signal handler or a finalizer forks: no wait; the operation has its answer, and only that child refuses."""
+    """A signal handler or a finalizer forks: no wait; the operation has its answer, and only that child
+    refuses.
+    """
     key, payload = new_key(), new_payload()
     store.create(key, payload, LONG)
     forks: list[bool] = []
@@ -272,9 +280,13 @@ APPLICATION = f"""
 import os, threading
 from wsgisession import SessionMiddleware
 
+def count(session):
+    session["views"] = session.get("views", 0) + 1
+    return session["views"]
+
 def site(environ, start_response):
     session = environ["wsgisession.session"]
-    views = session.atomic(lambda session: session.update(views=session.get("views", 0) + 1) or session["views"])
+    views = session.atomic(count)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [f"{{os.getpid()}} {{views}}".encode()]
 

@@ -1,4 +1,6 @@
-"""The SQLite file is replaced again and again while processes write: every one finds the new file, and none is damaged."""
+"""The SQLite file is replaced again and again while processes write: every one finds the new file, and none
+is damaged.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def _write(path: str, pipe: Any) -> None:
 
 @pytest.mark.parametrize("way", ["renamed over", "removed"])
 def test_every_process_finds_the_new_file(way: str, tmp_path: Path) -> None:
-    """What is acknowledged after all have noticed is there; each process says once for each time that it noticed."""
+    """What is acknowledged after all have noticed is there; each process says once for each time that it
+    noticed.
+    """
     path = tmp_path / "sessions.db"
     context = multiprocessing.get_context("spawn")
     crew = []

@@ -1,9 +1,10 @@
 """The file of a SQLite store: how it is made and opened, and whether its path still leads to it.
 
-SQLite finds the two files beside a database, ``-wal`` and ``-shm``, by their names alone. If a database is removed or
-replaced while programs have it open, the old file's log lies beside the new file, and whoever opens that one applies the log
-of another database to it (https://www.sqlite.org/howtocorrupt.html, 1.4 and 2.4). So before a process that has the old file
-open goes on to the new one, it removes what is the old file's own.
+SQLite finds the two files beside a database, ``-wal`` and ``-shm``, by their names alone. If a database is
+removed or replaced while programs have it open, the old file's log lies beside the new file, and whoever
+opens that one applies the log of another database to it (https://www.sqlite.org/howtocorrupt.html, 1.4 and
+2.4). So before a process that has the old file open goes on to the new one, it removes what is the old file's
+own.
 
 Knows nothing of keys, payloads, threads, or who waits for whom.
 """
@@ -34,8 +35,8 @@ WAL_KEPT = 16 * 2**20
 LOCK_TIMEOUT = 1.0
 
 _SCHEMA = (
-    # A table with rowids: without them SQLite 3.40 needs three times the space and time for payloads of 1 KB. The payload
-    # comes last: a walk over the expiries does not read its overflow pages.
+    # A table with rowids: without them SQLite 3.40 needs three times the space and time for payloads of 1 KB.
+    # The payload comes last: a walk over the expiries does not read its overflow pages.
     "CREATE TABLE IF NOT EXISTS sessions"
     " (key TEXT NOT NULL PRIMARY KEY, expires INTEGER NOT NULL, owner TEXT, payload BLOB NOT NULL)",
     "CREATE INDEX IF NOT EXISTS sessions_owner ON sessions (owner, key) WHERE owner IS NOT NULL",
@@ -93,8 +94,9 @@ class File:
     def connect(self) -> Connection:
         """Open a connection that is ready for use.
 
-        The caller sees to it that no other thread connects meanwhile: closing a descriptor, as making the file does, drops all
-        locks that this process has on it (https://www.sqlite.org/howtocorrupt.html, 2.2), those of a new connection too.
+        The caller sees to it that no other thread connects meanwhile: closing a descriptor, as making the
+        file does, drops all locks that this process has on it (https://www.sqlite.org/howtocorrupt.html,
+        2.2), those of a new connection too.
 
         Raises:
             OSError, sqlite3.Error: this file cannot be used, or it is busy.
@@ -129,11 +131,12 @@ class File:
         return connection
 
     def leave(self, old: Place) -> None:
-        """Remove the log and the index of a file that is not at its place any more, so that nobody uses them for another.
+        """Remove the log and the index of a file that is not at its place any more: nobody may use them.
 
-        Only while a connection has the old file open: this keeps the system from giving the numbers of its files to others.
-        Under a lock of all processes: otherwise one would look, another remove and open the new file, and then the first one
-        remove the new file's log. The lock is on the directory, so it leaves nothing behind.
+        Only while a connection has the old file open: this keeps the system from giving the numbers of its
+        files to others. Under a lock of all processes: otherwise one would look, another remove and open the
+        new file, and then the first one remove the new file's log. The lock is on the directory, so it leaves
+        nothing behind.
 
         Raises:
             OSError: the directory is not accessible.
