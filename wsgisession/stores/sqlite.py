@@ -270,7 +270,7 @@ class SQLiteStore:
             found, row = found + int(live), last
 
     def close(self) -> None:
-        """Close the connections, those in use when their operation is over. A later operation opens new ones."""
+        """Close the connections; one in use is closed after its operation. A later one opens new ones."""
         self._pool.close()
 
     def diagnose(self) -> Iterator[str]:

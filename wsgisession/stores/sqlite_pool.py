@@ -45,7 +45,7 @@ BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 
 REPLACED = (
     "was removed or replaced while it was in use. What was written to the old file in the last second is"
-    " lost, and the file that is there now is used. Restore with sqlite3's .restore: it does not replace the file"
+    " lost, and the file that is there now is used. Restore with sqlite3's .restore, which replaces no file"
 )
 
 
