@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.sqlite_files import ask, backup, intact
+from support.sqlite_files import ask, backup, intact, restore
 
 from wsgisession.stores.sqlite import SQLiteStore
 from wsgisession.stores.sqlite_pool import LOOK
@@ -45,7 +45,7 @@ def _write(path: str, pipe: Any) -> None:
     pipe.send((written, logged))
 
 
-@pytest.mark.parametrize("way", ["renamed over", "removed"])
+@pytest.mark.parametrize("way", ["renamed over", "removed", "restored"])
 def test_every_process_finds_the_new_file(way: str, tmp_path: Path) -> None:
     """What is acknowledged after all have noticed is there; each process says once for each time that it
     noticed.
@@ -60,10 +60,12 @@ def test_every_process_finds_the_new_file(way: str, tmp_path: Path) -> None:
         assert here.poll(PATIENCE) and here.recv() == "ready"
         crew.append((process, here))
     for _ in range(TIMES):
+        backup(path, tmp_path / "copy.db")
         if way == "removed":
             path.unlink()
+        elif way == "restored":
+            restore(tmp_path / "copy.db", path)
         else:
-            backup(path, tmp_path / "copy.db")
             os.replace(tmp_path / "copy.db", path)
         replaced = time.monotonic()
         time.sleep(SETTLED + 0.3)
@@ -74,9 +76,9 @@ def test_every_process_finds_the_new_file(way: str, tmp_path: Path) -> None:
         found.append(pipe.recv())
         process.join(PATIENCE)
         assert process.exitcode == 0
-    assert [len(logged) for _, logged in found] == [TIMES] * PROCESSES
+    assert [len(logged) for _, logged in found] == [TIMES * (way != "restored")] * PROCESSES
     there = {key for (key,) in ask(path, "SELECT key FROM sessions WHERE payload = ?", b"2" * 500)}
     late = [key for written, _ in found for start, key in written if start > replaced + SETTLED]
     assert late and set(late) <= there
     assert intact(path)
-    assert sorted(os.listdir(tmp_path)) == ["sessions.db"]
+    assert set(os.listdir(tmp_path)) <= {"sessions.db", "copy.db"}
