@@ -1,4 +1,6 @@
-"""The Redis store and a server that does not answer: one time-out, then errors at once, then one attempt a second."""
+"""The Redis store and a server that does not answer: one time-out, then errors at once, then one attempt a
+second.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,9 @@ def test_for_a_second_everything_fails_at_once(
 def test_then_one_in_a_second_tries(
     clock: Clock, silent: tuple[Proxy, Any], operation: Callable[[Any], Any]
 ) -> None:
-    """The first operation of the next second tries, in vain; the others fail at once, and so does the second after that."""
+    """The first operation of the next second tries, in vain; the others fail at once, and so does the second
+    after that.
+    """
     proxy, store = silent
     connections = proxy.connections
     clock.advance(1.01)
@@ -126,7 +130,9 @@ def test_an_attempt_is_short(clock: Clock, silent: tuple[Proxy, Any]) -> None:
 def test_a_slow_server_comes_back(
     clock: Clock, silent: tuple[Proxy, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Now and then an attempt waits as long as the client does: a server that needs that long is back with it."""
+    """Now and then an attempt waits as long as the client does: a server that needs that long is back with
+    it.
+    """
     proxy, store = silent
     proxy.mute, proxy.delay = False, 0.12
     clock.advance(1.01)

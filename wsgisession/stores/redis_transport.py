@@ -1,4 +1,4 @@
-"""How commands reach one Redis server or the nodes of a Cluster through redis-py, and how their replies come back.
+"""How commands reach one Redis server or the nodes of a Cluster, and how their replies come back.
 
 Knows nothing of records, owners, or what a command is for.
 """
@@ -12,9 +12,9 @@ from types import CodeType
 from typing import Any, Protocol
 
 from wsgisession.errors import StoreError
-from wsgisession.stores.redis_errors import CLUSTER, timed_out
 from wsgisession.stores.fork import guard
 from wsgisession.stores.redis_calls import Calls, Line
+from wsgisession.stores.redis_errors import CLUSTER, timed_out
 from wsgisession.stores.redis_script import MEET, NAME, SCAN, TOKEN, Command, on_server
 
 PAGE = 1000  # keys that SCAN looks at in one step, and commands that go in one pipeline
@@ -53,12 +53,13 @@ class ToServer:
         self._client = client
         self.calls = Calls(self._pools)
         self._line = Line(self.calls)
-        # Its queue waits for itself if a signal handler, say, comes to it while this thread is inside.
+        # Its queue waits for itself if a signal handler, for example, comes to it while this thread is inside.
         self._queues = hasattr(client.connection_pool, "queue_class")
         self._met = self._ready = False
 
     def run(self, command: Command) -> Any:
-        with guard:  # ``calls.run(self._one, …)`` written out: after a wait for the network each call costs 0.3 us
+        # ``calls.run(self._one, …)`` written out: after a wait for the network each call costs 0.3 us.
+        with guard:
             try:
                 if not self._ready:
                     self._prepare()
@@ -87,7 +88,9 @@ class ToServer:
             self._prepare()
         replies = self._line.pipelined(commands, self._client)
         unsettled = (self.calls.unknown_script,)
-        return [self._line.settled(*turn, self._one, unsettled) for turn in zip(commands, replies, strict=True)]
+        return [
+            self._line.settled(*turn, self._one, unsettled) for turn in zip(commands, replies, strict=True)
+        ]
 
     def _prepare(self) -> None:
         """Refuse what would not work, as often as needed."""
@@ -107,7 +110,7 @@ class ToServer:
 
 
 class ToCluster:
-    """The ways to the nodes of a Cluster, as far as redis-py knows them. Each node may be silent by itself."""
+    """The ways to the nodes of a Cluster, as redis-py knows them. Each node may be silent by itself."""
 
     def __init__(self, client: Any) -> None:
         from redis import exceptions
@@ -117,11 +120,18 @@ class ToCluster:
         self._lines: dict[str, Line] = {}
         self._uncovered = exceptions.SlotNotCoveredError
         self._no_node = exceptions.RedisClusterException
-        # What redis-py's client for Clusters asks again after. It would do so after a time-out as well, so that one command
-        # hangs several times over: the repetition is made here.
-        self._passing = tuple(kind for kind in client.ERRORS_ALLOW_RETRY if kind is not exceptions.TimeoutError)
+        # What redis-py's client for Clusters asks again after. It would do so after a time-out as well, so
+        # that one command hangs several times over: the repetition is made here.
+        self._passing = tuple(
+            kind for kind in client.ERRORS_ALLOW_RETRY if kind is not exceptions.TimeoutError
+        )
         # What a pipeline to one node cannot settle, and a command by itself can.
-        self._unsettled = (*self._passing, exceptions.AskError, exceptions.TryAgainError, exceptions.NoScriptError)
+        self._unsettled = (
+            *self._passing,
+            exceptions.AskError,
+            exceptions.TryAgainError,
+            exceptions.NoScriptError,
+        )
 
     def run(self, command: Command) -> Any:
         return self.calls.run(self._one, command)
@@ -202,7 +212,7 @@ def refuse_reentry(*ways: CodeType) -> None:
 
 
 def _scan(run: Callable[[Command], Any], pattern: bytes) -> Iterator[list[bytes]]:
-    """Yield the names of one server's keys that match. Some may come twice if Redis halves its table meanwhile (see SCAN)."""
+    """Yield the names of one server's keys that match; SCAN may show one twice while Redis halves its table."""
     cursor = b"0"
     while True:
         _, cursor, names = run(on_server(SCAN, cursor, pattern, PAGE))
