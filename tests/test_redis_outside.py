@@ -277,7 +277,7 @@ def test_what_a_queue_cannot_serve_says_so() -> None:
 
     with inside("redis", store, 5, use):
         assert (store.load(key) or (None,))[0] == payload
-    assert seen == ["Redis: this thread is using the client already, and its pool would wait for itself"]
+    assert seen == ["Redis: this thread is using the client already, and would wait for itself"]
 
 
 # close()

@@ -78,13 +78,15 @@ class RedisStore:
         self._transport = transport(client)
 
     def load(self, key: str) -> tuple[bytes, float] | None:
-        return _record(self._transport.run(on_key(LOAD, self._name(key))))
+        found = self._transport.run(on_key(LOAD, self._name(key)))
+        return (found[2], float(found[1]) / 1000) if found else None
 
     def load_many(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:
         """Return what ``load`` says of each key, in this order: one round trip for 1,000 keys from each
         server.
         """
-        return [_record(found) for found in self._in_pages(LOAD, [self._name(key) for key in keys])]
+        replies = self._in_pages(LOAD, [self._name(key) for key in keys])
+        return [(found[2], float(found[1]) / 1000) if found else None for found in replies]
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         name = self._name(key)
@@ -210,10 +212,6 @@ def _milliseconds(ttl: float) -> int:
     return max(round(ttl * 1000), 1)
 
 
-def _record(found: Any) -> tuple[bytes, float] | None:
-    return (found[2], float(found[1]) / 1000) if found else None
-
-
 def _check(client: Any, prefix: str) -> None:
     """Refuse what would work only at first sight."""
     command = getattr(client, "execute_command", None)
@@ -239,6 +237,6 @@ def _check(client: Any, prefix: str) -> None:
         raise TypeError(f"prefix must be a str such as 'wsgisession:', not {type(prefix).__name__}")
     if not prefix or "{" in prefix or "}" in prefix:
         raise ValueError(
-            "prefix must not be empty or have braces (all keys would be on one Cluster node): for example pass"
+            "prefix must not be empty or have braces (all keys would be on one Cluster node); pass one like"
             " 'myapp:'"
         )

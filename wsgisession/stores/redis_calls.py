@@ -12,6 +12,7 @@ Knows nothing of what a command is for, or of which server it belongs to.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import random
@@ -38,6 +39,7 @@ class Calls:
     """
 
     def __init__(self, pools: Callable[[], list[Any]]) -> None:
+        from redis import __version__ as version
         from redis import exceptions
 
         self._pools = pools
@@ -45,11 +47,17 @@ class Calls:
         others = (exceptions.RedisClusterException, exceptions.ChildDeadlockedError, ForeignReply)
         self.troubles = (exceptions.RedisError, *others)
         self.unknown_script = exceptions.NoScriptError
+        # BlockingConnectionPool, and much of redis-py before 8, waits for ever if a signal handler or a
+        # finalizer comes to it while the same thread is inside.
+        queues = any(hasattr(pool, "queue_class") for pool in pools())
+        self.reentrant = int(version.partition(".")[0]) >= 8 and not queues
 
     def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Return what ``work`` returns."""
         with guard:
             try:
+                if not self.reentrant:
+                    self._refuse_reentry()
                 return work(*arguments)
             except BaseException as error:
                 self.failed(error)
@@ -64,6 +72,15 @@ class Calls:
             raise StoreError(explain(error)) from error
         if not isinstance(error, StoreError):
             self.renew()
+
+    def _refuse_reentry(self) -> None:
+        """Raise StoreError if this thread is in the middle of another run, as its stack shows."""
+        runs, frame = 0, sys._getframe()
+        while frame.f_back is not None:
+            runs += frame.f_code is Calls.run.__code__
+            frame = frame.f_back
+        if runs > 1:
+            raise StoreError("Redis: this thread is using the client already, and would wait for itself")
 
     def close_idle(self) -> None:
         """Close the connections that nobody uses. The next ones may lead to a new master."""

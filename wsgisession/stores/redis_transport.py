@@ -5,10 +5,8 @@ Knows nothing of records, owners, or what a command is for.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from types import CodeType
 from typing import Any, Protocol
 
 from wsgisession.errors import StoreError
@@ -53,20 +51,18 @@ class ToServer:
         self._client = client
         self.calls = Calls(self._pools)
         self._line = Line(self.calls)
-        # Its queue waits for itself if a signal handler, for example, comes to it while this thread is inside.
-        self._queues = hasattr(client.connection_pool, "queue_class")
-        self._met = self._ready = False
+        self._met = self._is_usual = False
 
     def run(self, command: Command) -> Any:
-        # ``calls.run(self._one, …)`` written out: after a wait for the network each call costs 0.3 us.
-        with guard:
-            try:
-                if not self._ready:
-                    self._prepare()
-                return self._line.exchange(command, self._client, self._client.execute_command)
-            except BaseException as error:
-                self.calls.failed(error)
-                raise
+        # ``calls.run(self._one, command)`` written out: after a wait for the network a call costs 0.3 us.
+        if self._is_usual:
+            with guard.own.lock:
+                try:
+                    return self._line.exchange(command, self._client, self._client.execute_command)
+                except BaseException as error:
+                    self.calls.failed(error)
+                    raise
+        return self.calls.run(self._one, command)
 
     def run_in_order(self, commands: Sequence[Command]) -> list[Any]:
         return self.calls.run(self._all, commands)  # type: ignore[no-any-return]
@@ -77,31 +73,29 @@ class ToServer:
         return _scan(self.run, pattern)
 
     def servers(self) -> list[Any]:
-        self.calls.run(self._prepare)
+        self.calls.run(self._meet)
         return [self._client]
 
     def _one(self, command: Command) -> Any:
+        if not self._met:
+            self._meet()
         return self._line.exchange(command, self._client, self._client.execute_command)
 
     def _all(self, commands: Sequence[Command]) -> list[Any]:
-        if not self._ready:
-            self._prepare()
+        if not self._met:
+            self._meet()
         replies = self._line.pipelined(commands, self._client)
         unsettled = (self.calls.unknown_script,)
         return [
             self._line.settled(*turn, self._one, unsettled) for turn in zip(commands, replies, strict=True)
         ]
 
-    def _prepare(self) -> None:
-        """Refuse what would not work, as often as needed."""
-        if self._queues:
-            refuse_reentry(ToServer.run.__code__, Calls.run.__code__)
-        if not self._met:
-            # A part of the sessions would seem to work on a node of a Cluster.
-            if self._one(on_server(MEET)):
-                raise StoreError(f"Redis: {CLUSTER}")
-            self._met = True
-        self._ready = not self._queues
+    def _meet(self) -> None:
+        """Refuse a node of a Cluster: a part of the sessions would seem to work there."""
+        if self._line.exchange(on_server(MEET), self._client, self._client.execute_command):
+            raise StoreError(f"Redis: {CLUSTER}")
+        self._met = True
+        self._is_usual = self.calls.reentrant
 
     def _pools(self) -> list[Any]:
         pool = self._client.connection_pool
@@ -201,18 +195,8 @@ class ToCluster:
         return [client.connection_pool for client in clients if client is not None]
 
 
-def refuse_reentry(*ways: CodeType) -> None:
-    """Raise StoreError if this thread came here by one of these ways twice."""
-    frame, inside = sys._getframe(), 0
-    while frame is not None:
-        inside += frame.f_code in ways
-        frame = frame.f_back  # type: ignore[assignment]
-    if inside > 1:
-        raise StoreError("Redis: this thread is using the client already, and its pool would wait for itself")
-
-
 def _scan(run: Callable[[Command], Any], pattern: bytes) -> Iterator[list[bytes]]:
-    """Yield the names of one server's keys that match; SCAN may show one twice while Redis halves its table."""
+    """Yield the names of one server's keys that match; while Redis halves its table, one may come twice."""
     cursor = b"0"
     while True:
         _, cursor, names = run(on_server(SCAN, cursor, pattern, PAGE))
