@@ -262,7 +262,7 @@ def test_code_inside_an_operation_never_waits_for_itself(
 
 
 def test_what_a_queue_cannot_serve_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pool that is a queue would wait for itself: a second use on one thread is a StoreError, others go on."""
+    """A queue would wait for itself: a second use on one thread is a StoreError, other threads go on."""
     store = one_server_with_a_queue(shared_redis().port)
     key, payload = created(store, 60)
     pool, seen = store._client.connection_pool, []
