@@ -27,7 +27,7 @@ from wsgisession.stores.redis_script import Command, ForeignReply, in_full, read
 
 # Seconds that an attempt during an outage waits, because all workers of a site make such attempts. One in so
 # many waits as long as the client always does: a server that is slow, but does not hang, comes back by it.
-PATIENCE = 0.1
+PATIENCE = 0.2
 PATIENT = 16
 
 
