@@ -176,7 +176,7 @@ def test_an_error_of_the_data_in_a_taught_type(error: type[Exception]) -> None:
 
 
 def with_stack(frames: int, act: Callable[[], Any]) -> Any:
-    """Call ``act`` where only so many frames are left."""
+    """Call ``act`` with only so many frames left."""
     frame, depth = sys._getframe(), 0
     while frame is not None:
         frame, depth = frame.f_back, depth + 1  # type: ignore[assignment]

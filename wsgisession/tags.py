@@ -30,7 +30,7 @@ class Refused(ValueError):
         self.steps: list[str] = []
 
     def where(self) -> str:
-        """Return the path from the outermost container, its beginning where it is very long."""
+        """Return the path from the outermost container, or its beginning if it is very long."""
         steps = self.steps[::-1]
         return "".join(steps) if len(steps) <= 20 else "".join(steps[:5]) + "..."
 
@@ -50,7 +50,7 @@ class UnknownTag(ValueError):
         self.tag = tag
 
 
-# Moments: the ISO text where that says it all, else [text, fold, key of the zone, name of the fixed offset].
+# Moments: the ISO text if that says it all, else [text, fold, key of the zone, name of the fixed offset].
 
 
 def _write_moment(value: Any) -> Any:

@@ -56,7 +56,7 @@ def _refuse(value: object) -> Any:
 
 def _make_dumps(make_encoder: Any) -> Callable[[Any], str]:
     try:
-        # The encoder that json makes anew for every call, kept: 0.6 instead of 2 us for a small value.
+        # The encoder that json makes for every call, kept: 0.6 instead of 2 us for a small value.
         chunks = make_encoder(None, _refuse, quote, None, ":", ",", False, False, False)
         "".join(chunks([1], 0))
     except TypeError:  # semi-private: not there, or not like this
@@ -247,7 +247,7 @@ class Values:
 
 
 def _plain(value: Any, room: int) -> bool:
-    """True where JSON carries a list or dict as it is, as far as types and depth tell."""
+    """True if JSON carries a list or dict as it is, as far as types and depth tell."""
     if type(value) is dict:
         for key in value:
             if type(key) is not str:
@@ -282,7 +282,7 @@ def _read_text(plain: Any) -> str:
 
 
 def _bent(value: Any, text: str) -> bool:
-    """True where the text of a value of plain types may read as something else, or not at all elsewhere."""
+    """True if the text of a value of plain types may read as something else, or not at all elsewhere."""
     if "~" in text and '{"~' in text:
         return True
     if "\\ud" in text and scan(text, 0)[0] != value:  # two surrogates made one character
