@@ -56,7 +56,9 @@ def a_cluster(port: int) -> RedisStore:
     import redis
 
     node = redis.cluster.ClusterNode("127.0.0.1", shared_one_node_cluster().port)
-    client = redis.RedisCluster(startup_nodes=[node], socket_timeout=5, address_remap=lambda place: ("127.0.0.1", port))
+    client = redis.RedisCluster(
+        startup_nodes=[node], socket_timeout=5, address_remap=lambda place: ("127.0.0.1", port)
+    )
     return RedisStore(client, new_prefix(), owns_client=True)
 
 
@@ -131,7 +133,9 @@ def test_nobody_gets_the_reply_to_a_request_that_was_interrupted(
 
 
 @pytest.mark.parametrize("path", ["alone", "in a pipeline"])
-def test_nobody_gets_a_reply_that_somebody_else_left_behind(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_gets_a_reply_that_somebody_else_left_behind(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The application's own command on the same client was interrupted: the store does not take its reply for its own."""
     with Proxy(shared_redis().port) as proxy, shared_redis().client(port=proxy.port) as client:
         store = RedisStore(client, new_prefix())
@@ -143,11 +147,22 @@ def test_nobody_gets_a_reply_that_somebody_else_left_behind(path: str, monkeypat
         if path == "alone":
             assert store.replace(yours[0], new_payload(), new_payload(), None) is False
         else:
-            assert [found and found[0] for found in store.load_many([yours[0], new_key()])] == [yours[1], None]
+            assert [found and found[0] for found in store.load_many([yours[0], new_key()])] == [
+                yours[1],
+                None,
+            ]
         assert_answers_fit(store, *yours)
 
 
-ODD_REPLIES = [b"$2\r\nOK\r\n", b":1\r\n", b"$-1\r\n", b"*0\r\n", b"*2\r\n:1\r\n:2\r\n", b"+OK\r\n", b"$0\r\n\r\n"]
+ODD_REPLIES = [
+    b"$2\r\nOK\r\n",
+    b":1\r\n",
+    b"$-1\r\n",
+    b"*0\r\n",
+    b"*2\r\n:1\r\n:2\r\n",
+    b"+OK\r\n",
+    b"$0\r\n\r\n",
+]
 
 
 @pytest.fixture
@@ -158,7 +173,9 @@ def garbling() -> Iterator[tuple[Proxy, RedisStore]]:
 
 
 @pytest.mark.parametrize("reply", ODD_REPLIES, ids=repr)
-def test_what_is_no_reply_of_the_script_is_asked_again(garbling: tuple[Proxy, RedisStore], reply: bytes) -> None:
+def test_what_is_no_reply_of_the_script_is_asked_again(
+    garbling: tuple[Proxy, RedisStore], reply: bytes
+) -> None:
     """Any reply that does not name its command is dropped with its connection, and the command is sent once more."""
     proxy, store = garbling
     record = created(store, 60)
@@ -211,7 +228,9 @@ class inside(Steps):
 
 @pytest.mark.parametrize("package", ["redis", "queue", "threading"])
 @pytest.mark.parametrize("make", [one_server, one_server_with_a_queue], ids=["a pool", "a queue"])
-def test_code_inside_an_operation_never_waits_for_itself(make: Callable[[int], RedisStore], package: str) -> None:
+def test_code_inside_an_operation_never_waits_for_itself(
+    make: Callable[[int], RedisStore], package: str
+) -> None:
     """A signal handler or a finalizer that uses the store, at any point inside redis-py: an answer, or a StoreError."""
     store = make(shared_redis().port)
     key, payload = created(store, 60, "ada")
@@ -287,7 +306,9 @@ def test_close_in_use_is_an_answer_or_a_store_error(kind: str) -> None:
 def test_a_connection_in_use_is_closed_afterwards() -> None:
     """What close() leaves to the operation that uses it does not stay open."""
     with Proxy(shared_redis().port) as proxy:
-        store = from_url(f"redis://127.0.0.1:{proxy.port}?prefix={new_prefix()}&client_name=late-{proxy.port}")
+        store = from_url(
+            f"redis://127.0.0.1:{proxy.port}?prefix={new_prefix()}&client_name=late-{proxy.port}"
+        )
         key, payload = created(store, 60)
         proxy.delay = 0.05
 

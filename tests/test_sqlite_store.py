@@ -10,16 +10,17 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clock import Clock
+from support.sqlite_files import ask, connections_here, intact
 
 from wsgisession.errors import StoreError
-from wsgisession.stores import sqlite
+from wsgisession.stores import sqlite, sqlite_file
 from wsgisession.stores.sqlite import SQLiteStore
 from wsgisession.testing import LONG, BulkStoreContract, in_child, new_key, new_payload
 
@@ -37,15 +38,6 @@ def store(path: Path, clock: Clock) -> Iterator[SQLiteStore]:
     store._writes = itertools.count(1)  # the first sweep comes with the sixteenth write, not with any
     yield store
     store.close()
-
-
-def ask(path: Path, sql: str, *values: Any) -> Any:
-    """Execute one statement on a file, past the store; return its rows."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        return connection.execute(sql, values).fetchall()
-    finally:
-        connection.close()
 
 
 class TestContract(BulkStoreContract):
@@ -101,7 +93,7 @@ class TestArguments:
     def test_synchronous_reaches_every_connection(self, path: Path, value: str, level: int) -> None:
         """The setting, in any letter case, is what SQLite uses."""
         store = SQLiteStore(path, synchronous=value)
-        assert store._pool.run("PRAGMA synchronous", (), lambda cursor: cursor.fetchone()) == (level,)
+        assert store._run("PRAGMA synchronous", (), sqlite3.Cursor.fetchone) == (level,)
         store.close()
 
     def test_a_relative_path_is_resolved_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +111,34 @@ class TestArguments:
         """The file has exactly the name that was given."""
         SQLiteStore(tmp_path / name).close()
         assert os.listdir(tmp_path) == [name]
+
+
+class TestCreate:
+    @pytest.mark.parametrize("make", [lambda path: None, Path.touch], ids=["missing", "empty"])
+    def test_with_create_false_nothing_is_made(
+        self, tmp_path: Path, make: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A missing or empty file is a StoreError when the store is built; it names the whole path and stays as it is."""
+        monkeypatch.chdir(tmp_path)
+        make(Path("sessions.db"))
+        before = os.listdir()
+        with pytest.raises(StoreError, match=f"{tmp_path}/sessions.db: .*create=False"):
+            SQLiteStore("sessions.db", create=False)
+        assert os.listdir() == before and not any(os.path.getsize(name) for name in before)
+
+    def test_with_create_false_a_store_that_is_there_works(self, path: Path) -> None:
+        """Nothing else changes."""
+        SQLiteStore(path).close()
+        store = SQLiteStore(path, create=False)
+        assert store.create(new_key(), b"", LONG) is True
+        store.close()
+
+    def test_a_link_to_a_file_that_is_not_there_yet(self, path: Path) -> None:
+        """The file is made where the link leads to, readable for nobody else."""
+        link = path.with_name("link.db")
+        link.symlink_to(path)
+        SQLiteStore(link).close()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 class TestFile:
@@ -144,8 +164,8 @@ class TestFile:
 
     def test_a_new_store_holds_no_connection(self, path: Path) -> None:
         """So that a server may build it before it forks, even one that forks without telling Python."""
-        store = SQLiteStore(path)
-        assert store._pool._shelf.idle == []
+        SQLiteStore(path)
+        assert connections_here(path) == 0
         assert os.listdir(path.parent) == ["sessions.db"]
 
     def test_close_leaves_one_file(self, store: SQLiteStore, path: Path) -> None:
@@ -185,9 +205,11 @@ class TestFile:
 
     def test_every_operation_finds_its_row_by_an_index(self, store: SQLiteStore) -> None:
         """No statement of a request walks the table, and the lists need no sorting."""
-        for sql in (sqlite._LOAD, sqlite._REPLACE, sqlite._REPLACE_AND_OWNER, sqlite._TOUCH, sqlite._DELETE, sqlite._OWNED_BY):
+        for sql in (sqlite._LOAD, sqlite._REPLACE, sqlite._REPLACE_AND_OWNER, sqlite._REPLACE_PAYLOAD, sqlite._TOUCH, sqlite._DELETE, sqlite._OWNED_BY):
             plan = store._run("EXPLAIN QUERY PLAN " + sql, (None,) * sql.count("?"), lambda cursor: cursor.fetchall())
             assert [row[3].split()[0] for row in plan] == ["SEARCH"], plan
+        plan = store._run("EXPLAIN QUERY PLAN " + sqlite._LOAD_MANY, ("[]", 0), lambda cursor: cursor.fetchall())
+        assert any(row[3].startswith("SEARCH sessions") for row in plan), plan
 
 
 class TestClock:
@@ -279,7 +301,7 @@ class TestListing:
             store.create(new_key(), b"", LONG, "ada")
         keys = listing(store)
         next(keys)
-        assert len(store._pool._shelf.idle) == len(store._pool._shelf.all) == 1
+        assert connections_here(path) == 1
         store.create(new_key(), b"", LONG, "ada")
         ((blocked, logged, copied),) = ask(path, "PRAGMA wal_checkpoint(TRUNCATE)")
         assert (blocked, logged, copied) == (0, 0, 0)
@@ -339,6 +361,87 @@ class TestTheDead:
         numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"
         ask(path, f"INSERT INTO sessions {numbers} SELECT i, 0, NULL, x'' FROM n")
         assert (store.purge(), store.purge()) == (count, 0)
+
+    @pytest.mark.parametrize("name", ["purge", "clear"])
+    def test_writers_have_their_turn_between_two_batches(
+        self, name: str, store: SQLiteStore, path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However many there are, no more than a batch goes at once, and nothing is held while others write."""
+        for number in range(3 * sqlite.PURGE_ROWS):
+            store.create(new_key(), b"", LONG if name == "clear" or number % 2 else 60, "ada")
+        clock.advance(60)
+        left = [len(ask(path, "SELECT key FROM sessions"))]
+        other = SQLiteStore(path, timeout=0.001, clock=clock)
+
+        def pause(seconds: float) -> None:
+            assert other.create(new_key(), b"", LONG) is True
+            left.append(len(ask(path, "SELECT key FROM sessions")))
+
+        monkeypatch.setattr(sqlite.time, "sleep", pause)
+        getattr(store, name)()
+        steps = [before - after for before, after in zip(left, left[1:], strict=False)]
+        assert len(steps) >= 3 and max(steps) <= sqlite.PURGE_ROWS
+        other.close()
+
+
+class TestStatements:
+    @pytest.mark.parametrize(
+        ("operation", "statements"),
+        [
+            (lambda store, key, payload: store.load(key), ["SELECT"]),
+            (lambda store, key, payload: store.create(new_key(), b"", LONG), ["INSERT"]),
+            (lambda store, key, payload: store.replace(key, payload, b"new", LONG, "ada"), ["UPDATE"]),
+            (lambda store, key, payload: store.replace(key, payload, b"new", None, "ada"), ["UPDATE"]),
+            (lambda store, key, payload: store.touch(key, LONG), ["UPDATE"]),
+            (lambda store, key, payload: store.touch(key, LONG, "ada", payload), ["UPDATE"]),
+            (lambda store, key, payload: store.delete(key), ["DELETE"]),
+            (lambda store, key, payload: store.delete(key, payload), ["DELETE"]),
+            (lambda store, key, payload: store.load_many([key] * 1000), ["SELECT"]),
+            (lambda store, key, payload: store.load_many([key] * 1001), ["SELECT"] * 2),
+        ],
+        ids=[
+            *("load", "create", "replace", "replace, no ttl", "touch", "touch, expected", "delete", "delete, expected"),
+            *("load_many, a page", "load_many, a page and one"),
+        ],
+    )
+    def test_an_operation_is_one_statement(
+        self, operation: Callable[[Any, str, bytes], object], statements: list[str], path: Path, clock: Clock
+    ) -> None:
+        """No transaction is opened around it, and nothing else is asked."""
+        seen: list[str] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sqlite_file, "Connection", traced(seen))
+            store = SQLiteStore(path, clock=clock)
+            store._writes = itertools.count(1)  # no sweep
+            key, payload = new_key(), new_payload()
+            store.create(key, payload, LONG, "ada")
+            seen.clear()
+            assert operation(store, key, payload)
+            assert [statement.split()[0] for statement in seen] == statements
+            store.close()
+
+    def test_a_replace_without_a_ttl_assigns_the_payload_alone(self, path: Path) -> None:
+        """Neither the expiry nor the owner is written, so no index is touched."""
+        seen: list[str] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sqlite_file, "Connection", traced(seen))
+            store = SQLiteStore(path)
+            store.create("k", b"old", LONG, "ada")
+            seen.clear()
+            assert store.replace("k", b"old", b"new", None, "ada") is True
+            assert seen[0].startswith("UPDATE sessions SET payload = x'6e6577' WHERE")
+            store.close()
+
+
+def traced(seen: list[str]) -> type[sqlite_file.Connection]:
+    """Return a kind of connection that notes what is executed."""
+
+    class Traced(sqlite_file.Connection):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.set_trace_callback(seen.append)
+
+    return Traced
 
 
 @contextmanager
@@ -418,11 +521,11 @@ class TestErrors:
     def test_a_file_system_without_wal(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where SQLite falls back to another journal, silently, the store does not."""
 
-        class Elsewhere(sqlite.Connection):
+        class Elsewhere(sqlite_file.Connection):
             def execute(self, sql: str, *values: Any) -> Any:
                 return super().execute(sql.replace("journal_mode = WAL", "journal_mode = DELETE"), *values)
 
-        monkeypatch.setattr(sqlite, "Connection", Elsewhere)
+        monkeypatch.setattr(sqlite_file, "Connection", Elsewhere)
         with pytest.raises(StoreError, match="no write-ahead log .*local disk"):
             SQLiteStore(path)
 
@@ -496,20 +599,17 @@ class TestErrors:
     def test_a_connection_that_failed_is_not_used_again(self, store: SQLiteStore, path: Path) -> None:
         """After an error other than "busy" the connection is closed and the next operation opens one."""
         store.create(new_key(), b"", LONG)
-        (before,) = store._pool._shelf.idle
         ask(path, "ALTER TABLE sessions RENAME TO mislaid")
         with pytest.raises(StoreError, match="no such table"):
             store.load(new_key())
-        assert store._pool._shelf.idle == []
-        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-            before.execute("SELECT 1")
+        assert connections_here(path) == 0
         ask(path, "ALTER TABLE mislaid RENAME TO sessions")
         assert store.load(new_key()) is None
 
     def test_our_own_mistakes_are_no_outage(self, store: SQLiteStore) -> None:
         """An exception that is not the engine's goes on as it is."""
         with pytest.raises(UnicodeEncodeError):
-            store.load("\ud800")
+            store.create(new_key(), b"", LONG, "\ud800")
 
 
 def _refused_as_nobody(top: Path, path: Path) -> bool:

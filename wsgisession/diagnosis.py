@@ -32,6 +32,9 @@ REASONS = {
     " post to (a payment, a login elsewhere) must not write to the session: give it a redirect to a page that does",
     "outside the path": "a session was begun under a path that its cookie is not sent to, so each request there begins a new"
     " session. Pass cookie=Cookie(path='/'), or use the session only below the cookie's path",
+    "flask session": "flask.session is not this session: Flask's own set a cookie of its own, so the application has two. Use"
+    " Sessions(app, …) of wsgisession.flask instead of wrapping app.wsgi_app, and flask.session is this one. Or use"
+    " get_session(request.environ) instead of flask.session everywhere",
     "secrets differ": "many cookies of the right form have a bad signature. Either somebody forges them, or the workers do not"
     " have the same secret, or the secret was changed: pass secret=[new, old] in that case",
     "short secret": "a secret shared with Express has less than 32 bytes, and can be guessed from one cookie. Pass a longer one"

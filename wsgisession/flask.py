@@ -9,7 +9,7 @@
     app.secret_key = "a string of at least 32 bytes, kept out of the repository"
     Sessions(app, store="redis://localhost:6379")
 
-It does not know how a session is stored, and keeps nothing in a session that the application did not put there.
+It does not know how a session is stored. It keeps nothing in a session but what the application put there.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ try:
     from markupsafe import Markup
     from werkzeug.datastructures import Headers
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "wsgisession.flask needs Flask; install it: pip install flask", name=error.name
-    ) from error
+    if error.name != "flask":
+        raise
+    raise ModuleNotFoundError("wsgisession.flask needs Flask: pip install flask", name="flask") from None
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -56,7 +56,7 @@ _SETTINGS = (
 
 
 class FlaskSession(Session):
-    """What ``flask.session`` stands for: a Session, with the attributes that Flask and its extensions ask for."""
+    """What ``flask.session`` stands for: a Session with the attributes that Flask and its extensions use."""
 
     __slots__ = ("accessed", "exchange", "modified")
 
@@ -107,7 +107,7 @@ session: FlaskSession = cast(FlaskSession, flask.session)
 
 
 def _text(message: Any) -> Any:
-    """Return a flashed message as Flask's own session would: HTML stays HTML, a lazy translation becomes text."""
+    """Return a flashed message as Flask's own session does: HTML stays HTML, a lazy text becomes text."""
     if type(message) is str or type(message) is Markup:
         return message
     if callable(getattr(message, "__html__", None)):
@@ -116,11 +116,11 @@ def _text(message: Any) -> Any:
 
 
 class Sessions:
-    """Server-side sessions for Flask: ``Sessions(app)``, or ``sessions = Sessions()`` and later ``init_app(app)``.
+    """Server-side sessions for Flask: ``Sessions(app)``, or ``Sessions()`` and later ``init_app(app)``.
 
     What is not passed comes from the application's configuration, as it is when a request comes. The other
-    arguments are SessionMiddleware's. An application without a secret key has Flask's null session: reading finds
-    nothing, and writing is an error that asks for the key.
+    arguments are SessionMiddleware's. An application without a secret key has Flask's null session: it is
+    empty, and writing to it is an error that asks for the key.
 
     Args:
         app: The application; None: ``init_app`` is called later.
@@ -169,7 +169,7 @@ class Sessions:
             self.init_app(app)
 
     def init_app(self, app: flask.Flask) -> None:
-        """Give an application these sessions. Call it once for each application, in its factory for example."""
+        """Give an application these sessions. Call it once for each application."""
         if "wsgisession" in app.extensions:
             raise ValueError(
                 "this application has its sessions already; call Sessions(app) or init_app(app) once"

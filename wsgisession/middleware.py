@@ -20,6 +20,7 @@ from wsgisession.manager import IdentityFactory, Secret, SessionManager
 from wsgisession.session import Session, visit_of
 from wsgisession.stores import MemoryStore, Store
 from wsgisession.visit import OPEN, OVER, Visit
+from wsgisession.watch import watched
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -68,7 +69,7 @@ class SessionMiddleware:
             raise TypeError(f"environ_key must be a str, not {type(environ_key).__name__}")
         if "." not in environ_key:
             raise ValueError("environ_key must contain a dot, such as 'wsgisession.session' (PEP 3333)")
-        self.app = app
+        self.app = watched(app, self._two_sessions)
         self.manager = SessionManager(
             store,
             secret=secret,
@@ -122,6 +123,9 @@ class SessionMiddleware:
             return body
         return _SizedBody(response, body) if hasattr(kind, "__len__") else _Body(response, body)
 
+    def _two_sessions(self) -> None:
+        self._setup.advice.warn_once("flask session")
+
     def _serves(self, session: object) -> bool:
         """Return True if an outer middleware of the same manager is at work. SessionError: one of another manager."""
         if not isinstance(session, Session) or visit_of(session).phase is not OPEN:
@@ -134,7 +138,7 @@ class SessionMiddleware:
         )
 
     def _advise(self, environ: WSGIEnvironment) -> None:
-        """Warn if the cookie of a session that begins cannot come back, or takes the place of another one."""
+        """Warn if a session that begins will not be found again, or if its cookie takes the place of another one."""
         cookie, warn_once = self._setup.cookie, self._setup.advice.warn_once
         if environ.get("wsgi.url_scheme") != "https" and cookie.secure is not False:
             proto, forwarded = environ.get("HTTP_X_FORWARDED_PROTO"), environ.get("HTTP_FORWARDED")
@@ -209,18 +213,26 @@ class _Response:
             if status >= "500":
                 self.visit.fail()
             # Raises if the first headers are on the wire already; if they are not, ours go out again.
-            self.server_write = self._start_response(status, self._own(headers, self.visit.set_cookies()), exc_info)
+            if self.visit.touched:
+                headers = personal(headers, self.visit.set_cookies(), self.visit.was_live)
+            self.server_write = self._start_response(status, headers, exc_info)
             return self
         finally:
             exc_info = None  # it holds this very frame (PEP 3333, error handling)
 
-    def send(self) -> None:
-        """Commit, and let the headers go. If the commit raises, the headers are dropped."""
+    def send(self, over: bool = False) -> None:
+        """Commit, and let the headers go. If the commit raises, the headers are dropped.
+
+        Args:
+            over: the application is done.
+        """
         assert self.held is not None
         status, headers, exc_info = self.held
-        self.held = None
+        visit, self.held = self.visit, None
         try:
-            headers = self._own(headers, self.visit.leave(status < "500"))
+            cookies = visit.leave(status < "500", over)
+            if visit.touched:
+                headers = personal(headers, cookies, visit.was_live)
             self.sent = True
             if exc_info is None:
                 self.server_write = self._start_response(status, headers)
@@ -228,10 +240,6 @@ class _Response:
                 self.server_write = self._start_response(status, headers, exc_info)
         finally:
             exc_info = None
-
-    def _own(self, headers: Headers, cookies: list[str]) -> Headers:
-        """Return the headers that leave: as they are if the session was not touched."""
-        return personal(headers, cookies, self.visit.was_live) if self.visit.touched else headers
 
     def __call__(self, data: bytes) -> None:
         """Be the application's write()."""
@@ -244,8 +252,7 @@ class _Response:
         """The application is done and its body is handed on as it is."""
         try:
             if self.held is not None:
-                self.send()
-                self.visit.end()
+                self.send(over=True)
             elif self.sent:
                 self.visit.finish()
             else:

@@ -23,7 +23,7 @@ from wsgisession.identity import Identity
 from wsgisession.info import SessionInfo
 from wsgisession.limits import Limits
 from wsgisession.log import event
-from wsgisession.record import Marker, Record
+from wsgisession.record import NO_LINES, NO_PLACES, Marker, Record
 from wsgisession.records import MARKER_SECONDS, End, Records, Stored
 
 T = TypeVar("T")
@@ -156,7 +156,9 @@ class Visit:
                 break
         if lives == 1:
             return self._start(*start)
-        return self._none_of(header, lives, complete)
+        if found or len(header) > UNUSUAL or "," in header:
+            self._explain(header, lives, complete)
+        return self._blank()
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -169,8 +171,8 @@ class Visit:
         draft = self.draft = Draft(self.setup.records.codec, stored.record)
         return draft
 
-    def _none_of(self, header: str, lives: int, complete: bool) -> Draft:
-        """Start empty: the cookies' sessions have ended, or more than one lives, or not all cookies were seen."""
+    def _explain(self, header: str, lives: int, complete: bool) -> None:
+        """Tell why there is no session: the cookies' have ended, or several live, or not all cookies were seen."""
         setup, found, names = self.setup, self._found, self._names
         show = setup.records.show
         for key, stands in found.items():
@@ -181,12 +183,11 @@ class Visit:
         if lives:
             live = [show(key) for key, stands in found.items() if isinstance(stands, Stored)]
             setup.advice.warn_once("two cookies", cookie=names[0], keys=live)
-        elif not complete or (len(header) > UNUSUAL and any(Cookie.left_out(header, name) for name in names)):
+        elif not complete or any([Cookie.left_out(header, name) for name in names]):
             self.gone = True
             setup.advice.warn_once("too many cookies", cookie=names[0])
-        elif not found and "," in header and Cookie.joined(header, names[0]):
+        elif not found and Cookie.joined(header, names[0]):
             setup.advice.warn_once("joined cookies", cookie=names[0])
-        return self._blank()
 
     def _blank(self) -> Draft:
         """Start an empty draft, with nothing behind it."""
@@ -196,7 +197,7 @@ class Visit:
 
     def _empty(self) -> Record:
         setup = self.setup
-        return Record.of_lines(setup.records.clock(), None, setup.cookie.persistent, None, {}, [], None)
+        return Record.of_lines(setup.records.clock(), None, setup.cookie.persistent, None, NO_PLACES, NO_LINES, None)
 
     # What the application asks for
 
@@ -227,13 +228,13 @@ class Visit:
     @property
     def was_live(self) -> bool:
         """True if a record was read or written in this request, so that what the application shows may be personal."""
-        return self.draft is not None and len(self._own) > 0
+        return len(self._own) > 0
 
     @property
     def begins(self) -> bool:
         """True if a session begins with this response, as far as can be told before the commit."""
         draft = self.draft
-        return draft is not None and (self._set or (self.stored is None and not self.gone and len(draft) > 0))
+        return draft is not None and (self._set or (self.stored is None and not self.gone and draft.pending))
 
     def expires(self) -> float:
         """Return when the session ends unless it is used again, in POSIX seconds."""
@@ -545,15 +546,16 @@ class Visit:
 
     # The response
 
-    def leave(self, ok: bool) -> list[str]:
+    def leave(self, ok: bool, over: bool = False) -> list[str]:
         """Commit, because the headers are about to leave; return the values of this response's Set-Cookie headers.
 
         Args:
             ok: False: the response tells of a failure, and nothing more is saved.
+            over: no code of the application runs for this request any more.
         """
-        draft = self.draft
+        draft, phase = self.draft, (OVER if over else SENT) if ok else FAILED
         if draft is None:
-            self.phase = SENT if ok else FAILED
+            self.phase = phase
             return []
         before = self.stored
         if ok:
@@ -563,7 +565,7 @@ class Visit:
                 self._set = True
         if self._set and self.stored is before:
             self._confirm()
-        self.phase = SENT if ok else FAILED
+        self.phase = phase
         return self.set_cookies() if self._set or self._destroyed else []
 
     def _may_be_due(self) -> bool:
@@ -587,33 +589,27 @@ class Visit:
         """Save nothing more: the response tells of a failure."""
         self.phase = FAILED
 
-    def end(self) -> None:
-        """The headers have left, and no code of the application runs for this request any more."""
-        if self.phase is SENT:
-            self.phase = OVER
-
     def finish(self) -> None:
         """Save late changes, because the body has ended well."""
-        if self.phase is SENT and self.draft is not None:
-            self.commit()
-        self.end()
+        if self.phase is SENT:
+            if self.draft is not None:
+                self.commit()
+            self.phase = OVER
 
     def set_cookies(self) -> list[str]:
         """Return the values of this response's Set-Cookie headers."""
         if self.draft is None or not (self._set or self._destroyed):
             return []
-        cookie = self.setup.cookie
-        secure = cookie.is_secure(self._scheme)
-        name, *others = self._names
-        if not self._set:
-            return [cookie.expire(name, secure=secure) for name in self._names if self._came(name)]
-        stored = self.stored
-        assert self._id is not None and stored is not None
-        # As it is stored: if the response tells of a failure, the draft may hold more.
-        max_age = max(round(stored.left()), 1) if self.setup.limits.dated(stored.record) else None
-        token = self.setup.signer.sign(name, self._id)
-        value = cookie.render(name, token, secure=secure, max_age=max_age)
-        return [value, *(cookie.expire(other, secure=secure) for other in others if self._came(other))]
+        setup, names, values = self.setup, self._names, []
+        cookie, secure = setup.cookie, setup.cookie.is_secure(self._scheme)
+        if self._set:
+            name, stored, id = names[0], self.stored, self._id
+            assert stored is not None and id is not None
+            # As it is stored: if the response tells of a failure, the draft may hold more.
+            max_age = max(round(stored.left()), 1) if setup.limits.dated(stored.record) else None
+            values.append(cookie.render(name, setup.signer.sign(name, id), secure=secure, max_age=max_age))
+            names = names[1:]
+        return values + [cookie.expire(name, secure=secure) for name in names if self._came(name)] if names else values
 
     def _came(self, name: str) -> bool:
         """True if the request brought a validly signed cookie of this name."""

@@ -258,9 +258,9 @@ def shared_cluster() -> RedisCluster:
     return until_exit(_or_skip(RedisCluster))
 
 
-def new_server() -> Standalone:
+def new_server(program: str | None = None) -> Standalone:
     """Return a server for one test alone, which closes it; skip the test where there can be none."""
-    server: Standalone = _or_skip(Standalone)
+    server: Standalone = _or_skip(lambda: Standalone(program=program))
     return server
 
 

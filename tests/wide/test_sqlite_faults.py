@@ -13,7 +13,7 @@ import pytest
 from support.web import Site
 
 from wsgisession.errors import StoreError
-from wsgisession.stores import sqlite as sqlite_store
+from wsgisession.stores import sqlite_file
 from wsgisession.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.wide
@@ -45,14 +45,14 @@ def full(store: SQLiteStore) -> Iterator[None]:
 @contextmanager
 def read_only(store: SQLiteStore) -> Iterator[None]:
     """Connections only read, as on a file system that was mounted anew after an error."""
-    prepare = sqlite_store._prepare
+    prepare = sqlite_file._prepare
 
     def reading(connection: sqlite3.Connection, synchronous: str) -> None:
         prepare(connection, synchronous)
         connection.execute("PRAGMA query_only = ON")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite_store, "_prepare", reading)
+        patch.setattr(sqlite_file, "_prepare", reading)
         store.close()
         yield
         store.close()

@@ -59,18 +59,19 @@ class Guard:
         self.own = _Own(self._enroll)
         """``with guard.own.lock:`` is what ``with guard:`` does, in two thirds of the time (0.2 of 0.3 µs)."""
         self.before_fork: list[Callable[[bool], None]] = []
-        """Called when all is quiet and before the fork. The argument says if every operation has ended in time."""
+        """Called before the fork, when the operations have ended. The argument says if that is so: False if one of another
+        thread did not end in time, or if this thread itself is inside, because a signal handler or a finalizer forks."""
         self.in_child: list[Callable[[], None]] = []
         """Called in the child, before anything else can use a store."""
 
     # As properties: ``with`` gets both methods first and calls them then, so no Python code runs after the lock is taken
     # and before the block begins, nor between the end of the block and the release.
     @property
-    def __enter__(self) -> Callable[[], object]:
+    def __enter__(self) -> Any:
         return self.own.lock.__enter__
 
     @property
-    def __exit__(self) -> Callable[..., None]:
+    def __exit__(self) -> Any:
         return self.own.lock.__exit__
 
     @property
@@ -81,7 +82,7 @@ class Guard:
     def shut(self) -> None:
         """Keep new operations waiting, and wait for those of other threads, but not longer than the grace."""
         deadline = time.monotonic() + self._grace
-        quiet = True
+        quiet = not _held(self.own.lock)
         for lock in (self._registry, *self._others()):
             quiet &= lock.acquire(timeout=max(deadline - time.monotonic(), 0))
         self._forker = threading.get_ident()
@@ -115,11 +116,20 @@ class Guard:
 
     def _others(self) -> Iterator[Any]:
         """Yield the locks of the other threads, those as well that begin while this waits for one."""
-        own = self.own.lock
+        own = self.own.__dict__.get("lock")
         for ref in self._locks:
             lock = ref()
             if lock is not None and lock is not own:
                 yield lock
+
+
+def _held(lock: Any) -> bool:
+    """Whether this thread holds a lock. A condition is the only one that tells."""
+    try:
+        threading.Condition(lock).notify()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _release(lock: Any) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from wsgisession.errors import StoreError
 from wsgisession.stores.outage import Outage
 from wsgisession.stores.redis_errors import explain, no_longer_master, timed_out
-from wsgisession.stores.fork import guard as gate
+from wsgisession.stores.fork import guard
 from wsgisession.stores.redis_script import Command, ForeignReply, in_full, read
 
 # Seconds that an attempt during an outage waits, because all workers of a site make such attempts. One in so many waits as
@@ -47,7 +47,7 @@ class Calls:
 
     def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Return what ``work`` returns."""
-        with gate:
+        with guard:
             try:
                 return work(*arguments)
             except BaseException as error:

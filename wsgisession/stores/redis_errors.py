@@ -44,7 +44,7 @@ FROM_THE_SERVER = {
     r"MasterDownError": "this server is a replica that has lost its master",
     r"ClusterDownError|CLUSTERDOWN": "the Cluster is down: some of its slots have no server",
     r"max number of clients": "the server has too many clients; raise its maxclients",
-    r"Authentication required|NOAUTH": "the server wants a password",
+    r"Authentication required|NOAUTH|HELLO must be called": "the server wants a password",
     r"without any password configured|no password is set": "the server has no password, but was sent one",
     r"AuthenticationError|AuthenticationWrong": "wrong user name or password",
     r"can't access|at least one of the keys|access one of the keys": "this user has no permission for keys with this prefix",

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from wsgisession.errors import StoreError
 from wsgisession.stores.redis_errors import CLUSTER, timed_out
-from wsgisession.stores.fork import guard as gate
+from wsgisession.stores.fork import guard
 from wsgisession.stores.redis_calls import Calls, Line
 from wsgisession.stores.redis_script import MEET, NAME, SCAN, TOKEN, Command, on_server
 
@@ -58,7 +58,7 @@ class ToServer:
         self._met = self._ready = False
 
     def run(self, command: Command) -> Any:
-        with gate:  # ``calls.run(self._one, …)`` written out: after a wait for the network each call costs 0.3 us
+        with guard:  # ``calls.run(self._one, …)`` written out: after a wait for the network each call costs 0.3 us
             try:
                 if not self._ready:
                     self._prepare()

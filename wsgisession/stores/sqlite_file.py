@@ -60,14 +60,15 @@ class Place(NamedTuple):
 
 
 class Connection(sqlite3.Connection):
-    """A connection that can be referred to weakly, and knows which files it has open; None when it was closed."""
+    """A connection that can be referred to weakly, and knows which files it has open."""
 
-    __slots__ = ("__weakref__", "place")
-    place: Place | None
+    __slots__ = ("__weakref__", "closed", "place")
+    place: Place
+    closed: bool
 
     def close(self) -> None:
         super().close()
-        self.place = None
+        self.closed = True
 
 
 class File:
@@ -100,7 +101,7 @@ class File:
             Again: the file was replaced meanwhile.
         """
         if self._create:
-            _make(self.path)
+            _make(os.path.realpath(self.path))
         before = self.place()
         if not self._create and (before.database is None or not os.path.getsize(before.real)):
             what = "there is no such file" if before.database is None else "the file is empty"
@@ -117,7 +118,7 @@ class File:
         )
         try:
             _prepare(connection, self._synchronous)
-            connection.place = self.place()
+            connection.place, connection.closed = self.place(), False
             if connection.place[:2] != before[:2]:
                 raise Again("the file was replaced while it was opened")
         except BaseException:

@@ -99,10 +99,12 @@ class Pool:
                     shelf = self._shelf
                     if monotonic() >= shelf.due:
                         shelf = self._look(shelf)
-                    try:
-                        cursor = shelf.idle.pop()
-                    except IndexError:
-                        shelf, cursor = self._connect(shelf)
+                    while True:
+                        try:
+                            cursor = shelf.idle.pop()
+                            break
+                        except IndexError:
+                            shelf = self._connect(shelf)
                     try:
                         result = answer(cursor.execute(sql, values))
                     except BaseException as error:
@@ -129,12 +131,12 @@ class Pool:
         return self._replaced(self._shelf)
 
     def before_fork(self, quiet: bool) -> None:
-        """Close every connection; if an operation did not end in time, all but those in use."""
+        """Close every connection; if somebody is inside still, all but those in use."""
         shelf = self._shelf
         if quiet:
             self._put_away(shelf)
             for connection in self._open():
-                connection.close()  # a lost one, or one of an operation of this very thread, which asks again
+                connection.close()  # lost when an exception hit, and kept alive by its traceback
         else:
             self._shelf = _Shelf()
             shelf.clear()
@@ -156,20 +158,16 @@ class Pool:
 
     def _fail(self, error: BaseException, shelf: _Shelf, cursor: sqlite3.Cursor) -> None:
         """Keep a connection that did nothing; after any other error the file may be another one: begin afresh."""
-        connection: Any = cursor.connection
-        if connection.place is None and isinstance(error, sqlite3.ProgrammingError):
-            # Closed by a fork in the middle of this operation, in a signal handler. Nothing was executed, or a read.
-            raise Again("the process was forked") from error
         if _passes(error) or isinstance(error, UnicodeEncodeError):
             shelf.idle.append(cursor)
             if shelf is not self._shelf:
                 shelf.clear()
         else:
             self._put_away(shelf)
-            connection.close()
+            cursor.connection.close()
 
-    def _connect(self, shelf: _Shelf) -> tuple[_Shelf, sqlite3.Cursor]:
-        """Open a connection, and return it with the shelf it belongs on."""
+    def _connect(self, shelf: _Shelf) -> _Shelf:
+        """Open a connection, and return the shelf on which it is."""
         if shelf.place is not None:
             shelf = self._look(shelf)  # whoever opens another file by mistake opens it with the old one's log
         if self._untold:
@@ -181,17 +179,16 @@ class Pool:
                 if _crossed:
                     raise StoreError(f"{self._name}: this process was forked in the middle of an operation; start it again")
                 connection = self._file.connect()
-                cursor = connection.cursor()
                 found = self._open()
                 self._all = [weakref.ref(one) for one in (*found, connection)]
-                if shelf.place is None:
-                    shelf.place, shelf.due = connection.place, monotonic() + LOOK
-                elif shelf.place != connection.place:
+                if guard.forking or len(found) >= KEPT:
+                    shelf = _Shelf()  # one that nobody knows: the connection is closed after use
+                elif shelf.place is not None and self._differs(connection.place, shelf):
                     connection.close()
                     raise Again("the file was replaced while it was opened")
-        if guard.forking or len(found) >= KEPT:
-            shelf = _Shelf()  # one that nobody knows: the connection is closed after use
-        return shelf, cursor
+                shelf.place, shelf.due = connection.place, monotonic() + LOOK
+                shelf.idle.append(connection.cursor())
+        return shelf
 
     def _look(self, shelf: _Shelf) -> _Shelf:
         """Make sure that the path still leads to the files that are open, or put them away; return the shelf to use."""
@@ -220,12 +217,11 @@ class Pool:
             shelf.clear()
 
     def _replaced(self, shelf: _Shelf) -> bool:
-        if shelf.place is None:
-            return False
-        place = self._file.place()
-        if place[:2] == shelf.place[:2] and not self._pinned(shelf):
-            shelf.place = place  # whoever closed the last connection removed the log, and a new one was made since
-        return place != shelf.place
+        return shelf.place is not None and self._differs(self._file.place(), shelf)
+
+    def _differs(self, place: Place, shelf: _Shelf) -> bool:
+        """Whether a place is another one. Only while a connection is open, nobody removes the log and makes a new one."""
+        return place != shelf.place if self._pinned(shelf) else place[:2] != (shelf.place or place)[:2]
 
     def _leave(self, shelf: _Shelf) -> None:
         """Remove what an old file left. Not if nothing is open: the system may have given its files' numbers to others."""
@@ -237,7 +233,7 @@ class Pool:
         return any(connection.place == shelf.place for connection in self._open())
 
     def _open(self) -> list[Connection]:
-        return [found for ref in self._all if (found := ref()) is not None and found.place is not None]
+        return [found for ref in self._all if (found := ref()) is not None and not found.closed]
 
     def _tell(self) -> None:
         while self._untold:
