@@ -238,6 +238,17 @@ class TestCheck:
         ]
 
 
+def test_what_sqlite_says_of_itself(tmp_path: Path) -> None:
+    """Where the file is, how large it is, and how it is written."""
+    facts = check.examine(SessionManager(f"sqlite:///{tmp_path}/s.db")).facts
+    assert (facts["file"], facts["journal_mode"], facts["synchronous"]) == (
+        f"{tmp_path}/s.db",
+        "wal",
+        "NORMAL",
+    )
+    assert facts["size"].endswith(" bytes")
+
+
 def test_a_store_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """One line and exit code 3."""
     (tmp_path / "s.db").write_text("no database at all, but long enough to be looked at" * 100)
