@@ -174,14 +174,13 @@ class Cookie:
         return f"{name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{attributes}"
 
     def expire_former(self, name: str, *, secure: bool) -> list[str]:
-        """Return the ``Set-Cookie`` values that delete a cookie of a former name, with the present domain and without one.
+        """Return the ``Set-Cookie`` values that delete a cookie of a former name.
 
-        It may have been this host's alone, and browsers keep the two apart.
+        Browsers tell cookies apart by path and domain too, and nobody knows which ones the former had: deleted are that
+        with the present ones, and that with path "/" and no domain.
         """
-        values = [self.expire(name, secure=secure)]
-        if self.domain is not None:
-            values.append(replace(self, domain=None, formerly=()).expire(name, secure=secure))
-        return list(dict.fromkeys(values))
+        usual = replace(self, name="x", path="/", domain=None, host_prefix=False, formerly=())
+        return list(dict.fromkeys([self.expire(name, secure=secure), usual.expire(name, secure=secure)]))
 
     @cached_property
     def _wire_names(self) -> tuple[str, str]:
