@@ -166,6 +166,8 @@ class Visit:
         """Start from a live record."""
         self._id, self._resign, self.stored = id, resign, stored
         self._own = (stored.key,)
+        if self.phase is SENT:
+            self.setup.advice.warn_once("late read")
         draft = self.draft = Draft(self.setup.records.codec, stored.record)
         return draft
 
