@@ -127,7 +127,7 @@ def new_payload(start: bytes = b"payload ") -> bytes:
     return start + urlsafe_b64encode(os.urandom(12))
 
 
-def together(jobs: list[Callable[[], T]]) -> list[T]:
+def together(jobs: Sequence[Callable[[], T]]) -> list[T]:
     """Run jobs at the same time, one thread each; return their results in order, or raise the first exception."""
     barrier = threading.Barrier(len(jobs))
     results: dict[int, T] = {}
