@@ -38,7 +38,7 @@ import threading
 import time
 import traceback
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from types import FrameType
