@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.owners import Stepped
+from support.store_double import StoreDouble
 from support.web import SECRET
 
 from wsgisession import Identity, JSONCodec, MemoryStore, Record, SessionManager, StoreError
@@ -48,9 +48,13 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sys.stderr.getvalue() == ""
 
 
-def test_an_unsteady_application_is_imported_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsteady_application_is_imported_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As the console script is started, without the current directory on the path."""
-    (tmp_path / "only_here.py").write_text(f"import wsgisession\nm = wsgisession.SessionManager(secret={SECRET!r})\n")
+    (tmp_path / "only_here.py").write_text(
+        f"import wsgisession\nm = wsgisession.SessionManager(secret={SECRET!r})\n"
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
     assert isinstance(open_target("only_here:m"), SessionManager)
@@ -59,12 +63,12 @@ def test_an_unsteady_application_is_imported_from_here(tmp_path: Path, monkeypat
 
 def test_a_session_that_began_after_destroy_all_stays() -> None:
     """It ends what began before; one that changes its id meanwhile is met in the next pass."""
-    store = Stepped(MemoryStore())
+    store = StoreDouble()
     site = manager(store=store)
     site.issue({}, "ada")
     late = JSONCodec().pack(Record(9e9, "late", False, {}))
     reader = Reader(site)
-    store.arm(3, lambda: store.store.create("l" * 43, late, 60.0, "late"))
+    store.before(None, lambda: store.store.create("l" * 43, late, 60.0, "late"), call=4)
     assert _destroy_all(site, reader) == 1
     assert [info.owner for info in site.sessions()] == ["late"]
 
@@ -127,12 +131,9 @@ class TestCheck:
 
     def test_an_outage(self) -> None:
         """A finding, and the report says that the store was not reached."""
-
-        class Down(MemoryStore):
-            def load(self, key: str) -> Any:
-                raise StoreError("redis://user:swordfish@host is down")
-
-        report = check.examine(manager(store=Down()))
+        store = StoreDouble()
+        store.fail("load", StoreError("redis://user:swordfish@host is down"), times=None)
+        report = check.examine(manager(store=store))
         assert not report.reachable and "does not answer" in report.findings[-1].message
 
     def test_a_store_that_cannot_say(self) -> None:
@@ -143,7 +144,10 @@ class TestCheck:
                 yield "one thing"
                 raise StoreError("NOPERM")
 
-        assert self.findings(manager(store=Refuses()))[1:] == ["one thing", "not all could be looked at: NOPERM"]
+        assert self.findings(manager(store=Refuses()))[1:] == [
+            "one thing",
+            "not all could be looked at: NOPERM",
+        ]
 
 
 def test_a_store_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -155,9 +159,19 @@ def test_a_store_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
 
 def test_what_redis_may_have_to_be_told() -> None:
     """An old server, clocks that differ, a server that evicts; a sound one nothing."""
-    old = {"redis_version": "6.0.16", "maxmemory": 1, "maxmemory_policy": "allkeys-lru", "server_time_usec": 1_000_000}
+    old = {
+        "redis_version": "6.0.16",
+        "maxmemory": 1,
+        "maxmemory_policy": "allkeys-lru",
+        "server_time_usec": 1_000_000,
+    }
     assert [finding[:10] for finding in _findings(old, 100.0)] == ["Redis 6.0.", "maxmemory-", "the clocks"]
-    sound = {"redis_version": "7.2.4", "maxmemory": 0, "maxmemory_policy": "allkeys-lru", "server_time_usec": 100_000_000}
+    sound = {
+        "redis_version": "7.2.4",
+        "maxmemory": 0,
+        "maxmemory_policy": "allkeys-lru",
+        "server_time_usec": 100_000_000,
+    }
     assert list(_findings(sound, 100.0)) == [] == list(_findings({"redis_version": "7.2"}, 100.0))
 
 

@@ -9,23 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.store_double import StoreDouble
 from support.web import SECRET, Site
 
 from wsgisession import Cookie, JSONCodec, MemoryStore, SessionManager, SessionMiddleware, UnsupportedType
 
 TOKEN = "T"  # stands for a valid token's value in the tables
-
-
-class Spy(MemoryStore):
-    """Counts loads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loads = 0
-
-    def load(self, key: str) -> Any:
-        self.loads += 1
-        return super().load(key)
 
 
 FOUND = [
@@ -95,13 +84,13 @@ def test_neighbours_do_not_hide_the_cookie(header: str) -> None:
 @pytest.mark.parametrize("header", LOST, ids=lambda header: repr(header[:40]))
 def test_what_is_not_our_cookie_is_anonymous(header: str) -> None:
     """It never raises, never reaches the store, and gets a fresh session when it stores something."""
-    store = Spy()
+    store = StoreDouble()
     site = Site(store)
     value = site.start({"a": 1}).partition("=")[2]
-    store.loads = 0
+    store.calls.clear()
     answer = site.request(lambda s: (dict(s), s.new), header.replace(TOKEN, value))
     assert answer.result == ({}, True) and answer.set_cookie is None
-    assert store.loads == 0
+    assert "load" not in store.calls
     assert site.read(site.request(lambda s: s.update(b=1), header.replace(TOKEN, value)).cookie) == {"b": 1}
 
 
@@ -152,7 +141,7 @@ BROKEN = [
     b'[2,"n0nce",1.0,null,false,[]]',
     b'["1","n0nce",1.0,null,false,[]]',
     b'[true,"n0nce",1.0,null,false,[]]',
-    b'[1,7,1.0,null,false,[]]',
+    b"[1,7,1.0,null,false,[]]",
     b'[1,"n0nce","1",null,false,[]]',
     b'[1,"n0nce",NaN,null,false,[]]',
     b'[1,"n0nce",1e999,null,false,[]]',
@@ -232,7 +221,9 @@ def test_a_value_nobody_can_read_in_a_session_that_just_got_a_new_id() -> None:
     (key,) = site.live()
     store = site.manager.store
     payload = store.load(key)[0]  # type: ignore[index]
-    assert store.replace(key, payload, payload.replace(b'[1,"', b'[1,"x').rpartition(b"\n")[0] + b"\nnonsense", 60)
+    assert store.replace(
+        key, payload, payload.replace(b'[1,"', b'[1,"x').rpartition(b"\n")[0] + b"\nnonsense", 60
+    )
 
     def handler(s: Any) -> Any:
         s.regenerate()
@@ -322,7 +313,9 @@ def test_a_wrong_configuration(wrong: dict[str, Any], error: type[Exception], wo
 
 def test_timeouts_may_be_timedeltas() -> None:
     """Seconds as a number or a timedelta, the same."""
-    manager = SessionManager(idle_timeout=timedelta(minutes=2), lifetime=timedelta(hours=1), cookie=Cookie(), codec=JSONCodec())
+    manager = SessionManager(
+        idle_timeout=timedelta(minutes=2), lifetime=timedelta(hours=1), cookie=Cookie(), codec=JSONCodec()
+    )
     assert manager._config.vault.timeouts.limits[:2] == (120.0, 3600.0)
 
 

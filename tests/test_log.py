@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from support.clock import Clock
-from support.counting import Counting
 from support.docs import ROOT
+from support.store_double import StoreDouble
 from support.web import SECRET, Site
 
 from wsgisession import JSONCodec, MemoryStore, SessionConflict, StoreError
@@ -25,7 +25,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.store = Counting(clock=self.clock)
+        self.store = StoreDouble(MemoryStore(clock=self.clock))
         self.site = Site(self.store, clock=self.clock)
 
 
@@ -88,7 +88,7 @@ def unknown_id(stage: Stage) -> None:
 
 def merged(stage: Stage) -> None:
     cookie = stage.site.start({"a": 1})
-    stage.store.before["replace"] = lambda: stage.site.request(lambda session: session.update(c=3), cookie)
+    stage.store.before("replace", lambda: stage.site.request(lambda session: session.update(c=3), cookie))
     stage.site.request(lambda session: session.update(b=2), cookie)
 
 
@@ -98,12 +98,12 @@ def kept_failing(stage: Stage) -> None:
 
     def again() -> None:
         (key,) = stage.site.live()
-        payload, left = MemoryStore.load(stage.store, key) or (b"", 0.0)
+        payload, left = stage.store.store.load(key) or (b"", 0.0)
         other = JSONCodec().pack(JSONCodec().unpack(payload))  # the same record, with a nonce of its own
-        assert MemoryStore.replace(stage.store, key, payload, other, left)
-        stage.store.before["replace"] = again
+        assert stage.store.store.replace(key, payload, other, left)
+        stage.store.before("replace", again)
 
-    stage.store.before["replace"] = again
+    stage.store.before("replace", again)
     with pytest.raises(SessionConflict):
         stage.site.request(put_another, cookie)
 
@@ -114,7 +114,7 @@ def put_another(session: Session) -> None:
 
 def dropped(stage: Stage) -> None:
     cookie = stage.site.start({"a": 1})
-    stage.store.before["replace"] = lambda: stage.site.request(lambda session: session.destroy(), cookie)
+    stage.store.before("replace", lambda: stage.site.request(lambda session: session.destroy(), cookie))
     stage.site.request(put_another, cookie)
 
 
@@ -137,7 +137,7 @@ def unreadable_value(stage: Stage) -> None:
 def store_down(call: str, handler: Callable[[Session], Any]) -> Callable[[Stage], None]:
     def scene(stage: Stage) -> None:
         cookie = stage.site.start({"a": 1}, "ada")
-        stage.store.before[call] = fail
+        stage.store.fail(call)
         with pytest.raises(StoreError, match="the store is down"):
             stage.site.request(handler, cookie)
 
@@ -145,7 +145,7 @@ def store_down(call: str, handler: Callable[[Session], Any]) -> Callable[[Stage]
 
 
 def create_fails(stage: Stage) -> None:
-    stage.store.before["create"] = fail
+    stage.store.fail("create")
     with pytest.raises(StoreError):
         stage.site.request(put)
 
@@ -153,9 +153,8 @@ def create_fails(stage: Stage) -> None:
 def touch_fails(stage: Stage) -> None:
     cookie = stage.site.start({"a": 1})
     stage.clock.advance(3600)
-    stage.store.before["touch"] = fail
+    stage.store.fail("touch")
     assert stage.site.read(cookie) == {"a": 1}
-
 
 
 def full(stage: Stage) -> None:
@@ -192,10 +191,16 @@ SCENES: list[tuple[Callable[[Stage], None], str, str, set[str]]] = [
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
     plain = vars(logging.makeLogRecord({}))
-    return {name: value for name, value in vars(record).items() if name not in plain and name not in ("event", "message")}
+    return {
+        name: value
+        for name, value in vars(record).items()
+        if name not in plain and name not in ("event", "message")
+    }
 
 
-@pytest.mark.parametrize(("scene", "name", "level", "fields"), SCENES, ids=lambda value: getattr(value, "__name__", None))
+@pytest.mark.parametrize(
+    ("scene", "name", "level", "fields"), SCENES, ids=lambda value: getattr(value, "__name__", None)
+)
 def test_each_event(
     scene: Callable[[Stage], None], name: str, level: str, fields: set[str], caplog: pytest.LogCaptureFixture
 ) -> None:
