@@ -12,17 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cases, chart, correctness, endtoend, peers, profile, report, scale, stores
+from benchmarks import cases, chart, commandline, correctness, endtoend, outages, peers, profile, report, scale, stores
 from benchmarks.measure import Plan
 
-PARTS = ["requests", "profile", "correctness", "stores", "scale", "endtoend"]
+PARTS = ["requests", "profile", "correctness", "stores", "scale", "endtoend", "commandline", "outages"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="What sessions cost, measured side by side."
     )
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; all where none is named")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; without any, all of them")
     parser.add_argument("--quick", action="store_true", help="within a minute, with more noise")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the chart of the README")
@@ -63,6 +63,10 @@ def measured(parts: list[str], quick: bool, say: Callable[[str], object]) -> dic
         results["scale"] = scale.run(quick, say)
     if "endtoend" in parts:
         results["endtoend"] = endtoend.run(quick, say)
+    if "commandline" in parts:
+        results["commandline"] = commandline.run(quick, say)
+    if "outages" in parts:
+        results["outages"] = outages.run(quick, say)
     return results
 
 

@@ -1,6 +1,9 @@
-"""Behind a server: what a worker of gunicorn or waitress spends on a request of the counter application, under wrk.
+"""Behind a server, under wrk: what a worker spends on a request, how many requests there are, how long the slowest take.
 
-The worker's own processor time per request is what counts: the load generator shares the machine. Knows Linux' /proc.
+One worker of gunicorn or waitress with the counter application; and two workers of gunicorn that share their sessions, with
+each store and its peers. The workers' own processor time per request is what counts: the load generator shares the machine.
+
+Knows Linux' /proc.
 """
 
 from __future__ import annotations
@@ -16,11 +19,13 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from benchmarks import servers, shared
 from benchmarks.cases import COUNT
-from benchmarks.measure import App
+from benchmarks.measure import App, scratch
 from benchmarks.peers import Beaker, BeakerFile, Contender, Floor, Ours, OursSQLite
+from benchmarks.shared import DOES, PLACE, WHICH
 
 CONTENDERS: list[type[Contender]] = [Floor, Ours, OursSQLite, Beaker, BeakerFile]
 SERVERS = {
@@ -31,9 +36,34 @@ SERVERS = {
         "--bind=127.0.0.1:{port}",
         "benchmarks.endtoend:application()",
     ],
-    "waitress": ["waitress", "--listen=127.0.0.1:{port}", "--threads=4", "--call", "benchmarks.endtoend:application"],
+    "waitress": [
+        "waitress",
+        "--listen=127.0.0.1:{port}",
+        "--threads=4",
+        "--call",
+        "benchmarks.endtoend:application",
+    ],
 }
-WHICH = "BENCHMARK_CONTENDER"
+TWO_WORKERS = [
+    *("gunicorn", "-w2", "--log-level=error", "--bind=127.0.0.1:{port}"),
+    "benchmarks.shared:application()",
+]
+VISITORS = (
+    64  # whose requests come in turn: one visitor's overlapping writes would only measure how they are merged
+)
+SCRIPT = """\
+local requests, turn = {{}}, 0
+init = function()
+    for number, cookie in ipairs({{{cookies}}}) do
+        requests[number] = wrk.format("GET", "/", {{["Cookie"] = cookie}})
+    end
+end
+request = function()
+    turn = turn % #requests + 1
+    return requests[turn]
+end
+"""
+UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 
 def application() -> App:
@@ -54,51 +84,93 @@ def run(quick: bool, say: Callable[[str], object]) -> dict[str, Any]:
     for server, command in SERVERS.items():
         if find_spec(server):
             say(f"{server} under wrk …")
-            results[server] = _server(command, names, rounds, seconds)
+            each = {name: {WHICH: name} for name in names}
+            results[server] = _server(command, each, dict.fromkeys(names, "bare"), rounds, seconds)
+    if find_spec("gunicorn"):
+        results["two workers"] = _two_workers(rounds, seconds, say)
     return results
 
 
-def _server(command: list[str], names: list[str], rounds: int, seconds: int) -> dict[str, Any]:
-    started = {name: _Served(command, name) for name in names}
+def _two_workers(rounds: int, seconds: int, say: Callable[[str], object]) -> dict[str, Any]:
+    """Measure two workers of gunicorn with every store that can be started here, and with its peers."""
+    if absent := servers.missing():
+        say(f"not here, so left out: {', '.join(absent)}")
+    results = {}
+    with servers.urls(home := scratch()) as urls:
+        places = shared.places(urls, home)
+        there = [one for one in shared.CONTENDERS if all(map(find_spec, one[1].needs)) and one[2] in places]
+        for does in shared.ACTIONS:
+            say(f"two workers of gunicorn, {does} …")
+            each = {name: {WHICH: name, DOES: does, PLACE: places[store]} for name, _, store, _ in there}
+            bare_of = {name: bare for name, _, _, bare in there}
+            results[does] = _server(TWO_WORKERS, each, bare_of, rounds, seconds, fill="/fill")
+    return results
+
+
+def _server(
+    command: list[str],
+    environs: dict[str, dict[str, str]],
+    bare_of: dict[str, str],
+    rounds: int,
+    seconds: int,
+    fill: str = "/",
+) -> dict[str, Any]:
+    """Let the contenders take turns, and compare each with the bare application of its group."""
+    started: dict[str, _Served] = {}
+    found: dict[str, list[Turn]] = {name: [] for name in environs}
     try:
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-        for _ in range(rounds):
-            for name, served in started.items():
-                found[name].append(served.load(seconds))
+        for name, environ in environs.items():
+            started[name] = _Served(command, environ, fill)
+        for number in range(rounds):
+            for name in list(started)[:: 1 if number % 2 else -1]:
+                found[name].append(started[name].load(seconds))
     finally:
         for served in started.values():
             served.close()
-    bare = [cpu for cpu, _ in found["bare"]]
     rows = {}
     for name, turns in found.items():
-        cpus = [cpu for cpu, _ in turns]
+        pairs = list(zip(turns, found[bare_of[name]], strict=True))
         rows[name] = {
-            "cpu": statistics.median(cpus),
-            "rate": statistics.median(rate for _, rate in turns),
-            "over_bare": statistics.median(ours - theirs for ours, theirs in zip(cpus, bare, strict=True)),
+            "cpu": statistics.median(turn.cpu for turn in turns),
+            "rate": statistics.median(turn.rate for turn in turns),
+            "slow": statistics.median(turn.slow for turn in turns),
+            "over_bare": statistics.median(ours.cpu - theirs.cpu for ours, theirs in pairs),
+            "to_bare": statistics.median(ours.rate / theirs.rate for ours, theirs in pairs),
         }
     return rows
+
+
+class Turn(NamedTuple):
+    """Microseconds of processor time per request, requests per second, and milliseconds of the 99th percentile."""
+
+    cpu: float
+    rate: float
+    slow: float
 
 
 class _Served:
     """A server with one contender, and a browser's cookie of its session."""
 
-    def __init__(self, command: list[str], name: str) -> None:
+    def __init__(self, command: list[str], chosen: dict[str, str], fill: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        environ = {**os.environ, WHICH: name, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environ = {**os.environ, **chosen, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         line = [part.format(port=self.port) for part in command]
         self.process = subprocess.Popen([sys.executable, "-m", *line], env=environ, stderr=subprocess.DEVNULL)
-        self.cookie = self._first()
+        cookies = [self._first(fill) for _ in range(VISITORS)]
+        self.script = scratch() / "visitors.lua"
+        self.script.write_text(SCRIPT.format(cookies=", ".join(f"'{cookie}'" for cookie in cookies)))
 
-    def _first(self) -> str:
+    def _first(self, path: str) -> str:
         """Wait until the server answers; return the cookie it sets."""
         deadline = time.monotonic() + 30
         while True:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
-                    connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    connection.sendall(
+                        b"GET %b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % path.encode()
+                    )
                     answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode("latin-1")
                 found = re.search(r"(?im)^set-cookie: ([^;\r]+)", answer)
                 # The bare application gets a cookie as well: reading it is the server's work.
@@ -109,22 +181,26 @@ class _Served:
                     raise
                 time.sleep(0.02)
 
-    def load(self, seconds: int) -> tuple[float, float]:
-        """Return microseconds of processor time per request, and requests per second."""
+    def load(self, seconds: int) -> Turn:
+        """Send requests for some seconds."""
         before = self._processor()
         command = [
             "wrk",
             "-t1",
             "-c4",
             f"-d{seconds}s",
-            "-H",
-            f"Cookie: {self.cookie}",
+            "--latency",
+            "-s",
+            str(self.script),
             f"http://127.0.0.1:{self.port}/",
         ]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         found = re.search(r"(\d+) requests in ([\d.]+)s", output)
         assert found and "Non-2xx" not in output, output
-        return (self._processor() - before) / int(found[1]), int(found[1]) / float(found[2])
+        slow = re.search(r"99%\s+([\d.]+)(us|ms|s)\b", output)
+        assert slow, output
+        cpu = (self._processor() - before) / int(found[1])
+        return Turn(cpu, int(found[1]) / float(found[2]), float(slow[1]) * UNITS[slow[2]])
 
     def _processor(self) -> float:
         """Return the microseconds that the server and its workers have run."""

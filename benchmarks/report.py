@@ -23,6 +23,8 @@ def text(results: Results) -> str:
         ("scale", _scale),
         ("stores", _stores),
         ("endtoend", _endtoend),
+        ("commandline", _commandline),
+        ("outages", _outages),
     ):
         if name in results:
             parts += part(results[name])
@@ -204,18 +206,49 @@ def _stores(found: dict[str, Any]) -> Iterator[str]:
 def _endtoend(found: dict[str, Any]) -> Iterator[str]:
     yield "## Behind a server\n\nThe counter application, one worker, under wrk; processor time of the worker per request."
     for server, rows in found.items():
-        bare = rows.get("bare", {}).get("rate")
-        lines = [
-            [
-                name,
-                _number(row["cpu"]),
-                _number(row.get("over_bare")),
-                _number(row["rate"]),
-                f"{row['rate'] / bare:.2f}" if bare else "-",
-            ]
-            for name, row in rows.items()
-        ]
-        yield table([server, "µs", "over bare", "requests/s", "to bare"], lines)
+        if server != "two workers":
+            yield _served(server, rows)
+    for does, rows in found.get("two workers", {}).items():
+        yield _served(f"two workers of gunicorn, {does}", rows)
+
+
+def _served(title: str, rows: dict[str, Any]) -> str:
+    lines = []
+    for name, row in rows.items():
+        to_bare = f"{row['over_bare']:.0f}", _number(row["rate"]), f"{row['to_bare']:.2f}"
+        lines.append([name, _number(row["cpu"]), *to_bare, f"{row['slow']:.1f}"])
+    return table([title, "µs", "over bare", "requests/s", "to bare", "99 % within ms"], lines)
+
+
+def _commandline(found: dict[str, Any]) -> Iterator[str]:
+    yield f"## The command line\n\n{found['sessions']:,} sessions; seconds."
+    columns = ["stats", "stats one by one", "count", "destroy --all", "copy"]
+    rows = [
+        [name, *(_seconds(row.get(column)) for column in columns), f"{row['stats'] / row['stats one by one']:.2f} ×"]
+        for name, row in found["stores"].items()
+    ]
+    yield table(["", *columns[:4], "copied to it", "stats, to one by one"], rows)
+    commands = [name for name in found["memory"][0] if name != "sessions"]
+    rows = [[f"{row['sessions']:,} sessions", *(f"{row[name]:.0f}" for name in commands)] for row in found["memory"]]
+    yield table(["MB that a command takes, SQLite", *commands], rows)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _outages(found: list[dict[str, Any]]) -> Iterator[str]:
+    yield "## Outages\n\nFour visitors who write with every request, without a pause; each plug is pulled for some seconds."
+    rows = []
+    for row in found:
+        again = "not within 30 s" if row["recovery"] is None else f"{row['recovery']:.1f} s"
+        lost = f"{row['lost']:,} writes" + (f", {row['gone']} sessions" if row["gone"] else "")
+        lost = ("nothing" if not row["lost"] else lost) + (", a logout" if row["logout undone"] else "")
+        longest = f"{row['slowest']:.1f} s" if row["failed"] else "-"
+        rows.append([row["store"], row["event"], f"{row['failed']:,} of {row['requests']:,}", longest, again, lost])
+    yield table(["store", "event", "requests that failed", "the longest", "works again after", "lost"], rows)
+    causes = [f"- {row['store']}, {row['event']}: {cause}" for row in found for cause in row["causes"]]
+    yield "\n".join(["What the errors said:", "", *causes])
 
 
 def _targets(results: Results) -> Iterator[str]:

@@ -13,6 +13,14 @@ Results = dict[str, Any]
 OURS, FLOOR, BEAKER, FILE, SQLITE = "wsgisession", "floor", "Beaker memory", "Beaker file", "wsgisession SQLite"
 
 
+SAME_ENGINE = {
+    "SQLite": ["Beaker file"],
+    "Redis": ["Beaker redis", "Flask-Session redis", "Django cache redis"],
+}
+RECOVERY = 30.0  # seconds, where nothing worked again
+FORGETFUL = ("without persistence", "the file is removed", "another file")  # what these lose is gone with the engine's data
+
+
 class Verdict(NamedTuple):
     """One target: what was measured, and the most it may be."""
 
@@ -40,7 +48,7 @@ _REQUESTS = [
 def verdicts(results: Results) -> list[Verdict]:
     """Return every target that this run can tell about."""
     found = []
-    for part in (_requests, _lists, _correctness, _scale, _stores, _endtoend):
+    for part in (_requests, _lists, _correctness, _scale, _stores, _endtoend, _commandline, _outages):
         found += list(part(results))
     return found
 
@@ -117,3 +125,29 @@ def _endtoend(results: Results) -> Iterator[Verdict]:
             yield Verdict(f"gunicorn, {name}: processor time over the bare application", ours, limit, " µs")
             if beaker is not None:
                 yield Verdict(f"gunicorn, {name}: to what Beaker's files add", ours / beaker, 0.2)
+    for does, found in results.get("endtoend", {}).get("two workers", {}).items():
+        for engine, peers in SAME_ENGINE.items():
+            theirs = [found[peer]["over_bare"] for peer in peers if peer in found]
+            ours = found.get(f"{OURS} {engine}", {}).get("over_bare")
+            if theirs and ours is not None:
+                yield Verdict(f"two workers, {engine}, {does}: to the cheapest peer", ours / min(theirs), 1 / 1.4)
+
+
+def _commandline(results: Results) -> Iterator[Verdict]:
+    found = results.get("commandline", {})
+    # As 2, 5 and 3 seconds are to the 3.7, 14.5 and 33 that 100,000 sessions took one by one.
+    for name, limit in (("SQLite", 0.54), ("Redis", 0.345), ("PostgreSQL", 0.09)):
+        if row := found.get("stores", {}).get(name):
+            yield Verdict(f"command line, stats of {name}: to one by one", row["stats"] / row["stats one by one"], limit)
+    if memory := found.get("memory"):
+        few, many = memory
+        for name in ("stats", "list --sort size --limit 20", "list --json"):
+            yield Verdict(f"command line, {name}: memory, to that of few sessions", many[name] / few[name], 1.5)
+
+
+def _outages(results: Results) -> Iterator[Verdict]:
+    for row in results.get("outages", []):
+        name = f"{row['store']}, {row['event']}"
+        yield Verdict(f"{name}: works again", RECOVERY if row["recovery"] is None else row["recovery"], 2.0, " s")
+        if not any(word in name for word in FORGETFUL):
+            yield Verdict(f"{name}: acknowledged writes and logouts lost", row["lost"] + row["logout undone"], 0, "")

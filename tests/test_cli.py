@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import environment, on_terminal, run
+from support.cli import call, environment, on_terminal, run
 from support.cli_commands import APPLICATION, Commands, manager_of
 from support.docs import blocks
 from support.web import SECRET, Site
@@ -19,10 +19,12 @@ from support.web import SECRET, Site
 from wsgisession import Identity, SessionManager
 from wsgisession.__main__ import main
 from wsgisession.cli.reader import Reader
+from wsgisession.cli.syntax import Syntax
 from wsgisession.cli.text import duration, histogram, moment, raw, size
 from wsgisession.identity import digest
 
 PAGE = "docs/reference/command-line.md"
+
 
 class TestFile(Commands):
     """A URL."""
@@ -52,8 +54,19 @@ class TestTargets:
         done = run("list", "--store", "site_of_mine:manager", store="redis://nowhere", cwd=place)
         assert done.code == 0 and done.rows[0][3] == "ada"
 
-    @pytest.mark.parametrize("order", [("site_of_mine:manager", "KEY"), ("KEY", "site_of_mine:manager")], ids=["first", "last"])
-    def test_a_store_stands_anywhere(self, order: tuple[str, ...], place: Path, manager: SessionManager) -> None:
+    @pytest.mark.parametrize("name", ["flask", "flask.wsgi_app", "around"])
+    def test_a_middleware_is_found_inside(self, name: str, place: Path, manager: SessionManager) -> None:
+        """In an application's ``wsgi_app``, as Flask keeps it, and under other middlewares."""
+        manager.issue({}, "ada")
+        done = run("list", f"site_of_mine:{name}", cwd=place)
+        assert done.code == 0 and done.rows[0][3] == "ada"
+
+    @pytest.mark.parametrize(
+        "order", [("site_of_mine:manager", "KEY"), ("KEY", "site_of_mine:manager")], ids=["first", "last"]
+    )
+    def test_a_store_stands_anywhere(
+        self, order: tuple[str, ...], place: Path, manager: SessionManager
+    ) -> None:
         """A store has a colon and a key has none, so no option is needed."""
         manager.issue({}, "ada")
         (key,) = manager.store.keys()
@@ -81,6 +94,7 @@ class TestTargets:
             ("site_of_mine:nothing", "no 'nothing' in it"),
             ("site_of_mine:codec", "neither a SessionMiddleware nor a SessionManager"),
             ("site_of_mine:app.manager.store", "neither"),
+            ("site_of_mine:application", "nor wraps one"),
             ("foo://user:swordfish@host/x", "no store has a URL like this"),
             ("redis://user:swordfish@host/x/y z", "bad store URL"),
             ("postgresql://user:swordfish@host/?nope=1", "module:middleware"),
@@ -93,13 +107,42 @@ class TestTargets:
         told = done.err.replace("this is no result\n", "")
         assert said in told and told.count("\n") == 1 and "swordfish" not in told and "Traceback" not in told
 
-    @pytest.mark.parametrize("line", ["raise SystemExit(5)", "1 / 0", "raise ValueError('redis://u:swordfish@h/\\n\\x1b[1m')"])
+    @pytest.mark.parametrize(
+        "line", ["raise SystemExit(5)", "1 / 0", "raise ValueError('redis://u:swordfish@h/\\n\\x1b[1m')"]
+    )
     def test_a_module_that_fails(self, place: Path, line: str) -> None:
         """Whatever it raises is one line."""
         (place / "broken.py").write_text(line)
         done = run("list", store="broken:app", cwd=place)
         assert done.code == 2 and done.err.startswith("wsgisession: importing broken failed: ")
         assert done.err.count("\n") == 1 and "swordfish" not in done.err and "\x1b" not in done.err
+
+
+class TestNothingThere:
+    """The command line never makes a store: cron runs in the home directory, and would find nothing for months."""
+
+    @pytest.mark.parametrize(
+        "words", ["list", "count", "stats", "purge", "check", "destroy --all --yes", "show " + "k" * 43]
+    )
+    def test_a_file_that_does_not_exist(self, words: str, place: Path) -> None:
+        """One line with the whole path, exit code 3, and no file afterwards."""
+        before = sorted(place.iterdir())
+        done = run(*words.split(), store="sqlite:///s.db", cwd=place)
+        assert (done.code, done.out, done.err.count("\n")) == (3, "", 1) and str(place / "s.db") in done.err
+        assert sorted(place.iterdir()) == before
+
+    def test_an_empty_file(self, place: Path) -> None:
+        """Is no store either, and stays empty."""
+        (place / "s.db").touch()
+        done = run("list", store="sqlite:///s.db", cwd=place)
+        assert done.code == 3 and str(place / "s.db") in done.err and (place / "s.db").read_bytes() == b""
+
+    def test_a_copy_makes_what_it_copies_to(self, place: Path, manager: SessionManager) -> None:
+        """And not what it copies from."""
+        assert run("copy", f"sqlite:///{place}/s.db", "sqlite:///new.db", cwd=place).code == 0
+        assert (place / "new.db").exists()
+        assert run("copy", "sqlite:///nothing.db", "sqlite:///new.db", cwd=place).code == 3
+        assert not (place / "nothing.db").exists()
 
 
 class TestSyntax:
@@ -122,7 +165,11 @@ class TestSyntax:
         ids=lambda arguments: ascii(" ".join(arguments)),
     )
     def test_wrong_arguments(
-        self, arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, place: Path
+        self,
+        arguments: list[str],
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        place: Path,
     ) -> None:
         """One line that repeats none of them, for it may be a password or a token; exit code 2."""
         monkeypatch.setenv("WSGISESSION_STORE", f"sqlite:///{place}/s.db")
@@ -135,8 +182,11 @@ class TestSyntax:
         assert "swordfish" not in err
 
     @pytest.mark.parametrize("dashes", ["-", "--"])
-    def test_a_key_may_begin_with_a_dash(self, dashes: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_key_may_begin_with_a_dash(
+        self, dashes: str, place: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         """It is a key, and no option."""
+        manager_of(f"sqlite:///{place}/s.db")
         assert main(["show", "--store", f"sqlite:///{place}/s.db", dashes.ljust(43, "a")]) == 1
         assert "no live session has this key" in capsys.readouterr().err
 
@@ -156,12 +206,14 @@ class TestTerminal:
         (info,) = manager.owned_by("ada")
         store = f"sqlite:///{place}/s.db"
         code, screen = on_terminal("list", store=store)
-        assert code == 0 and re.search(rf"^KEY +CREATED +EXPIRES +OWNER\n(.*\n)?{info.key}  \S+Z  in [\w ]+ ada$", screen, re.M)
+        assert code == 0 and re.search(
+            rf"^KEY +AGE +LEFT +OWNER\n(.*\n)?{info.key}  \d s +[12] h +ada$", screen, re.M
+        )
         assert "2 sessions" in screen
         code, screen = on_terminal("show", info.key, store=store)
         assert code == 0 and '  "a": {"b": 1}' in screen and "expires     20" in screen
         code, screen = on_terminal("stats", store=store)
-        assert code == 0 and "  under 1 min   2  ########################################" in screen
+        assert code == 0 and "  under 1 min  2  ########################################" in screen
         code, screen = on_terminal("check", store=store)
         assert code == 0 and screen.endswith("no findings\n")
 
@@ -172,7 +224,9 @@ class TestTerminal:
             *(("key", "n\n", 1, 1), ("owner", "\n", 1, 1), ("all", "yep\n", 1, 1)),
         ],
     )
-    def test_a_question(self, place: Path, manager: SessionManager, answer: str, code: int, left: int, which: str) -> None:
+    def test_a_question(
+        self, place: Path, manager: SessionManager, answer: str, code: int, left: int, which: str
+    ) -> None:
         """Only a yes destroys."""
         manager.issue({"a": 1}, "ada")
         ((key, *_),) = manager.sessions()
@@ -233,7 +287,11 @@ class TestOddities:
         subprocess.run([sys.executable, "-c", script], cwd=place, check=True, capture_output=True)
         ((key, *_),) = manager.sessions()
         done = run("show", key, store=f"sqlite:///{place}/s.db")
-        assert done.code == 0 and ["data", '"price"', '{"~money": 3}'] in done.rows and ["data", '"n"', "1"] in done.rows
+        assert (
+            done.code == 0
+            and ["data", '"price"', '{"~money": 3}'] in done.rows
+            and ["data", '"n"', "1"] in done.rows
+        )
         assert '"price" cannot be decoded' in done.err
         assert "decoded" not in run("show", key, store="site_of_mine:app", cwd=place).err
 
@@ -248,10 +306,39 @@ class TestOddities:
             assert main([*command.split(), "--store", f"sqlite:///{place}/s.db"]) == 1
             written = "".join(capsys.readouterr())
             assert "module:middleware" in written and key not in written
-        assert manager.store.load(key) is not None
+        assert manager.store.load(key) is not None and list(manager.sessions()) == []
+
+    def test_a_record_of_a_later_version(
+        self, place: Path, manager: SessionManager, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """What could be read is shown, and the exit code says that the store holds more; it can be ended all the same."""
+        key, store = "k" * 43, f"sqlite:///{place}/s.db"
+        manager.issue({"a": 1}, "ada")
+
+        def put() -> None:
+            assert manager.store.create(key, b'[9,"abcdefgh",1.0,"ada",false,[],"new"]', 60.0, "ada")
+
+        put()
+        for command in ("list", "list --owner ada", "stats"):
+            done = call(capsys, *command.split(), store)
+            assert (
+                done.code == 3
+                and done.out != ""
+                and "later version" in done.err
+                and key not in done.out + done.err
+            )
+        assert call(capsys, "show", key, store).code == 3
+        assert call(capsys, "destroy", key, "--yes", store)[:2] == (0, "1\n")
+        put()
+        assert call(capsys, "destroy", "--all", "--yes", store)[:2] == (0, "2\n")
+        put()
+        manager.store.create("f" * 43, b"foreign", 60.0)
+        assert call(capsys, "destroy", "--all", "--yes", store)[:2] == (1, "1\n")
+        assert list(manager.store.keys()) == ["f" * 43]
 
     def test_a_key_that_is_the_id(self, place: Path) -> None:
         """People see its SHA-256, and commands take that."""
+
         class KeyIsId(Identity):
             key_is_id = True
 
@@ -301,7 +388,9 @@ def test_duplicates_are_read_once(manager: SessionManager) -> None:
 HELP = [block.text.partition("\n") for block in blocks(PAGE, "console") if "--help" in block.text]
 
 
-@pytest.mark.parametrize(("command", "text"), [(command, text) for command, _, text in HELP], ids=[one[0][2:] for one in HELP])
+@pytest.mark.parametrize(
+    ("command", "text"), [(command, text) for command, _, text in HELP], ids=[one[0][2:] for one in HELP]
+)
 def test_the_docs_show_the_help_as_printed(
     command: str, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +402,8 @@ def test_the_docs_show_the_help_as_printed(
 
 
 def test_every_command_has_its_help_in_the_docs() -> None:
-    """The one of the whole, and seven more."""
-    commands = {command.removeprefix("$ wsgisession ").removesuffix("--help").strip() for command, _, _ in HELP}
-    assert commands == {"", "list", "show", "destroy", "purge", "stats", "check", "secret"}
+    """The one of the whole, and one for each command."""
+    commands = {
+        command.removeprefix("$ wsgisession ").removesuffix("--help").strip() for command, _, _ in HELP
+    }
+    assert commands == {"", *Syntax().commands}

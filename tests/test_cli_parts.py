@@ -5,22 +5,22 @@ from __future__ import annotations
 import io
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support.store_double import StoreDouble
-from support.web import SECRET
+from support.web import SECRET, Site
 
 from wsgisession import Identity, JSONCodec, MemoryStore, Record, SessionManager, StoreError
 from wsgisession.__main__ import main
-from wsgisession.cli import check, terminal
-from wsgisession.cli.commands import _destroy_all
+from wsgisession.cli import check, ending, terminal
+from wsgisession.cli.ending import _end_each
 from wsgisession.cli.reader import Reader
 from wsgisession.cli.target import open_target
-from wsgisession.stores import PostgresStore, RedisStore
-from wsgisession.stores.redis import _findings
+from wsgisession.stores import PostgresStore
 
 
 class Screen(io.StringIO):
@@ -69,8 +69,44 @@ def test_a_session_that_began_after_destroy_all_stays() -> None:
     late = JSONCodec().pack(Record(9e9, "late", False, {}))
     reader = Reader(site)
     store.before(None, lambda: store.store.create("l" * 43, late, 60.0, "late"), call=4)
-    assert _destroy_all(site, reader) == 1
+    assert _end_each(site, reader, time.time(), terminal.Progress("")) == 1
     assert [info.owner for info in site.sessions()] == ["late"]
+
+
+class Clears(MemoryStore):
+    """A store that can be emptied at once, and counts how often it was asked to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cleared = 0
+
+    def clear(self) -> int:
+        self.cleared += 1
+        return sum(self.delete(key) for key in list(self.keys()))
+
+
+def everybody(**more: Any) -> Namespace:
+    return Namespace(all=True, owner=None, yes=True, **more)
+
+
+def test_destroy_all_empties_the_store_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """If the store can; markers are not counted as sessions."""
+    site = Site(Clears())
+    site.request(lambda session: session.regenerate(), site.start({"a": 1}))
+    site.start({}, "ada")
+    assert ending.destroy(site.manager, terminal.Terminal(json=False), everybody()) == 0
+    assert capsys.readouterr().out == "2\n" and site.manager.store.cleared == 1  # type: ignore[attr-defined]
+    assert list(site.manager.store.keys()) == []
+
+
+def test_destroy_all_leaves_alone_what_it_cannot_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """Then the store is not emptied: what is there may be another program's."""
+    site = Site(Clears())
+    site.start({}, "ada")
+    site.manager.store.create("k" * 43, b"somebody else's", 60.0)
+    assert ending.destroy(site.manager, terminal.Terminal(json=False), everybody()) == 1
+    assert capsys.readouterr().out == "1\n" and site.manager.store.cleared == 0  # type: ignore[attr-defined]
+    assert site.live() == [] and site.manager.store.load("k" * 43) is not None
 
 
 def test_destroy_all_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +114,7 @@ def test_destroy_all_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     site = manager()
     site.issue({}, "ada")
     monkeypatch.setattr(site, "destroy", lambda key: False)
-    assert _destroy_all(site, Reader(site)) == 0
+    assert _end_each(site, Reader(site), time.time(), terminal.Progress("")) == 0
 
 
 class TestCheck:
@@ -107,8 +143,8 @@ class TestCheck:
             """By its name."""
 
         monkeypatch.setattr(check.importlib.metadata, "version", lambda name: "4.6.0")
-        assert "redis 4.6.0 is too old: 5 is needed" in self.findings(manager(store=RedisStore()))
-        monkeypatch.setattr(check.importlib.metadata, "version", lambda name: "5.0.1")
+        assert "redis 4.6.0 is too old: 6 is needed" in self.findings(manager(store=RedisStore()))
+        monkeypatch.setattr(check.importlib.metadata, "version", lambda name: "6.0.0")
         assert not any("too old" in message for message in self.findings(manager(store=RedisStore())))
         for version in ((3, 51, 3), (3, 50, 7), (3, 44, 6)):
             assert check._fixed(version) and not check._fixed((*version[:2], version[2] - 1))
@@ -134,7 +170,49 @@ class TestCheck:
         store = StoreDouble()
         store.fail("load", StoreError("redis://user:swordfish@host is down"), times=None)
         report = check.examine(manager(store=store))
-        assert not report.reachable and "does not answer" in report.findings[-1].message
+        assert not report.works and "does not answer" in report.findings[-1].message
+
+    def test_a_store_that_refuses_to_write(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A full disk or server is told from one that does not answer; what can be read is looked at all the same."""
+
+        class Full(MemoryStore):
+            def create(self, *arguments: Any, **options: Any) -> bool:
+                raise StoreError("OOM command not allowed")
+
+        site = manager(store=Full())
+        report = check.examine(site)
+        assert not report.works and "it answers, but refuses to write: OOM" in report.findings[-1].message
+        assert "read" in report.facts and "write" not in report.facts
+        assert check.check(site, terminal.Terminal(json=False), Namespace()) == 3
+        assert "refuses to write" in capsys.readouterr().out
+
+    def test_what_the_engine_says_of_itself(self) -> None:
+        """Its version and the settings that matter are among the facts; if it refuses, they are left out."""
+
+        class Talks(MemoryStore):
+            def settings(self) -> dict[str, str]:
+                return {"server": "7.2.4", "maxmemory": "0"}
+
+        class Refuses(MemoryStore):
+            def settings(self) -> dict[str, str]:
+                raise StoreError("NOPERM")
+
+        facts = check.examine(manager(store=Talks())).facts
+        assert (facts["server"], facts["maxmemory"]) == ("7.2.4", "0")
+        assert "server" not in check.examine(manager(store=Refuses())).facts
+
+    def test_an_identity_without_a_least_length(self) -> None:
+        """Is judged by the usual one."""
+
+        class Own:
+            """Has what an identity needs, and no more."""
+
+            def __init__(self, secrets: list[bytes]) -> None:
+                made = Identity(secrets)
+                self.new_id, self.key, self.sign, self.unsign = made.new_id, made.key, made.sign, made.unsign
+
+        assert list(check.secret(manager(identity=Own, secret="x" * 40))) != []
+        assert list(check.secret(manager(identity=Own))) == []
 
     def test_a_store_that_cannot_say(self) -> None:
         """A refused diagnosis is a finding; a store without one has none."""
@@ -155,47 +233,6 @@ def test_a_store_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     (tmp_path / "s.db").write_text("no database at all, but long enough to be looked at" * 100)
     assert main(["list", "--store", f"sqlite:///{tmp_path}/s.db"]) == 3
     assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_what_redis_may_have_to_be_told() -> None:
-    """An old server, clocks that differ, a server that evicts; a sound one nothing."""
-    old = {
-        "redis_version": "6.0.16",
-        "maxmemory": 1,
-        "maxmemory_policy": "allkeys-lru",
-        "server_time_usec": 1_000_000,
-    }
-    assert [finding[:10] for finding in _findings(old, 100.0)] == ["Redis 6.0.", "maxmemory-", "the clocks"]
-    sound = {
-        "redis_version": "7.2.4",
-        "maxmemory": 0,
-        "maxmemory_policy": "allkeys-lru",
-        "server_time_usec": 100_000_000,
-    }
-    assert list(_findings(sound, 100.0)) == [] == list(_findings({"redis_version": "7.2"}, 100.0))
-
-
-def test_a_redis_client_without_a_timeout() -> None:
-    """Would let every request hang where Redis hangs."""
-    pytest.importorskip("redis")
-    store = RedisStore(Quiet())
-    assert [finding[:32] for finding in store.diagnose()] == ["the client has no socket_timeout"]
-
-
-class Quiet:
-    """A client of a sound server."""
-
-    def execute_command(self, *command: Any) -> Any:
-        raise NotImplementedError
-
-    def get_encoder(self) -> Any:
-        return SimpleNamespace(decode_responses=False)
-
-    def get_connection_kwargs(self) -> dict[str, Any]:
-        return {}
-
-    def info(self) -> dict[str, Any]:
-        return {"redis_version": "7.2.4"}
 
 
 @pytest.mark.parametrize(

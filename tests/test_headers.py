@@ -26,7 +26,7 @@ Headers = list[tuple[str, str]]
 def test_vary(given: Headers, expected: Headers) -> None:
     """Merged with the application's own, once, a * kept; its list is left alone (RFC 9110 12.5.5)."""
     before = list(given)
-    assert personal(given, set_cookie=None, read=False) == expected
+    assert personal(given, cookies=[], read=False) == expected
     assert given == before
 
 
@@ -57,14 +57,14 @@ def test_vary(given: Headers, expected: Headers) -> None:
 def test_a_cookie_makes_the_response_unfit_for_shared_caches(given: list[str], expected: list[str]) -> None:
     """private, no public, no s-maxage, unless it says no-store (RFC 9111 5.2.2)."""
     headers = [("X", "1"), *(("Cache-Control", value) for value in given)]
-    result = personal(headers, set_cookie="sid=v", read=True)
+    result = personal(headers, cookies=["sid=v"], read=True)
     assert [value for name, value in result if name == "Cache-Control"] == expected
     assert result[0] == ("X", "1") and result[-1] == ("Set-Cookie", "sid=v") and ("Vary", "Cookie") in result
 
 
 def test_a_cookie_beside_a_vary_of_the_applications() -> None:
     """It says nothing of caches, so private stands alone."""
-    result = personal([("Vary", "A"), ("X", "1")], set_cookie="sid=v", read=True)
+    result = personal([("Vary", "A"), ("X", "1")], cookies=["sid=v"], read=True)
     assert result == [("Vary", "A, Cookie"), ("X", "1"), ("Cache-Control", "private"), ("Set-Cookie", "sid=v")]
 
 
@@ -73,9 +73,9 @@ def test_a_cookie_beside_a_vary_of_the_applications() -> None:
 def test_targeted_fields_go(name: str, control: str) -> None:
     """Caches that obey one ignore Cache-Control (RFC 9213); without a cookie they stay."""
     headers = [(name, "max-age=60"), ("Cache-Control", control), ("X-Surrogate-Control", "kept")]
-    kept = [key for key, _ in personal(headers, set_cookie="sid=v", read=True)]
+    kept = [key for key, _ in personal(headers, cookies=["sid=v"], read=True)]
     assert name not in kept and "X-Surrogate-Control" in kept
-    assert (name, "max-age=60") in personal(headers, set_cookie=None, read=True)
+    assert (name, "max-age=60") in personal(headers, cookies=[], read=True)
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_targeted_fields_go(name: str, control: str) -> None:
 )
 def test_a_live_session_that_was_read(read: bool, given: Headers, added: bool) -> None:
     """private, where the application sent no Cache-Control."""
-    result = personal(given, set_cookie=None, read=read)
+    result = personal(given, cookies=[], read=read)
     assert (("Cache-Control", "private") in result) is added
 
 
 @pytest.mark.parametrize("cookie", [None, "sid=v"], ids=["read", "set"])
 def test_a_vary_of_its_own_leaves_the_cache_control_to_us(cookie: str | None) -> None:
     """An application that says something of Vary and nothing of Cache-Control gets ``private``."""
-    result = personal([("Vary", "Accept")], set_cookie=cookie, read=True)
+    result = personal([("Vary", "Accept")], cookies=[cookie] if cookie else [], read=True)
     assert result[:2] == [("Vary", "Accept, Cookie"), ("Cache-Control", "private")]

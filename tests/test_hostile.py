@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from support.store_double import StoreDouble
 from support.web import SECRET, Site
 
-from wsgisession import Cookie, JSONCodec, MemoryStore, SessionManager, SessionMiddleware, UnsupportedType
+from wsgisession import (
+    Cookie,
+    JSONCodec,
+    MemoryStore,
+    SessionManager,
+    SessionMiddleware,
+    UnreadableValue,
+    UnsupportedType,
+)
 
 TOKEN = "T"  # stands for a valid token's value in the tables
 
@@ -66,10 +74,13 @@ LOST = [
     "sid=" + "." * 87,
     "sid=" + "A" * 43 + "." + "A" * 43,
     "sid=" + "A" * 43 + "." + "\xe9" * 43,
-    "sid=" + "A" * 100_000,
-    "a=" + "x" * 8192 + "; sid=T",
-    "a=" + "x" * 8120 + "; sid=T",
-    "; ".join([f"sid=x{number}" for number in range(8)] + ["sid=T"]),
+    "sid=" + "A" * 60_000,
+]
+
+LEFT_OUT = [
+    "a=" + "x" * 65536 + "; sid=T",
+    "a=" + "x" * 65500 + "; sid=T",
+    "; ".join([f"sid=x{number}" for number in range(64)] + ["sid=T"]),
 ]
 
 
@@ -92,6 +103,29 @@ def test_what_is_not_our_cookie_is_anonymous(header: str) -> None:
     assert answer.result == ({}, True) and answer.set_cookie is None
     assert "load" not in store.calls
     assert site.read(site.request(lambda s: s.update(b=1), header.replace(TOKEN, value)).cookie) == {"b": 1}
+
+
+@pytest.mark.parametrize("header", LEFT_OUT, ids=["after 64 KiB", "across the end", "after 64 others"])
+def test_the_own_cookie_may_be_among_what_is_left_out(header: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Then the session is gone for this request: no cookie is set over the visitor's own. Said once."""
+    store = StoreDouble()
+    site = Site(store)
+    value = site.start({"a": 1}).partition("=")[2]
+    store.calls.clear()
+    for _ in range(2):
+        answer = site.request(lambda s: (s.gone, s.update(b=1)), header.replace(TOKEN, value))
+        assert answer.result == (True, None) and answer.set_cookie is None
+    assert "load" not in store.calls
+    assert [record.reason for record in caplog.records if hasattr(record, "reason")] == ["too many cookies"]
+
+
+def test_a_login_leads_on_from_cookies_that_were_left_out() -> None:
+    """A regenerate() does not: it would put an empty session in the place of the visitor's."""
+    site = Site()
+    header = LEFT_OUT[0].replace(TOKEN, site.start({"a": 1}).partition("=")[2])
+    assert site.request(lambda s: (s.regenerate(), s.update(b=1)), header).set_cookie is None
+    answer = site.request(lambda s: setattr(s, "owner", "ada"), header)
+    assert site.request(lambda s: s.owner, answer.cookie).result == "ada"
 
 
 @given(st.text(st.characters(max_codepoint=255)))
@@ -175,7 +209,7 @@ def test_a_payload_nobody_can_read(payload: bytes, caplog: Any) -> None:
     assert site.request(lambda s: s.update(b=1), cookie).cookie != cookie
     assert store.load(key)[0] == payload  # type: ignore[index]
     assert "Max-Age=0" in str(site.request(lambda s: s.destroy(), cookie).set_cookie)
-    assert site.request(lambda s: s.gone, cookie).result is True
+    assert store.load(key) is None and site.request(lambda s: s.new, cookie).result is True
 
 
 VALUES = [b"", b"nonsense", b"[1", b'{"~unknown":1}', b"1 2", b"\xff", b"NaN", b"[" * 5000]
@@ -188,49 +222,63 @@ VALUES = [b"", b"nonsense", b"[1", b'{"~unknown":1}', b"1 2", b"\xff", b"NaN", b
     ids=["get", "dict", "==", "items", "popitem"],
 )
 def test_a_value_nobody_can_read(line: bytes, read: Any, caplog: Any) -> None:
-    """It ends the session for this request: one logged error, empty from then on, the record as it is, a new id."""
-    site = Site()
-    cookie = site.start({"good": 1, "bad": 2})
-    (key,) = site.live()
-    store = site.manager.store
-    payload = store.load(key)[0].rpartition(b"\n")[0] + b"\n" + line  # type: ignore[index]
-    store.delete(key)
-    store.create(key, payload, 60)
+    """It is an error where it is read and one logged error; the session goes on, and the line is kept as it is."""
+    site, cookie, key = with_a_broken_value(line)
 
-    def handler(s: Any) -> Any:
+    def handler(s: Any) -> None:
         assert len(s) == 2 and "bad" in s and list(s) == ["good", "bad"] and s["good"] == 1
-        try:
-            read(s)
-        except KeyError:
-            pass
-        seen = dict(s), s.new
-        s["fresh"] = 1
-        return seen
+        for _ in range(2):
+            with pytest.raises(UnreadableValue, match=r"session\['bad'\]"):
+                read(s)
+        assert not s.new and s["good"] == 1
+        s["good"] = 2
 
     answer = site.request(handler, cookie)
-    assert answer.result == ({}, True)
+    assert answer.set_cookie is None
     assert [record.event for record in caplog.records if record.levelname == "ERROR"] == ["unreadable"]  # type: ignore[attr-defined]
-    assert site.read(answer.cookie) == {"fresh": 1}
-    assert store.load(key)[0] == payload  # type: ignore[index]
+    payload, _ = site.manager.store.load(key) or (b"", 0)
+    assert payload.endswith(b"\n2\n" + line)
 
 
-def test_a_value_nobody_can_read_in_a_session_that_just_got_a_new_id() -> None:
-    """The response leaves all the same, without a cookie for what reads as empty."""
+@pytest.mark.parametrize(
+    "mend",
+    [lambda s: s.update(bad=3), lambda s: s.pop("bad", None) or s.__delitem__("bad")],
+    ids=["assign", "delete"],
+)
+def test_a_value_nobody_can_read_is_mended(mend: Any) -> None:
+    """By assigning or deleting its key."""
+    site, cookie, _ = with_a_broken_value(b"nonsense")
+
+    def handler(s: Any) -> None:
+        try:
+            mend(s)
+        except UnreadableValue:
+            del s["bad"]
+
+    site.request(handler, cookie)
+    assert site.read(cookie) in ({"good": 1, "bad": 3}, {"good": 1})
+
+
+def with_a_broken_value(line: bytes) -> tuple[Site, str, str]:
+    """Return a site, a cookie and its key; the session's ``bad`` has this line."""
     site = Site()
     cookie = site.start({"good": 1, "bad": 2})
     (key,) = site.live()
     store = site.manager.store
-    payload = store.load(key)[0]  # type: ignore[index]
-    assert store.replace(
-        key, payload, payload.replace(b'[1,"', b'[1,"x').rpartition(b"\n")[0] + b"\nnonsense", 60
-    )
+    payload, _ = store.load(key) or (b"", 0)
+    store.delete(key)
+    store.create(key, payload.rpartition(b"\n")[0] + b"\n" + line, 7200)
+    return site, cookie, key
 
-    def handler(s: Any) -> Any:
-        s.regenerate()
-        return s.save(), s.get("bad")
 
-    answer = site.request(handler, cookie)
-    assert answer.result == (True, None) and answer.set_cookie is None
+def test_a_value_nobody_can_read_moves_to_a_new_id() -> None:
+    """Its line goes along; only reading it is an error."""
+    site, cookie, _ = with_a_broken_value(b"nonsense")
+    answer = site.request(lambda s: s.regenerate(), cookie)
+    (key,) = site.live()
+    payload, _ = site.manager.store.load(key) or (b"", 0)
+    assert payload.endswith(b"\nnonsense")
+    assert site.request(lambda s: s["good"], answer.cookie).result == 1
 
 
 def test_a_broken_value_that_two_requests_replace(caplog: Any) -> None:
@@ -263,7 +311,9 @@ def test_a_broken_value_that_another_request_wrote() -> None:
         payload = store.load(key)[0]  # type: ignore[index]
         assert store.replace(key, payload, payload.replace(b"[1]", b"[1").replace(b'[1,"', b'[1,"x'), 60)
         assert s.save()
-        return s.get("a") is None and bool(s.new)
+        with pytest.raises(UnreadableValue):
+            s.get("a")
+        return bool(s["b"] == 2)
 
     assert site.request(handler, cookie).result is True
 
@@ -316,7 +366,7 @@ def test_timeouts_may_be_timedeltas() -> None:
     manager = SessionManager(
         idle_timeout=timedelta(minutes=2), lifetime=timedelta(hours=1), cookie=Cookie(), codec=JSONCodec()
     )
-    assert manager._config.vault.timeouts.limits[:2] == (120.0, 3600.0)
+    assert (manager.records.limits.usual, manager.records.limits.lifetime) == (120.0, 3600.0)
 
 
 def test_a_store_url() -> None:

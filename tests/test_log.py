@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,8 @@ from support.docs import ROOT
 from support.store_double import StoreDouble
 from support.web import SECRET, Site
 
-from wsgisession import JSONCodec, MemoryStore, SessionConflict, StoreError
-from wsgisession.diagnosis import REASONS, Advice, Forged
+from wsgisession import JSONCodec, MemoryStore, SessionConflict, StoreError, UnreadableValue
+from wsgisession.diagnosis import REASONS
 from wsgisession.session import Session
 
 PAGE = (ROOT / "docs/reference/log.md").read_text(encoding="utf-8")
@@ -50,14 +51,14 @@ def destroyed(stage: Stage) -> None:
 
 
 def expired_under_a_request(stage: Stage) -> None:
-    cookie = stage.site.start({"a": 1})
+    site = Site(stage.store, clock=stage.clock, idle_timeout=0.05)
 
     def slow(session: Session) -> None:
         session["b"] = 2
-        session._stored.until = 0.001  # type: ignore[union-attr]  # of the monotonic clock: long ago
-        stage.clock.advance(7200)
+        time.sleep(0.06)
+        stage.clock.advance(0.06)
 
-    stage.site.request(slow, cookie)
+    site.request(slow, site.start({"a": 1}))
 
 
 def purged(stage: Stage) -> None:
@@ -94,7 +95,7 @@ def merged(stage: Stage) -> None:
 
 def kept_failing(stage: Stage) -> None:
     cookie = stage.site.start({"a": 1})
-    stage.site.manager._config.vault._sleep = lambda seconds: None
+    stage.site.manager.records.sleep = lambda seconds: None
 
     def again() -> None:
         (key,) = stage.site.live()
@@ -131,7 +132,8 @@ def unreadable_value(stage: Stage) -> None:
     (key,) = stage.site.live()
     payload, left = stage.store.load(key)
     stage.store.replace(key, payload, payload[:-1] + b"}", left)
-    stage.site.read(cookie)
+    with pytest.raises(UnreadableValue):
+        stage.site.read(cookie)
 
 
 def store_down(call: str, handler: Callable[[Session], Any]) -> Callable[[Stage], None]:
@@ -163,6 +165,8 @@ def full(stage: Stage) -> None:
     small.start({"a": 1})
 
 
+FAILURE = {"count", "operation", "seconds"}
+
 SCENES: list[tuple[Callable[[Stage], None], str, str, set[str]]] = [
     (created, "created", "INFO", {"key"}),
     (regenerated, "regenerated", "INFO", {"key", "old_key"}),
@@ -173,19 +177,19 @@ SCENES: list[tuple[Callable[[Stage], None], str, str, set[str]]] = [
     (revoked_as_an_owners, "revoked", "INFO", {"key", "owner"}),
     (bad_signature, "bad signature", "WARNING", {"count"}),
     (unknown_id, "unknown id", "DEBUG", {"key"}),
-    (merged, "conflict", "DEBUG", {"key"}),
+    (merged, "conflict", "INFO", {"key"}),
     (kept_failing, "conflict", "ERROR", {"key"}),
     (dropped, "dropped", "INFO", {"key"}),
     (unreadable_record, "unreadable", "ERROR", {"key"}),
     (unreadable_value, "unreadable", "ERROR", {"key", "item"}),
     (full, "store full", "WARNING", {"evicted"}),
-    (create_fails, "store error", "ERROR", {"key"}),
-    (touch_fails, "store error", "ERROR", {"key"}),
-    (store_down("load", lambda session: session.get("a")), "store error", "ERROR", {"key"}),
-    (store_down("replace", put_another), "store error", "ERROR", {"key"}),
-    (store_down("replace", lambda session: session.regenerate()), "store error", "ERROR", {"key"}),
-    (store_down("replace", lambda session: session.destroy()), "store error", "ERROR", {"key"}),
-    (store_down("owned_by", lambda session: session.siblings()), "store error", "ERROR", {"key"}),
+    (create_fails, "store error", "ERROR", FAILURE | {"key"}),
+    (touch_fails, "store error", "ERROR", FAILURE | {"key"}),
+    (store_down("load", lambda session: session.get("a")), "store error", "ERROR", FAILURE | {"key"}),
+    (store_down("replace", put_another), "store error", "ERROR", FAILURE | {"key"}),
+    (store_down("replace", lambda session: session.regenerate()), "store error", "ERROR", FAILURE | {"key"}),
+    (store_down("delete", lambda session: session.destroy()), "store error", "ERROR", FAILURE | {"key"}),
+    (store_down("owned_by", lambda session: session.siblings()), "store error", "ERROR", FAILURE),
 ]
 
 
@@ -217,7 +221,7 @@ def test_each_event(
 def test_the_table_lists_nothing_else() -> None:
     """Every event there is one that a scene above makes happen, every reason one that diagnosis knows."""
     events, reasons = PAGE.split("The reasons of", 1)
-    named = [set(re.findall(r"^\| `([a-z ]+)` ", table, re.MULTILINE)) for table in (events, reasons)]
+    named = [set(re.findall(r"^\| `([a-z -]+)` ", table, re.MULTILINE)) for table in (events, reasons)]
     assert named == [{name for _, name, _, _ in SCENES} | {"misconfiguration"}, set(REASONS)]
 
 
@@ -238,13 +242,22 @@ def test_what_is_not_wanted_costs_nothing(caplog: pytest.LogCaptureFixture) -> N
     assert caplog.records == []
 
 
-def test_a_flood_is_summed_up(caplog: pytest.LogCaptureFixture) -> None:
-    """The first is logged at once, then one line a minute with how many there were since."""
-    clock = Clock()
-    forged = Forged(Advice(), clock)
-    with caplog.at_level(logging.DEBUG, "wsgisession"):
-        for _ in range(100):
-            forged.add("x")
-        clock.advance(60)
-        forged.add("x")
-    assert [record.count for record in caplog.records] == [1, 100]  # type: ignore[attr-defined]
+def test_store_errors_are_summed_up(caplog: pytest.LogCaptureFixture) -> None:
+    """Of an outage the first failure is a line, with what was asked and how long it took; a hundred more are none."""
+    stage = Stage()
+    cookie = stage.site.start({"a": 1})
+    for _ in range(100):
+        stage.store.fail("load")
+        with pytest.raises(StoreError):
+            stage.site.read(cookie)
+    [record] = [record for record in caplog.records if record.event == "store error"]  # type: ignore[attr-defined]
+    assert (record.count, record.operation) == (1, "load") and record.seconds < 5  # type: ignore[attr-defined]
+
+
+def test_what_was_decided_can_be_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """A merge and a late write that was dropped are events without DEBUG."""
+    with caplog.at_level(logging.INFO, "wsgisession"):
+        merged(Stage())
+        dropped(Stage())
+    names = [record.event for record in caplog.records]  # type: ignore[attr-defined]
+    assert "conflict" in names and "dropped" in names

@@ -10,6 +10,7 @@ from support.store_double import StoreDouble
 from support.web import SECRET, Site
 
 from wsgisession import Cookie, JSONCodec, MemoryStore, Record, SessionError, SessionInfo, SessionManager
+from wsgisession.record import Marker
 
 
 @pytest.fixture
@@ -153,7 +154,7 @@ def test_a_session_that_keeps_coming_back_is_a_conflict() -> None:
     store = StoreDouble()
     site = Site(store)
     store.before("owned_by", lambda: site.start({}, "ada"), times=None)
-    site.manager._config.vault._sleep = lambda seconds: None
+    site.manager.records.sleep = lambda seconds: None
     with pytest.raises(SessionError, match="appear"):
         site.manager.destroy_owned("ada")
 
@@ -164,16 +165,17 @@ def test_a_session_ended_by_somebody_else_is_not_counted() -> None:
     site = Site(store)
     site.start({}, "ada")
     (key,) = site.live()
-    store.after("load", lambda: store.delete(key), times=None)
+    store.after("load_many", lambda: store.delete(key), times=None)
     assert site.manager.destroy_owned("ada") == 0
 
 
 def test_count_and_purge() -> None:
-    """count() has the last minute's tombstones; purge() removes what has expired."""
+    """count() may have the last minute's markers; purge() removes what has expired."""
     clock = Clock()
     site = Site(MemoryStore(clock=clock), idle_timeout=100)
     cookie = site.start({"a": 1})
     site.start({"b": 1})
+    site.request(lambda s: s.regenerate(), cookie)
     site.request(lambda s: s.destroy(), cookie)
     assert site.manager.count() == 2
     assert len(site.live()) == 1
@@ -195,21 +197,21 @@ def test_newest_first_within_a_millisecond() -> None:
 
 
 class Mirroring(JSONCodec):
-    """Turns every line round on its way, in the record it was given."""
+    """Turns every line round on its way."""
 
-    def pack(self, record: Record | None, successor: str | None = None) -> bytes:
-        if record is not None:
-            record.data = {key: line[::-1] for key, line in record.data.items()}
-        return super().pack(record, successor)
+    def pack(self, content: Record | Marker) -> bytes:
+        return super().pack(self.mirrored(content))
 
-    def unpack(self, payload: bytes) -> Record | None:
-        record = super().unpack(payload)
-        if record is not None:
-            record.data = {key: line[::-1] for key, line in record.data.items()}
-        return record
+    def unpack(self, payload: bytes) -> Record | Marker:
+        return self.mirrored(super().unpack(payload))
+
+    def mirrored(self, content: Record | Marker) -> Record | Marker:
+        if isinstance(content, Marker):
+            return content
+        return content.with_changes({key: line[::-1] for key, line in content.data.items()})
 
 
-def test_a_codec_may_work_on_the_record_itself() -> None:
+def test_a_codec_may_change_the_lines_on_their_way() -> None:
     """What a merge goes by is what the request made, not what the codec made of it."""
     manager = SessionManager(secret=SECRET, codec=Mirroring())
     manager.issue({"a": 10, "b": 10, "c": 10}, "ada")

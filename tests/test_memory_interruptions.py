@@ -18,7 +18,7 @@ from support.memory_invariants import check, key_in
 
 from wsgisession.stores import memory, memory_shard
 from wsgisession.stores.memory import MemoryStore
-from wsgisession.testing import Steps, new_key, new_payload
+from wsgisession.testing import Steps, new_key
 
 OLD, A, B, C, NEW = (key_in(7, number) for number in range(5))  # in one shard, where they meet
 

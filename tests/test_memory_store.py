@@ -20,7 +20,7 @@ from wsgisession.errors import StoreError
 from wsgisession.stores import memory, memory_shard
 from wsgisession.stores.base import Store
 from wsgisession.stores.memory import MemoryStore
-from wsgisession.testing import PATIENCE, Steps, in_child, new_key, new_payload, together
+from wsgisession.testing import PATIENCE, in_child, new_key, new_payload, together
 
 
 def full(clock: Clock, *records: tuple[str, str | None], max_bytes: int = 1000) -> MemoryStore:

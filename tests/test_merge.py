@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.values import VALUES
 from support.versions import SESSIONS, SMALL, changed, versions
 
-from wsgisession.codec import JSONCodec
+from wsgisession.jsoncodec import JSONCodec
 from wsgisession.merge import MISSING, adopt, merge, merge_value, same
 
 CODEC = JSONCodec()

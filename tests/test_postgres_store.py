@@ -25,7 +25,7 @@ class TestOwnConnections(PostgresContract):
         return connector(self.url)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def hostile_pool() -> Iterator[Any]:
     """A pool whose connections are set to everything that could make a difference."""
     from psycopg_pool import ConnectionPool

@@ -16,7 +16,7 @@ from support import postgres_server
 from support.postgres_server import created, execute, shared_postgres, until
 
 from wsgisession.errors import StoreError
-from wsgisession.stores import postgres, postgres_wire
+from wsgisession.stores import postgres, postgres_table, postgres_wire
 from wsgisession.stores.postgres import PostgresStore, connector
 from wsgisession.testing import new_key, new_payload, together
 
@@ -90,8 +90,9 @@ def test_the_indexes_are_used(make: Make) -> None:
     assert names == [f"{table}_expires", f"{table}_owner", f"{table}_pkey"]
     with psycopg.connect(shared_postgres().url) as connection:
         connection.execute("SET enable_seqscan = off")
-        for index, sql in (("pkey", store._load), ("owner", store._owned_by), ("expires", store._purge)):
-            statement = sql.decode().replace("$1", "'a'").replace("$2", "'ada'")
+        sql = postgres_table.Table(table)
+        for index, statement_ in (("pkey", sql.load), ("owner", sql.owned_by), ("expires", sql.purge)):
+            statement = statement_.sql.decode().replace("$1", "'a'").replace("$2", "'ada'")
             plan = str(connection.execute(f"EXPLAIN {statement}").fetchall())
             assert f"{table}_{index}" in plan and "Seq Scan" not in plan
 
@@ -233,7 +234,7 @@ def test_an_endless_ttl_is_cut(make: Make) -> None:
 
 def test_listings_come_in_pages(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """keys and owned_by name everything however many pages it takes, and hold nothing between two of them."""
-    monkeypatch.setattr(postgres, "PAGE", 3)
+    monkeypatch.setattr(postgres_table, "PAGE", 3)
     store = make()
     for count in (0, 3, 7):
         made = sorted([created(store, 60, "ada")[0] for _ in range(count)])
@@ -252,7 +253,7 @@ def test_purge_goes_by_batches_and_waits_for_nobody(make: Make, monkeypatch: pyt
     """purge removes all the dead, some at a time, but the row that another transaction holds at the moment."""
     import psycopg
 
-    monkeypatch.setattr(postgres, "PAGE", 3)
+    monkeypatch.setattr(postgres_table, "PAGE", 3)
     store = make(timeout=0.5)
     live, _ = created(store)
     dead = [created(store, 0.001)[0] for _ in range(8)]
@@ -278,7 +279,9 @@ ADVICE: dict[str, tuple[Callable[[PostgresStore, pytest.MonkeyPatch], object], s
     ),
     "version": (
         lambda store, patch: patch.setattr(
-            store, "_diagnose", store._diagnose.replace(b"current_setting('server_version_num')", b"120004")
+            postgres_table,
+            "DIAGNOSE",
+            postgres_table.DIAGNOSE.replace("current_setting('server_version_num')", "120004"),
         ),
         "PostgreSQL 12 is too old",
     ),
@@ -298,7 +301,7 @@ def test_advice(make: Make, monkeypatch: pytest.MonkeyPatch, harm: Any, words: s
     store = make()
     store.purge()
     harm(store, monkeypatch)
-    [advice] = store.diagnose()
+    [advice] = make().diagnose()
     assert re.search(words, advice)
 
 

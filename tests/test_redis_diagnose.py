@@ -11,7 +11,8 @@ from support.redis_servers import shared_one_node_cluster, shared_redis
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import from_url
-from wsgisession.stores.redis import RedisStore, _findings
+from wsgisession.stores.redis import RedisStore
+from wsgisession.stores.redis_findings import _findings
 
 pytestmark = pytest.mark.skipif(redis_servers.missing() is not None, reason=str(redis_servers.missing()))
 

@@ -228,7 +228,7 @@ def test_an_outage_is_an_error_and_ends(server: Standalone, operation: Callable[
     store = without_repetition(server.port)
     key, payload = created(store, 60, "ada")
     server.stop()
-    with pytest.raises(StoreError, match="Redis: ConnectionError: "):
+    with pytest.raises(StoreError, match="connection refused|closed the connection"):
         operation(store, key, payload)
     server.start()
     assert store.load(key) is None
@@ -318,7 +318,7 @@ def test_a_server_that_may_be_master_no_longer_is_left(
     with server.client() as admin:
         happens(admin)
     proxy.target = ("127.0.0.1", shared_redis().port)
-    with pytest.raises(StoreError, match="(?i)read.?only|not enough good replicas"):
+    with pytest.raises(StoreError, match="refuses to write"):
         store.create(new_key(), new_payload(), 60)
     assert store.create(new_key(), new_payload(), 60) is True
     store.close()

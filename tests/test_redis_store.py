@@ -10,7 +10,7 @@ import pytest
 from support import redis_servers
 from support.postgres_server import created
 from support.redis_contract import RedisContract, new_prefix, use_everything
-from support.redis_servers import programs, shared_redis
+from support.redis_servers import programs, shared_redis, until
 
 from wsgisession.errors import StoreError
 from wsgisession.stores.base import Store
@@ -74,6 +74,15 @@ class TestLeastRights(RedisContract):
                 "sessions", enabled=True, reset=True, passwords=["+pw"], keys=["wsgisession:*"], commands=commands
             )
         return redis.Redis(port=shared_redis().port, username="sessions", password="pw", protocol=3)
+
+    def admin(self) -> Any:
+        self.clients.append(shared_redis().client())
+        return self.clients[-1]
+
+    def test_diagnose_says_what_to_change(self, store: Any) -> None:
+        """Without ``+info`` it is a StoreError that says why."""
+        with pytest.raises(StoreError, match="no permission for a command"):
+            list(store.diagnose())
 
 
 @pytest.mark.parametrize("right", RIGHTS)
@@ -144,13 +153,17 @@ def test_a_single_connection_is_refused() -> None:
 
 def test_the_client_stays_the_callers(client: Any) -> None:
     """close leaves a client alone that was passed; one of the store's own is closed and connects again when needed."""
-    store = RedisStore(client, new_prefix())
-    store.load(new_key())
-    store.close()
-    assert client.connection_pool._available_connections[0]._sock is not None
+    client.client_setname("kept-open")
+
+    def is_open() -> bool:
+        with shared_redis().client() as admin:
+            return any(line["name"] == "kept-open" for line in admin.client_list())
+
+    RedisStore(client, new_prefix()).close()
+    assert is_open()
     own = RedisStore(client, new_prefix(), owns_client=True)
     own.close()
-    assert client.connection_pool._available_connections[0]._sock is None
+    until(lambda: not is_open(), "the connection is closed")
     assert own.load(new_key()) is None
 
 

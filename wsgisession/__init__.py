@@ -1,6 +1,6 @@
-"""Server-side sessions for any WSGI application: the public names, nothing else. Knows no details; each room has its own."""
+"""Server-side sessions for any WSGI application: the public names, nothing else. Knows no details; each has its module."""
 
-from wsgisession.codec import JSONCodec
+from wsgisession.codec import Codec
 from wsgisession.cookie import Cookie
 from wsgisession.errors import (
     HeadersSent,
@@ -8,17 +8,22 @@ from wsgisession.errors import (
     SessionError,
     SessionTooLarge,
     StoreError,
+    UnreadableValue,
     UnsupportedType,
 )
 from wsgisession.identity import Identity
+from wsgisession.info import SessionInfo
+from wsgisession.jsoncodec import JSONCodec
 from wsgisession.manager import SessionManager
-from wsgisession.middleware import SessionMiddleware
+from wsgisession.middleware import SessionMiddleware, get_session
 from wsgisession.record import Record
-from wsgisession.register import SessionInfo
 from wsgisession.session import Session
 from wsgisession.stores import MemoryStore, Store
 
+__version__ = "2.0.0"
+
 __all__ = [
+    "Codec",
     "Cookie",
     "HeadersSent",
     "Identity",
@@ -34,5 +39,8 @@ __all__ = [
     "SessionTooLarge",
     "Store",
     "StoreError",
+    "UnreadableValue",
     "UnsupportedType",
+    "__version__",
+    "get_session",
 ]

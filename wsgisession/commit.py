@@ -1,213 +1,230 @@
-"""How a draft gets into a store: create, replace, merge and retry, touch, drop. Knows no cookies and no WSGI.
+"""Commit: how a draft gets into a store: create, swap, merge and again, change of id. Knows no cookies and no WSGI.
 
-Every write is a compare-and-swap on the payload that was read. Where it fails another request wrote first: its record is
-loaded, merged with ours, and the swap tried again. Where no record is left, ours is dropped: gone is gone.
+Every write is a compare-and-swap on the payload that was read. If it fails, another request wrote first: its record is
+loaded, merged with ours, and the swap tried again. If no record is left, ours is dropped: gone is gone.
 """
 
 from __future__ import annotations
 
 import logging
-from threading import Lock
+from collections.abc import Callable
+from functools import partial
 from time import monotonic
-from typing import Any
 
-from wsgisession.codec import JSONCodec
 from wsgisession.draft import Draft
 from wsgisession.errors import SessionTooLarge, StoreError
-from wsgisession.limits import Limits, Timeouts
 from wsgisession.log import event
-from wsgisession.record import Record
-from wsgisession.register import ATTEMPTS, SHORTEST, TOMBSTONE_SECONDS, Register, Stored
-from wsgisession.stores.base import Store
+from wsgisession.record import Marker, Record
+from wsgisession.records import ATTEMPTS, Records, Stored
+from wsgisession.stores.base import NO_EXPIRY
+from wsgisession.turns import Turns
+
+Attempt = Callable[[Stored], Stored | None]
+Meet = Callable[[Stored], None]
 
 
-class Overtaken(Exception):
-    """Another request saved in between, and the caller did not want its changes merged."""
+class Gone(Exception):
+    """The record that was to be written is no more. ``marker`` says what stands in its place, if anything does."""
 
-    def __init__(self, theirs: Stored) -> None:
+    def __init__(self, marker: Marker | None = None) -> None:
         super().__init__()
-        self.theirs = theirs
+        self.marker = marker
 
 
-class Vault(Register):
-    """The sessions of one store, and how drafts get into it: the protocol every writer follows."""
+class Commit:
+    """Writes drafts into the store behind ``records``.
 
-    def __init__(self, store: Store, codec: JSONCodec, limits: Limits, **options: Any) -> None:
-        super().__init__(store, codec, **options)
-        self.timeouts = Timeouts(limits, codec, self.clock)
-        self._turns = [Lock() for _ in range(64)]
+    Args:
+        max_size: Bytes of one payload.
+    """
 
-    # Writing
+    def __init__(self, records: Records, max_size: int = 65536) -> None:
+        self._records = records
+        self._limits = records.limits
+        self._max_size = max_size
+        self._turns = Turns()
 
     def create(self, draft: Draft, key: str) -> Stored:
         """Store a draft under a new key. SessionTooLarge, StoreError: nothing was stored."""
-        record = draft.record()
+        records, record = self._records, draft.record()
         payload = self._pack(record)
-        ttl = self.timeouts.first(draft)
-        try:
-            if not self.store.create(key, payload, ttl, draft.owner):
-                raise StoreError("the store says that a random 256-bit key is taken; it does not keep the contract")
-        except StoreError as error:
-            self._tell(error, key)
-            raise
-        draft.settle(record)
-        event(logging.INFO, "created", "session created", key=self.show(key))
-        return Stored(key, payload, record, ttl, True)
+        ttl, since = self._limits.first(record, records.clock()), monotonic()
+        if not records.create(key, payload, ttl, record.owner):
+            error = StoreError("the store says that a random 256-bit key is taken; it does not keep the contract")
+            records.failed(error, "create", since, key)
+            raise error
+        draft.saved(record)
+        event(logging.INFO, "created", "session created", key=records.show(key))
+        return Stored(key, payload, record, since + ttl)
 
-    def save(
-        self, draft: Draft, stored: Stored, follow: bool = True, merge: bool = True, tries: int = 0
-    ) -> Stored | None:
-        """Bring the stored record up to date with a draft. None: it is gone, and the draft is dropped.
+    def save(self, draft: Draft, stored: Stored, *, moves: bool, overtaken: Meet | None = None) -> Stored:
+        """Bring the stored record up to date with a draft.
 
         Args:
-            follow: the cookie of a persistent session can follow a moved expiry.
-            merge: False raises Overtaken where another request saved in between.
-            tries: how often the caller was overtaken before.
+            moves: the expiry may move: this request is a use of the session, and a cookie that goes with it can follow.
+            overtaken: what to do instead of merging if another request saved in between.
+
+        Raises:
+            Gone: there is no record any more.
         """
-        turn: Lock | None = None
-        payload = b""
+        return self._swap(draft, moves, stored) or self._again(
+            stored, partial(self._swap, draft, moves), self._meet(draft, overtaken)
+        )
+
+    def _swap(self, draft: Draft, moves: bool, stored: Stored) -> Stored | None:
+        """Try once. None: another request wrote first."""
+        record = draft.record()
+        if record is stored.record:
+            return self._refresh(stored, moves)
+        records, payload = self._records, self._pack(record)
+        ttl, since = self._next(record, draft, stored, moves), monotonic()
         try:
-            for attempt in range(tries, ATTEMPTS):
-                record = draft.changed()
-                if record is None:
-                    return self._touch(draft, stored, follow)
-                lines = record.held
-                payload = self._pack(record)
-                ttl, moved = self.timeouts.next(draft, stored.left(), follow)
-                if self.store.replace(stored.key, stored.payload, payload, ttl, draft.owner):
-                    draft.settle(record)
-                    return Stored(stored.key, payload, record, ttl, moved)
-                if merge and attempt == 0:  # otherwise the caller has queued up
-                    turn = self.turn(stored.key)
-                self._pause(attempt)
-                theirs = self._theirs(stored)
-                if theirs is None:
-                    return None
-                assert theirs.record is not None
-                if not merge and not draft.made(theirs.payload):
-                    raise Overtaken(theirs)
-                draft.meet(theirs.payload, theirs.record, lines)
-                stored = theirs
-        except BaseException as error:
-            draft.doubt(payload)
-            if isinstance(error, StoreError):
-                self._tell(error, stored.key)
+            won = records.replace(stored.key, stored.payload, payload, ttl, record.owner)
+        except BaseException:
+            draft.attempted(payload)
             raise
-        finally:
-            if turn is not None:
-                turn.release()
-        raise self.conflict(stored.key)
+        if not won:
+            return None
+        draft.saved(record)
+        return Stored(stored.key, payload, record, stored.until if ttl is None else since + ttl)
 
-    def is_due(self, draft: Draft, stored: Stored) -> bool:
-        """True where the expiry of an unchanged record may have to be moved."""
-        timeouts = self.timeouts
-        # ``idle`` and ``left`` written out: every read asks, and they are two calls of the 71 that it takes.
-        timeout = timeouts.usual if draft.extra is None and not draft.persistent else timeouts.idle(draft)
-        return timeout - (stored.until - monotonic()) >= timeout / 10
-
-    def _touch(self, draft: Draft, stored: Stored, follow: bool) -> Stored | None:
-        """Move the expiry of an unchanged record where that is due. None: the record is gone."""
-        ttl, due = self.timeouts.next(draft, stored.left(), follow)
-        if not due:
-            return stored
-        try:
-            alive = self.store.touch(stored.key, ttl, draft.owner) and self._lives_on(stored.key)
-        except StoreError as error:  # nothing is lost by it: the next request tries again
-            if not error.logged:
-                event(logging.ERROR, "store error", f"an expiry could not be refreshed: {error}", key=self.show(stored.key))
-            return stored
-        return Stored(stored.key, stored.payload, stored.record, ttl, True) if alive else None
-
-    def _lives_on(self, key: str) -> bool:
-        """Tell whether a touch found the session; it may have found a tombstone, which then must not stay for longer."""
-        stored = self.load(key)
-        if stored is not None and stored.record is None:
-            self.store.touch(key, TOMBSTONE_SECONDS)
-        return stored is not None and stored.record is not None
-
-    def regenerate(self, draft: Draft, stored: Stored, key: str) -> Stored | None:
-        """Move a draft's session to a new key and leave a tombstone. None: it was gone, or the new key was taken away.
-
-        The new record comes first, then the swap of the old one, so that a write which lands in between is seen and
-        taken along. Whatever fails half way, no two keys stay alive that anybody holds.
-        """
-        login = draft.owner != draft.stored_owner
-        # Only an anonymous visitor's late writes may follow him into his login; one user's never reach another.
-        mixes = not login or draft.stored_owner is None
-        if login:
-            draft.created = self.clock()
-        new: Stored | None = None
-        tried = False
-        try:
-            for attempt in range(ATTEMPTS):
-                record = draft.record()
-                lines = record.held
-                payload = self._pack(record)
-                # A login starts the clock anew; otherwise the expiry moves as with any write.
-                ttl = self.timeouts.first(draft) if login else self.timeouts.next(draft, stored.left(), True)[0]
-                if new is None:
-                    tried = True
-                    done = self.store.create(key, payload, ttl, draft.owner)
-                else:
-                    done = self.store.replace(key, new.payload, payload, ttl, draft.owner)
-                if not done:  # revoked in the meantime
-                    self.store.delete(key)
-                    return None
-                new = Stored(key, payload, record, ttl, True)
-                if self._retire(stored, None if login else key):
-                    draft.settle(record)
-                    shown = {"key": self.show(key), "old_key": self.show(stored.key)}
-                    event(logging.INFO, "regenerated", "session id regenerated", **shown)
-                    return new
-                self._pause(attempt)
-                theirs = self._theirs(stored)
-                if theirs is None:
-                    self.store.delete(key)
-                    return None
-                assert theirs.record is not None
-                if mixes:
-                    draft.meet(theirs.payload, theirs.record, lines)
-                stored = theirs
-            raise self.conflict(stored.key)
-        except BaseException as error:
-            if isinstance(error, StoreError):
-                self._tell(error, stored.key)
-            if tried:
-                self._withdraw(key)
-            raise
-
-    def _withdraw(self, key: str) -> None:
-        """Take back the new half of a regenerate that failed; nobody holds its id, so where this fails too it expires."""
-        try:
-            self.store.delete(key)
-        except StoreError as error:
-            event(logging.ERROR, "store error", f"half a regenerate was left to expire: {error}", key=self.show(key))
-
-    # The rules of the house
-
-    def turn(self, key: str) -> Lock | None:
-        """Queue up with this process' other writers of a key that were overtaken; None: the wait was long enough.
-
-        Swaps alone are fair only to the quick: who merges a large session would lose to fresh requests again and again.
-        Nothing rests on this lock, so a child forked while it was held merely waits.
-        """
-        lock = self._turns[hash(key) % len(self._turns)]
-        return lock if lock.acquire(timeout=0.5) else None
-
-    def _theirs(self, ours: Stored) -> Stored | None:
-        """Load what another request stored in place of ours; None where the session is gone."""
-        theirs, shown = self.load(ours.key), self.show(ours.key)
-        if theirs is not None and theirs.record is not None:
-            event(logging.DEBUG, "conflict", "overlapping requests, changes merged", key=shown)
-            return theirs
-        if theirs is None and ours.left() <= SHORTEST:
-            event(logging.INFO, "expired", "a session expired while a request used it", key=shown)
-        event(logging.INFO, "dropped", "a late write was dropped, its session is gone", key=shown)
+    def _next(self, record: Record, draft: Draft, stored: Stored, moves: bool) -> float | None:
+        """Return the seconds to store with a write. None: the expiry stays as it is."""
+        limits, left, base = self._limits, stored.left(), draft.base
+        if draft.facts is not base and (
+            record.persistent != base.persistent or record.idle_timeout != base.idle_timeout
+        ):
+            return limits.switched(record, left, self._records.clock())
+        if (moves or left == NO_EXPIRY) and limits.may_be_due(record, left):
+            return limits.due(record, left, self._records.clock())
         return None
 
+    def _refresh(self, stored: Stored, moves: bool) -> Stored | None:
+        """Move the expiry of an unchanged record if that is due. None: something else stands there by now."""
+        left = stored.left()
+        if not (moves or left == NO_EXPIRY) or not self._limits.may_be_due(stored.record, left):
+            return stored
+        ttl, since = self._limits.due(stored.record, left, self._records.clock()), monotonic()
+        if ttl is None:
+            return stored
+        try:
+            done = self._records.touch(stored, ttl)
+        except StoreError:  # logged; nothing is lost by it, and the next request tries again
+            return stored
+        return Stored(stored.key, stored.payload, stored.record, since + ttl) if done else None
+
+    def move(self, draft: Draft, stored: Stored, key: str, *, owner_changed: bool, mixes: bool, moves: bool) -> Stored:
+        """Give a draft's session a new key and leave a marker under the old one.
+
+        The new record comes first, then the swap of the old one, so that a write which lands in between is seen and taken
+        along. Whatever fails half way, no two keys stay alive that anybody holds.
+
+        Args:
+            owner_changed: a login or a logout: the session begins again.
+            mixes: what others save meanwhile is merged in. One owner's late writes never reach another owner.
+            moves: the expiry may move. Otherwise the new id gets the seconds that are left.
+
+        Raises:
+            Gone: there is no record any more.
+        """
+        records = self._records
+        if owner_changed:
+            draft.set_facts(created=records.clock())
+        new: Stored | None = None
+
+        def attempt(old: Stored) -> Stored | None:
+            nonlocal new
+            record = draft.record()
+            payload = self._pack(record)
+            if owner_changed:
+                ttl: float | None = self._limits.first(record, records.clock())
+            else:
+                ttl = self._next(record, draft, old, moves)
+            ttl, since = old.left() if ttl is None else ttl, monotonic()
+            if new is None:
+                done = records.create(key, payload, ttl, record.owner)
+            else:
+                done = records.replace(key, new.payload, payload, ttl, record.owner)
+            if not done:  # somebody ended it already
+                raise Gone
+            new = Stored(key, payload, record, since + ttl)
+            if not records.leave_marker(old, key, owner_changed=owner_changed):
+                return None
+            draft.saved(record)
+            return new
+
+        meet = self._meet(draft, None if mixes else lambda theirs: None)
+        try:
+            done = attempt(stored) or self._again(stored, attempt, meet)
+        except BaseException:
+            self.withdraw(key)
+            raise
+        shown = {"key": records.show(key), "old_key": records.show(stored.key)}
+        event(logging.INFO, "regenerated", "session id regenerated", **shown)
+        return done
+
+    def claim(self, stored: Stored) -> Stored:
+        """Write a record again as it is, so that whoever read it before is overtaken. Gone: there is none any more."""
+        records = self._records
+
+        def attempt(stored: Stored) -> Stored | None:
+            payload = records.codec.pack(stored.record)
+            if not records.replace(stored.key, stored.payload, payload, None, stored.record.owner):
+                return None
+            return Stored(stored.key, payload, stored.record, stored.until)
+
+        return attempt(stored) or self._again(stored, attempt, lambda theirs: None)
+
+    def withdraw(self, key: str) -> None:
+        """Take back a new record whose id nobody holds. If this fails too, the record expires."""
+        try:
+            self._records.delete(key)
+        except StoreError:  # logged
+            pass
+
+    # The one retry loop
+
+    def _again(self, stored: Stored, attempt: Attempt, meet: Meet) -> Stored:
+        """After an attempt that was overtaken: load what is stored by now, meet it, and attempt again."""
+        with self._turns.queue(stored.key):
+            for number in range(1, ATTEMPTS):
+                self._records.pause(number)
+                stored = self._theirs(stored)
+                meet(stored)
+                done = attempt(stored)
+                if done is not None:
+                    return done
+        raise self._records.conflict(stored.key)
+
+    def _meet(self, draft: Draft, overtaken: Meet | None) -> Meet:
+        def meet(theirs: Stored) -> None:
+            if draft.wrote(theirs.payload):  # our own write, whose reply was lost
+                draft.assume(theirs.record)
+            elif overtaken is not None:
+                overtaken(theirs)
+            else:
+                draft.rebase(theirs.record)
+
+        return meet
+
+    def _theirs(self, ours: Stored) -> Stored:
+        """Load what another request stored in place of ours. Gone: nothing is there any more."""
+        theirs, shown = self._records.find(ours.key), self._records.show(ours.key)
+        if isinstance(theirs, Stored):
+            event(logging.INFO, "conflict", "overlapping requests, changes merged", key=shown)
+            return theirs
+        if theirs is None and ours.expired:
+            event(logging.INFO, "expired", "a session expired while a request used it", key=shown)
+        event(logging.INFO, "dropped", "a late write was dropped, its session is gone", key=shown)
+        raise Gone(theirs)
+
     def _pack(self, record: Record) -> bytes:
-        payload = self.codec.pack(record)
-        size, allowed = len(payload), self.timeouts.limits.max_size
-        if size > allowed:
-            raise SessionTooLarge(f"the session takes {size} bytes, max_size allows {allowed}; keep large data elsewhere")
+        payload = self._records.codec.pack(record)
+        size = len(payload)
+        if size > self._max_size:
+            largest = record.largest()
+            named = "" if largest is None else f", and {largest[1]} of them are session[{largest[0]!r}]"
+            raise SessionTooLarge(
+                f"the session takes {size} bytes, max_size allows {self._max_size}{named}; keep large data elsewhere"
+            )
         return payload

@@ -8,13 +8,14 @@ what the value means, who signed it, or when it is time to set it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Literal
 
-HEADER_LIMIT = 8192  # characters of a Cookie header that are looked at (latin-1 in WSGI, so also bytes)
-CANDIDATES = 8  # pairs of our name that are looked at
+HEADER_LIMIT = 65536  # characters of a Cookie header that are looked at (latin-1 in WSGI, so also bytes)
+CANDIDATES = 64  # pairs of our name that are looked at
 COOKIE_LIMIT = 4096  # name and value, RFC 6265bis 5.6 step 5
 ATTRIBUTE_LIMIT = 1024  # one attribute's value, RFC 6265bis 5.6
 LONGEST_MAX_AGE = 400 * 86400  # seconds, RFC 6265bis 5.5
@@ -46,6 +47,9 @@ class Cookie:
         partitioned: one cookie jar per embedding site (CHIPS), for sessions inside a frame of another site.
         persistent: whether a new session starts as "remember me".
         host_prefix: False keeps "__Host-" off the name.
+        formerly: names on the wire that are still read, after the present one, while a site changes its cookie's name or
+            makes it Secure. A session that is found there goes on under the present name. Nothing is ever set under a
+            former name. List one no longer than needed: a cookie that somebody planted under it is accepted.
 
     Source: RFC 6265bis 4.1.3 (prefixes), 5.4 to 5.7 (what user agents reject); CHIPS (Partitioned); the draft
     layered-cookies ("__Http-" and "__Host-Http-").
@@ -60,10 +64,12 @@ class Cookie:
     partitioned: bool = False
     persistent: bool = False
     host_prefix: bool = True
+    formerly: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_types()
         self._check_characters()
+        self._check_former_names()
         self._check_needs_secure()
         self._check_prefix()
 
@@ -71,36 +77,57 @@ class Cookie:
         """Return the name browsers see; ``secure`` is what ``is_secure`` said."""
         return self._wire_names[secure]
 
+    def names(self, scheme: str | None) -> tuple[str, ...]:
+        """Return the names to read in a request with this ``wsgi.url_scheme``: the present one, then the former ones."""
+        present = self.wire_name(self.is_secure(scheme))
+        return tuple(dict.fromkeys((present, *self.formerly)))
+
     def is_secure(self, scheme: str | None) -> bool:
         """Tell whether the cookie is ``Secure`` in a request with this ``wsgi.url_scheme``."""
         return scheme == "https" if self.secure == "auto" else self.secure
+
+    def covers(self, path: str) -> bool:
+        """Tell whether browsers send the cookie with a request to this path (RFC 6265 5.1.4, path-match)."""
+        return path == self.path or path.startswith(self.path if self.path.endswith("/") else f"{self.path}/")
 
     @staticmethod
     def read(header: str, name: str) -> list[str]:
         """Return the different values a Cookie header has under exactly this name, in its order.
 
         Pairs are separated by ";" and nothing else, space and tab around a pair are dropped and nothing else, nothing
-        is unquoted or decoded. Looks at the first 8 KiB and the first 8 pairs of the name; a pair that crosses the end
-        of the 8 KiB is not seen. Any string will do: a malformed neighbour neither hides nor fakes a value.
+        is unquoted or decoded. Looks at the first 64 KiB and the first 64 pairs of the name; a pair that crosses the end
+        of the 64 KiB is not seen. Any string will do: a malformed neighbour neither hides nor fakes a value.
 
         Args:
-            header: the Cookie header as WSGI has it; "" where there is none.
+            header: the Cookie header as WSGI has it; "" if there is none.
             name: the wire name, an HTTP token.
         """
         wanted = name + "="
-        # The fast path is a header that has the name once, set off as browsers do: 0.5 µs, and 0.2 where the name is
-        # not there at all, against 2 for the general path below (six cookies, CPython 3.11).
+        # The fast path is a header that has the name once, set off as browsers do: 0.5 µs, and 0.2 if the name is not
+        # there at all, against 2 for the general path below (six cookies, CPython 3.11).
         before, found, rest = header.partition(wanted)
         if not found:
             return []
         value, _, after = rest.partition(";")
         if before[-2:] in ("", "; ") and wanted not in after and len(header) <= HEADER_LIMIT:
             return [value.rstrip(" \t")]
-        pairs = header[:HEADER_LIMIT].split(";")
-        if header[HEADER_LIMIT : HEADER_LIMIT + 1] not in ("", ";"):
-            pairs.pop()  # it crosses the end
-        ours = (pair for pair in (pair.strip(" \t") for pair in pairs if wanted in pair) if pair.startswith(wanted))
-        return list(dict.fromkeys(pair[len(wanted) :] for pair in islice(ours, CANDIDATES)))
+        return list(dict.fromkeys(islice(_values(header, wanted), CANDIDATES)))
+
+    @staticmethod
+    def left_out(header: str, name: str) -> bool:
+        """True if ``read`` could not look at everything: the header is longer, or has the name more often."""
+        if len(header) > HEADER_LIMIT:
+            return True
+        wanted = name + "="
+        return header.count(wanted) > CANDIDATES and len(list(_values(header, wanted))) > CANDIDATES
+
+    @staticmethod
+    def joined(header: str, name: str) -> bool:
+        """True if the header has the name only after a comma: something joined several headers with ``, ``.
+
+        Source: RFC 9113 8.2.3 (``; `` joins them).
+        """
+        return bool(re.search(rf",[ \t]*{re.escape(name)}=|(?:^|;[ \t]*){re.escape(name)}=[^;]*,[^;]*=", header))
 
     def render(self, name: str, value: str, *, secure: bool, max_age: int | None) -> str:
         """Return the ``Set-Cookie`` value that sets the cookie.
@@ -124,7 +151,12 @@ class Cookie:
         """Return the ``Set-Cookie`` value that deletes the cookie called ``name`` on the wire."""
         # A deletion repeats Path and Domain, or the browser keeps the old cookie (RFC 6265 5.3, step 11), and
         # the flags, or it may reject the deletion itself (RFC 6265bis 5.7: prefixes, SameSite=None).
-        return f"{name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{self._attributes[secure]}"
+        attributes = self._attributes[secure]
+        if name.lower().startswith("__host-"):  # a former name, perhaps of another path and domain; such a one has neither
+            attributes = replace(self, name="x", path="/", domain=None, secure=True, formerly=())._attributes[True]
+        elif name.lower().startswith("__secure-"):
+            attributes = self._attributes[True]
+        return f"{name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{attributes}"
 
     @cached_property
     def _wire_names(self) -> tuple[str, str]:
@@ -181,6 +213,18 @@ class Cookie:
         if isinstance(self.secure, str) and self.secure != "auto":
             raise ValueError(f'cookie secure must be True, False or "auto", not {self.secure[:80]!r}')
 
+    def _check_former_names(self) -> None:
+        if not isinstance(self.formerly, tuple):
+            raise TypeError(f"cookie formerly must be a tuple of names, such as ('sid',), not {self.formerly!r}"[:200])
+        present = self._wire_names if self.secure == "auto" else (self.wire_name(self.secure is True),)
+        for name in self.formerly:
+            if not isinstance(name, str):
+                raise TypeError(f"cookie formerly must be a tuple of names, such as ('sid',), not of {type(name).__name__}")
+            if not _NAME.fullmatch(name) or len(name) > COOKIE_LIMIT:
+                raise ValueError(f"cookie formerly: {name[:80]!r} is not a token: pass the name as browsers send it")
+            if set(present) == {name}:
+                raise ValueError(f"cookie formerly: {name[:80]!r} is the present name; list other names only")
+
     def _check_needs_secure(self) -> None:
         """"auto" is not enough for these: over http the browser would drop the cookie."""
         if self.secure is True:
@@ -202,3 +246,15 @@ class Cookie:
         # Also "Http-x", which "__Host-" in front turns into the stricter prefix.
         if wire.lower().startswith(("__http-", "__host-http-")) and not self.httponly:
             raise ValueError(f"cookie name {wire[:80]!r} is rejected by browsers unless httponly=True")
+
+
+def _values(header: str, wanted: str) -> Iterator[str]:
+    """Yield the value of each pair that begins with ``wanted``, in the part of a header that is looked at."""
+    pairs = header[:HEADER_LIMIT].split(";")
+    if header[HEADER_LIMIT : HEADER_LIMIT + 1] not in ("", ";"):
+        pairs.pop()  # it crosses the end
+    for pair in pairs:
+        if wanted in pair:
+            stripped = pair.strip(" \t")
+            if stripped.startswith(wanted):
+                yield stripped[len(wanted) :]

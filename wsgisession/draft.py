@@ -1,8 +1,8 @@
-"""What one request makes of a record: lazily decoded values, what changed, what to write. Knows no store and no HTTP.
+"""Draft: one request's changes on top of a record. Pure: it knows no store, no cookie and no HTTP.
 
-A draft starts from a record's encoded lines. A value is decoded when it is read and encoded when it was changed; what the
-request does not touch stays the bytes it was. Change is noticed per key: assigned or deleted, or a mutable value was handed
-out and is no longer what it was.
+The record underneath is never changed. On top of it lie the values that were read or assigned, and the keys that were
+removed. A value is decoded when it is read and encoded when it was changed. What the request does not touch stays the bytes
+it was. Change is noticed per key: assigned or deleted, or a mutable value was handed out and is no longer what it was.
 """
 
 from __future__ import annotations
@@ -10,272 +10,236 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from wsgisession.codec import IMMUTABLE, JSONCodec, Mark, fingerprint, unchanged
-from wsgisession.errors import UnsupportedType
+from wsgisession.codec import Codec
+from wsgisession.errors import UnreadableValue, UnsupportedType
+from wsgisession.marks import Mark, fingerprint, unchanged
 from wsgisession.merge import MISSING, adopt, merge_value
-from wsgisession.record import Held, Record, unfolded
+from wsgisession.record import Record
+from wsgisession.values import IMMUTABLE
+
+_NOTHING: frozenset[str] = frozenset()
 
 
 class Draft:
-    """One request's view of a record, or of no record yet (``Draft(codec)``)."""
+    """One request's view of a record.
 
-    __slots__ = (
-        "_codec",
-        "_doubtful",
-        "_held",
-        "_marks",
-        "_names",
-        "_owned",
-        "_strip",
-        "_values",
-        "_when",
-        "extra",
-        "owner",
-        "persistent",
-        "renew",
-        "stored_owner",
-        "stored_persistent",
-    )
+    Args:
+        codec: Encodes and decodes values.
+        record: What lies underneath. For a new session it is one without values.
+    """
 
-    # The line of a key is ``_strip[_names[key]]``, or where there is no strip ``_names[key]`` itself: None for a value that was
-    # not encoded yet. Both are the stored record's, ``_held``, until a key comes or goes; from then on ``_names`` is owned.
-    _held: Held
-    _names: dict[str, Any]
-    _owned: bool
-    _strip: list[bytes] | None
-    _when: float | bytes  # as in the record
-    extra: Any
-    owner: str | None
-    stored_owner: str | None
+    __slots__ = ("_added", "_attempts", "_codec", "_marks", "_removed", "_values", "base", "facts")
 
-    def __init__(
-        self, codec: JSONCodec, record: Record | None = None, created: float = 0.0, persistent: bool = False
-    ) -> None:
+    base: Record
+    """The record underneath: what this request's changes are changes of."""
+
+    facts: Record
+    """Who is logged in and how long the session lasts, as this request has it; its values do not count."""
+
+    def __init__(self, codec: Codec, record: Record) -> None:
         self._codec = codec
-        self._values: dict[str, Any] = {}  # decoded or assigned, key by key
-        self._marks: dict[str, Mark] = {}  # of values that have a line and may differ from it; None: encode to find out
-        self._doubtful: tuple[int, ...] = ()  # hashes of payloads whose fate the store did not tell
-        self.renew = False  # a new id is due with the next commit
-        if record is not None:
-            held = self._held = record.held
-            self._names, self._strip = (held[0].places, held[1]) if isinstance(held, tuple) else (held, None)
-            self._owned = False
-            self._when, self.extra = record.when, record.extra
-            self.owner = self.stored_owner = record.owner
-            self.persistent = self.stored_persistent = record.persistent
-        else:
-            self._held = self._names = {}
-            self._owned, self._strip = False, None
-            self._when, self.extra = created, None
-            self.owner = self.stored_owner = None
-            self.persistent = self.stored_persistent = persistent
+        self._attempts: tuple[int, ...] = ()  # hashes of payloads of which the store did not say whether it took them
+        self._start(record)
 
-    @property
-    def created(self) -> float:
-        """When the session began, in POSIX seconds."""
-        return float(self._when)
-
-    @created.setter
-    def created(self, created: float) -> None:
-        self._when = created
+    def _start(self, record: Record) -> None:
+        self.base = self.facts = record
+        self._values: dict[str, Any] = {}  # decoded or assigned
+        self._marks: dict[str, Mark] = {}  # of values that may differ from their line; None: encode to find out
+        self._removed = _NOTHING  # keys of the base that were deleted, even if they were assigned again
+        self._added: dict[str, None] = {}  # keys that were assigned and come after those of the base
 
     # Reading
 
     def __contains__(self, key: object) -> bool:
-        return key in self._names
+        return key in self._added or (key in self.base and key not in self._removed)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.base) - len(self._removed) + len(self._added)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._own())  # as with a dict, a key added or deleted meanwhile is an error
+        return self._walk(self._order())
 
     def __reversed__(self) -> Iterator[str]:
-        return reversed(self._own())
+        return self._walk(self._order()[::-1])
+
+    def _order(self) -> list[str]:
+        return [key for key in self.base.keys if key not in self._removed] + list(self._added)
+
+    def _walk(self, keys: list[str]) -> Iterator[str]:
+        removed, added = self._removed, len(self._added)
+        for key in keys:
+            if self._removed is not removed or len(self._added) != added:
+                raise RuntimeError("the session's keys changed during iteration; iterate over list(session)")
+            yield key
 
     def get(self, key: str, default: Any = MISSING) -> Any:
-        """Return a value, decoding it the first time, or the default. ValueError: its line is not readable."""
+        """Return a value, decoded the first time, or the default. UnreadableValue: its line cannot be decoded."""
         values = self._values
         if key in values:
             return values[key]
-        line = self._names.get(key)
-        if line is None:  # a value without a line is among the values
+        line = self.base.line(key)
+        if line is None or key in self._removed:
             return default
-        if self._strip is not None:
-            line = self._strip[line]
-        value = values[key] = self._codec.decode(line)
+        try:
+            value = values[key] = self._codec.decode(line)
+        except ValueError as error:
+            raise UnreadableValue(
+                f"{_path(key)} cannot be read: {error}. The other keys work; assign or delete this one to mend it"
+            ) from None
         if type(value) not in IMMUTABLE:
-            self._marks[key] = fingerprint(value, line, self._codec.json_lines)
+            self._marks[key] = fingerprint(value, line) if self._codec.json_lines else None
         return value
 
     # Writing
 
     def set(self, key: str, value: Any) -> None:
-        """Assign a value. UnsupportedType: its own type cannot be stored (what it contains is looked at on commit)."""
+        """Assign a value. UnsupportedType: its own type cannot be stored (the commit looks at what it contains)."""
         if type(value) not in self._codec.accepts:
             self._codec.encode(value, _path(key))
-        if self._names.get(key) is None:
-            self._own()[key] = None
-        else:  # only when it is encoded can be told whether it differs from the line there is
-            self._marks[key] = None
+        if key not in self.base or key in self._removed:
+            self._added[key] = None
+        self._marks[key] = None  # whether it differs from the line there is can be told when it is encoded
         self._values[key] = value
 
     def delete(self, key: str) -> None:
         """Delete a key. KeyError: there is none."""
-        if key not in self._names:
+        if key not in self:
             raise KeyError(key)
-        del self._own()[key]
+        if key in self._added:
+            del self._added[key]
+        else:
+            self._removed |= {key}
         self._values.pop(key, None)
         self._marks.pop(key, None)
 
     def clear(self) -> None:
         """Delete every key."""
-        self._names, self._strip, self._owned = {}, None, True
-        self._values = {}
-        self._marks = {}
+        self._values, self._marks, self._added = {}, {}, {}
+        self._removed = frozenset(self.base.keys)
 
-    def _own(self) -> dict[str, bytes | None]:
-        if not self._owned:
-            self._names = dict(self._names) if self._strip is None else unfolded(self._held)
-            self._strip, self._owned = None, True
-        return self._names
+    def set_facts(self, **changes: Any) -> None:
+        """Change some of created, owner, persistent and idle_timeout."""
+        names = "created", "owner", "persistent", "idle_timeout"
+        facts = dict(zip(names, self.facts.facts, strict=True)) | changes
+        self.facts = self.base.with_facts(**facts)
 
     # Committing
 
-    def encode(self) -> Held:
-        """Return the lines to store, those held where nothing changed. UnsupportedType names the path of a bad value."""
-        held, names, strip, values, encode = self._held, self._names, self._strip, self._values, self._codec.encode
-        fresh: dict[str, bytes] = {}
-        try:
-            for key, mark in self._marks.items():
-                value, line = values[key], names[key]
-                if strip is not None:
-                    line = strip[line]
-                if mark is None or not unchanged(value, mark):
-                    encoded = encode(value, "")
-                    if encoded != line:
-                        fresh[key] = encoded
-            if self._owned:
-                whole = {**names, **fresh}
-                for key, line in names.items():
-                    if line is None:
-                        whole[key] = encode(values[key], "")
-                base = unfolded(held) if isinstance(held, tuple) else held
-                # Order counts: popitem() and reversed() show it.
-                return held if whole == base and list(whole) == list(base) else whole
-        except UnsupportedType:  # a path takes as long to make as a number to encode: not before somebody reads it
-            encode(values[key], _path(key))
-            raise
-        if not fresh or strip is None or not isinstance(held, tuple):
-            return {**names, **fresh} if fresh else held
-        lines = strip.copy()
-        for key, line in fresh.items():
-            lines[names[key]] = line
-        return held[0], lines
-
+    @property
     def pending(self) -> bool:
-        """False where nothing can differ from what is stored: nothing was assigned, no mutable value was handed out."""
-        return (
-            self._owned
-            or len(self._marks) > 0
-            or self.renew
-            or self.persistent != self.stored_persistent
-            or self.owner != self.stored_owner
-        )
-
-    def changed(self) -> Record | None:
-        """Return the record to store; None: it would not differ from the stored one. UnsupportedType: as ``encode``."""
-        lines = self.encode()
-        if lines is self._held and self.persistent == self.stored_persistent and self.owner == self.stored_owner:
-            return None
-        return Record(self._when, self.owner, self.persistent, lines, self.extra)
+        """False: nothing can differ from the base; nothing was assigned, and no mutable value was handed out."""
+        return bool(self._marks) or bool(self._removed) or self.facts is not self.base
 
     def record(self) -> Record:
-        """Return the same, changed or not."""
-        return Record(self._when, self.owner, self.persistent, self.encode(), self.extra)
+        """Return the record as this draft has it; the base itself if nothing differs.
 
-    def settle(self, record: Record) -> None:
+        Raises:
+            UnsupportedType: A value would not come back; the message names its path.
+        """
+        base, values, removed, encode = self.base, self._values, self._removed, self._codec.encode
+        lines: dict[str, bytes] = {}  # what differs from the base's, new keys in their order
+        try:
+            for key, mark in self._marks.items():
+                value = values[key]
+                if mark is None or not unchanged(value, mark):
+                    line = encode(value, "")
+                    if line != base.line(key) or key in removed:
+                        lines[key] = line
+        except UnsupportedType:  # a path takes as long to make as a number to encode: not before somebody reads it
+            encode(value, _path(key))
+            raise
+        record = base.with_changes(lines, removed) if lines or removed else base
+        if removed and record.same_values(base):
+            record = base
+        return record if self.facts is base else record.with_facts(*self.facts.facts)
+
+    def saved(self, record: Record) -> None:
         """Take note that ``record``, made from this draft, is what is stored now."""
-        marks: dict[str, Mark] = {}
-        for key, value in self._values.items():
-            if type(value) not in IMMUTABLE:
-                marks[key] = None  # the line may be newer than the old mark
-        self._marks = marks
-        held = self._held = record.held  # as in ``__init__``; a method of both would take longer to call than to run
-        self._names, self._strip = (held[0].places, held[1]) if isinstance(held, tuple) else (held, None)
-        self._owned = False
-        self.stored_owner, self.stored_persistent = record.owner, record.persistent
-        self._doubtful = ()
-        self.renew = False
+        self.base = self.facts = record
+        self._removed, self._added, self._attempts = _NOTHING, {}, ()
+        self._hold(self._values)
 
-    # Meeting other requests
+    def _hold(self, values: dict[str, Any]) -> None:
+        """Keep values that the application may hold; a change in place must be noticed."""
+        self._values = values
+        self._marks = {key: None for key, value in values.items() if type(value) not in IMMUTABLE}
 
-    def doubt(self, payload: bytes) -> None:
-        """Take note that this payload of the draft may have been stored: the write failed, or its reply was lost."""
-        self._doubtful += (hash(payload),)  # an outage may be long and a payload is not small
+    # Overlapping requests
 
-    def made(self, payload: bytes) -> bool:
-        """True where what is stored is this draft's own, from a write whose reply was lost."""
-        return len(self._doubtful) > 0 and hash(payload) in self._doubtful
+    def attempted(self, payload: bytes) -> None:
+        """Take note that this payload of the draft may be stored: the write failed, or its reply was lost."""
+        self._attempts += (hash(payload),)  # an outage may be long and a payload is not small
 
-    def meet(self, payload: bytes, theirs: Record, lines: Held) -> None:
-        """Put this draft, whose own lines are ``lines``, on top of the record that is stored by now as ``payload``."""
-        if self.made(payload):
-            self.assume(theirs)
-        else:
-            self.merge(theirs, lines)
-        self._doubtful = ()
+    def wrote(self, payload: bytes) -> bool:
+        """True if what is stored is this draft's own, from a write whose reply was lost."""
+        return len(self._attempts) > 0 and hash(payload) in self._attempts
 
-    def assume(self, record: Record) -> None:
-        """Take ``record``, of this draft's own making, as what later changes are changes of."""
-        self._own()
-        self._held = record.held
-        self.stored_persistent = record.persistent
-
-    def merge(self, theirs: Record, held: Held) -> None:
-        """Put this draft, whose own lines are ``held``, on top of what another request stored meanwhile.
+    def rebase(self, theirs: Record) -> None:
+        """Put this draft's changes on top of what another request stored meanwhile: the three-way merge.
 
         UnsupportedType: what both changed makes a value that cannot be stored. Then nothing was touched.
         """
-        base, lines, new, values = unfolded(self._held), unfolded(held), theirs.data, self._values
+        base, ours, values = self.base, self.record(), self._values
         merged: dict[str, bytes] = {}
         fresh: dict[str, Any] = {}  # what values become
-        for key in [*new, *(key for key in lines if key not in new)]:
-            before, ours, their = base.get(key), lines.get(key), new.get(key)
+        for key in [*theirs.keys, *(key for key in ours.keys if key not in theirs)]:
+            before, mine, their = base.line(key), ours.line(key), theirs.line(key)
             if their == before:
-                line = ours
-            elif ours == before:
+                line = mine
+            elif mine == before:
                 line = their
                 if their is not None and key in values:
                     fresh[key] = self._readable(their)
             else:
-                line = self._join(key, before, ours, their, fresh)
+                line = self._join(key, before, mine, their, fresh)
             if line is not None:
                 merged[key] = line
         for key, value in fresh.items():
             values[key] = adopt(values.get(key, MISSING), value)
-        self._values = {key: value for key, value in values.items() if key in merged and value is not MISSING}
-        self._marks = {key: None for key, value in self._values.items() if type(value) not in IMMUTABLE}
-        if self.persistent == self.stored_persistent:
-            self.persistent = theirs.persistent
-        self.stored_persistent = theirs.persistent
-        self._held, self._strip = new, None
-        self._owned = merged != new or list(merged) != list(new)
-        self._names = merged if self._owned else new
-        self.extra = theirs.extra
+        facts = self._merged_facts(ours, theirs)
+        self._stand_on(theirs, merged)
+        self.facts = theirs.with_facts(*facts)
+
+    def assume(self, record: Record) -> None:
+        """Take ``record``, of this draft's own making, as what later changes are changes of."""
+        ours = self.record()
+        self._stand_on(record, ours.data)
+        self.facts = record.with_facts(*ours.facts)
+
+    def _stand_on(self, record: Record, lines: dict[str, bytes]) -> None:
+        """Take ``record`` as the base of a session whose encoded values are ``lines``."""
+        values = {key: value for key, value in self._values.items() if key in lines and value is not MISSING}
+        own = [key for key, line in lines.items() if line != record.line(key)]
+        for key in own:
+            if key not in values:  # undone after a write whose reply was lost
+                values[key] = self._codec.decode(lines[key])
+        self._start(record)
+        self._hold(values)
+        self._removed = frozenset(key for key in record.keys if key not in lines)
+        self._added = {key: None for key in lines if key not in record}
+        self._marks.update(dict.fromkeys(own))
+        self._attempts = ()
+
+    def _merged_facts(self, ours: Record, theirs: Record) -> tuple[float, str | None, bool, float | None]:
+        base = self.base
+        return (
+            ours.created if ours.created != base.created else theirs.created,
+            ours.owner if ours.owner != base.owner else theirs.owner,
+            ours.persistent if ours.persistent != base.persistent else theirs.persistent,
+            ours.idle_timeout if ours.idle_timeout != base.idle_timeout else theirs.idle_timeout,
+        )
 
     def _join(
-        self, key: str, before: bytes | None, ours: bytes | None, theirs: bytes | None, fresh: dict[str, Any]
+        self, key: str, before: bytes | None, mine: bytes | None, their: bytes | None, fresh: dict[str, Any]
     ) -> bytes | None:
         """Merge one key that both sides changed, and note in ``fresh`` what its value becomes. None: it is deleted."""
         decode = self._codec.decode
         try:
             base = MISSING if before is None else decode(before)
-            other = MISSING if theirs is None else decode(theirs)
-            mine = MISSING if ours is None else self.get(key)
+            other = MISSING if their is None else decode(their)
         except ValueError:  # written by something else; the later save is ours
-            return ours
-        result = merge_value(base, mine, other)
+            return mine
+        result = merge_value(base, MISSING if mine is None else self.get(key), other)
         if result is MISSING:
             return None
         line = self._codec.encode(result, _path(key))
@@ -283,22 +247,24 @@ class Draft:
         return line
 
     def _readable(self, line: bytes) -> Any:
-        """Return the value of another request's line; MISSING: it cannot be read, which is found out when it is read."""
+        """Return the value of another request's line. MISSING: it cannot be read, which is found out when it is read."""
         try:
             return self._codec.decode(line)
         except ValueError:
             return MISSING
 
     def restart(self, record: Record) -> None:
-        """Drop every change but ``renew`` and show ``record``; containers the application holds become what it says."""
-        held, kept = self._values, (self.renew, self._doubtful)
-        Draft.__init__(self, self._codec, record)
-        self.renew, self._doubtful = kept
+        """Drop every change and show ``record``; containers that the application holds become what it says."""
+        held = self._values
+        self._start(record)
+        values = {}
         for key, value in held.items():
-            if key in record.data and type(value) not in IMMUTABLE:
-                now = self._readable(record.data[key])
+            line = record.line(key)
+            if line is not None and type(value) not in IMMUTABLE:
+                now = self._readable(line)
                 if now is not MISSING:
-                    self._values[key], self._marks[key] = adopt(value, now), None
+                    values[key] = adopt(value, now)
+        self._hold(values)
 
 
 def _path(key: str) -> str:

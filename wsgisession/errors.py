@@ -8,26 +8,33 @@ from __future__ import annotations
 
 
 class SessionError(Exception):
-    """The base of every error this library raises on its own account."""
+    """The base of every error that this library raises."""
 
 
 class StoreError(SessionError):
-    """The store could not do what it was asked; the engine's own error is chained as ``__cause__``."""
+    """The store could not do what it was asked. The engine's own error is chained as ``__cause__``."""
 
-    logged = False  # a line in the log, however many hands the error passes through
+    logged = False  # one line in the log, however many hands the error passes through
 
 
 class UnsupportedType(SessionError, TypeError):
-    """A value would not come back equal and of the same type; the message names its path and what to store instead."""
+    """A value would not come back equal and of the same type. The message names its path and what to store instead."""
+
+
+class UnreadableValue(SessionError, ValueError):
+    """A stored value cannot be decoded, for example because an older release does not know its type.
+
+    The value stays stored as it is. Assigning or deleting its key mends the session.
+    """
 
 
 class SessionTooLarge(SessionError, ValueError):
-    """The payload is larger than ``max_size`` bytes; nothing was written."""
+    """The payload is larger than ``max_size`` bytes. Nothing was written. The message names the largest item."""
 
 
 class HeadersSent(SessionError, RuntimeError):
-    """A change can no longer reach the client, because the response's headers have left."""
+    """A change can no longer reach the client, because the headers of the response have left."""
 
 
 class SessionConflict(SessionError):
-    """Compare-and-swap kept failing past a generous bound; nothing of this change was written."""
+    """Other requests kept changing the session past a generous bound. Nothing of this change was written."""

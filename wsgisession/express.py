@@ -11,20 +11,20 @@ import math
 import os
 import time
 from binascii import b2a_base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
 
-from wsgisession.codec import JSONCodec
 from wsgisession.cookie import LONGEST_MAX_AGE, Cookie
 from wsgisession.diagnosis import Advice
-from wsgisession.errors import UnsupportedType
+from wsgisession.errors import StoreError, UnsupportedType
 from wsgisession.identity import Identity, check_secrets
 from wsgisession.javascript import members, read, write
-from wsgisession.record import Record
+from wsgisession.mac import mac_under
+from wsgisession.record import Marker, Record, check_owner
 from wsgisession.stores.redis import RedisStore
-from wsgisession.tags import Refused
+from wsgisession.tags import DATA_ERRORS, Refused
 
 __all__ = ["ExpressCodec", "ExpressIdentity", "options"]
 
@@ -45,7 +45,6 @@ _VERSION = 1  # of the member OWN
 _LONGEST = 8.64e15  # milliseconds, the end of JavaScript's time
 _UNESCAPED = "!~*'()"  # encodeURIComponent leaves these as they are, besides letters, digits, "_", "." and "-"
 _MARK = "s%3A"  # "s:", percent-encoded
-_BLANKS = bytes(b" \t\n\r"[byte % 4] for byte in range(256))
 
 
 def options(client: Any, name: str = "connect.sid", prefix: str = "sess:", **cookie: Any) -> dict[str, Any]:
@@ -66,7 +65,9 @@ def options(client: Any, name: str = "connect.sid", prefix: str = "sess:", **coo
         raise TypeError("Express adds no prefix to a cookie's name: leave host_prefix out, or pass name='__Host-…' to both")
     shared = Cookie(name=name, host_prefix=False, **cookie)
     return {
-        "store": _SharedStore(client, prefix),
+        # Express refreshes records, and knows nothing of an index. By then browsers have dropped a cookie that was set when
+        # the index was written (RFC 6265bis 5.5).
+        "store": RedisStore(client, prefix, listed_for=LONGEST_MAX_AGE),
         "cookie": shared,
         "identity": ExpressIdentity,
         "codec": ExpressCodec(shared),
@@ -88,8 +89,8 @@ class ExpressIdentity(Identity):
     def __init__(self, secrets: Sequence[bytes]) -> None:
         checked = check_secrets(secrets, self.min_secret)
         if min(map(len, checked)) < Identity.min_secret:
-            Advice().give("short secret")
-        self._keyed = [hmac.new(secret, None, "sha256") for secret in checked]
+            Advice().warn_once("short secret")
+        self._keyed = [mac_under(secret) for secret in checked]
 
     def key(self, id: str) -> str:
         """Return the id itself: connect-redis stores sessions under it."""
@@ -111,15 +112,13 @@ class ExpressIdentity(Identity):
         if not id:
             return None
         sent = token.encode()
-        for keyed in self._keyed:
-            if hmac.compare_digest(self._token(id, keyed).encode(), sent):
-                return id, keyed is not self._keyed[0]
+        for mac in self._keyed:
+            if hmac.compare_digest(self._token(id, mac).encode(), sent):
+                return id, mac is not self._keyed[0]
         return None
 
-    def _token(self, id: str, keyed: hmac.HMAC) -> str:
-        mac = keyed.copy()
-        mac.update(id.encode())
-        signature = b2a_base64(mac.digest(), newline=False).rstrip(b"=").decode()
+    def _token(self, id: str, mac: Callable[[bytes], bytes]) -> str:
+        signature = b2a_base64(mac(id.encode()), newline=False).rstrip(b"=").decode()
         return f"{_MARK}{quote(id, safe=_UNESCAPED)}.{signature.replace('+', '%2B').replace('/', '%2F')}"
 
 
@@ -140,7 +139,7 @@ class Kept:
     other: dict[str, bytes] = field(default_factory=dict, repr=False)
 
 
-class ExpressCodec(JSONCodec):
+class ExpressCodec:
     """Records as connect-redis stores them: one JSON object of the items, ``cookie`` and the member ``wsgisession``.
 
     A record is parsed as a whole, for JSON cannot be split otherwise. Each value then keeps the bytes it was written in,
@@ -151,76 +150,79 @@ class ExpressCodec(JSONCodec):
         clock: POSIX seconds: when a session began that does not say so.
     """
 
-    tombstones = False
+    markers = False
+    json_lines = True
+    dates_cookie = True
+    # Each value is encoded when it is assigned, too: what Express cannot hold is refused in the line that says so.
+    accepts: frozenset[type] = frozenset()
 
     def __init__(self, cookie: Cookie | None = None, clock: Callable[[], float] = time.time) -> None:
-        super().__init__()
-        # Each value is encoded when it is assigned, too: what Express cannot hold is refused in the line that says so.
-        self.accepts = frozenset()
         self._clock = clock
         self._fresh = Kept(write(_cookie_member(Cookie() if cookie is None else cookie)))
 
-    def pack(self, record: Record | None, successor: str | None = None) -> bytes:
+    def pack(self, content: Record | Marker) -> bytes:
         """Return a payload no other call returns.
-
-        Args:
-            record: None makes what stands for a moment in place of a record that is about to be deleted: ``null``, which
-                Express takes for no session, and blanks that make it unique.
-            successor: is not kept.
 
         Raises:
             UnsupportedType: JavaScript would make another name of an item's name.
+            ValueError: A time is not finite.
         """
-        if record is None:
-            return b"null" + os.urandom(64).translate(_BLANKS)
-        if not math.isfinite(record.created):
-            raise ValueError("Record.created must be finite")
-        kept = self._fresh if record.extra is None else record.extra
+        assert isinstance(content, Record)  # there are no markers
+        if not math.isfinite(content.created):
+            raise ValueError("the times of a record must be finite")
+        kept = self._fresh if content.extra is None else content.extra
         own = {
             **kept.own,
             "version": b"%d" % _VERSION,
             "nonce": write(b2a_base64(os.urandom(6), newline=False).decode()),
-            "created": repr(record.created).encode(),
-            "owner": self.encode(record.owner, "owner"),
-            "persistent": write(record.persistent),
+            "created": repr(content.created).encode(),
+            "owner": self.encode(content.owner, "owner"),
+            "persistent": write(content.persistent),
         }
-        return self._object({"cookie": kept.cookie, **kept.other, **record.data, OWN: self._object(own)})
+        cookie = kept.cookie
+        if content.idle_timeout != kept.timeout:
+            most = None if content.idle_timeout is None else round(content.idle_timeout * 1000)
+            cookie = write({**read(cookie), "originalMaxAge": most})
+        return self._object({"cookie": cookie, **kept.other, **content.data, OWN: self._object(own)})
 
-    def _object(self, lines: dict[str, bytes]) -> bytes:
+    def _object(self, lines: Mapping[str, bytes]) -> bytes:
         return b"{%b}" % b",".join([b"%b:%b" % (self.encode(name, "a key"), line) for name, line in lines.items()])
 
-    def unpack(self, payload: bytes) -> Record | None:
-        """Return the record of a payload; None: it is about to be deleted.
+    def unpack(self, payload: bytes) -> Record | Marker:
+        """Return the record of a payload. A marker: version 1.0 of the library is about to delete it.
 
         A record without ``created`` began now, and says so from our first write on.
 
         Raises:
-            ValueError: It cannot be read: corrupt, foreign, or of another version.
+            ValueError: It cannot be read: it is corrupt or foreign.
+            StoreError: A later version of the library wrote it.
         """
         if payload[:4] == b"null" and not payload[4:].strip(b" \t\n\r"):
-            return None
+            return Marker(None, True)
         cookie: Any = None
         own: Any = {}
         data: dict[str, bytes] = {}
         other: dict[str, bytes] = {}
         try:
-            for name, value, line in members(payload.decode()):
+            for name, value, line in members(payload):
                 if name == "cookie":
                     cookie = value, line
                 elif name == OWN:
-                    own = {member: (inner, written) for member, inner, written in members(line.decode())}
+                    own = {member: (inner, written) for member, inner, written in members(line)}
                 elif name in TAKEN:
                     other[name] = line
                 else:
                     data[name] = line
-        except Exception as error:
+        except DATA_ERRORS as error:
             # Nothing is chained or quoted: an error's text may hold the data, and this one is logged.
             raise ValueError(f"a stored record cannot be read ({type(error).__name__})") from None
         if cookie is None or type(cookie[0]) is not dict:
             raise ValueError("a stored record cannot be read (cookie)")
         created, owner, persistent = self._known(own)
         rest = {name: line for name, (_, line) in own.items()}
-        return Record(created, owner, persistent, data, Kept(cookie[1], _timeout(cookie[0]), rest, other))
+        timeout = _timeout(cookie[0])
+        kept = Kept(cookie[1], timeout, rest, other)
+        return Record(created, owner, persistent, data, idle_timeout=timeout, extra=kept)
 
     def _known(self, own: dict[str, tuple[Any, bytes]]) -> tuple[float, str | None, bool]:
         """Take what we know out of the member OWN. All of it may be missing: Express' own records have none."""
@@ -228,20 +230,25 @@ class ExpressCodec(JSONCodec):
         def take(name: str, default: Any) -> Any:
             return own.pop(name, (default, b""))[0]
 
-        if take("version", _VERSION) != _VERSION or type(take("nonce", "")) is not str:
+        version = take("version", _VERSION)
+        if type(version) is int and version > _VERSION:
+            raise StoreError(
+                f"a record was written by a later version of wsgisession (format {version}); bring this process up to date"
+            )
+        if version != _VERSION or type(take("nonce", "")) is not str:
             raise ValueError("a stored record cannot be read (version or nonce)")
         created = take("created", self._clock())
         # Express makes 1764018000 of 1764018000.0.
         if type(created) not in (int, float) or not abs(created) < _LONGEST:
             raise ValueError("a stored record cannot be read (created)")
         owner, persistent = take("owner", None), take("persistent", False)
-        if owner is not None and type(owner) is not str or type(persistent) is not bool:
-            raise ValueError("a stored record cannot be read (owner or persistent)")
+        try:
+            check_owner(owner)
+        except (TypeError, ValueError):
+            raise ValueError("a stored record cannot be read (owner)") from None
+        if type(persistent) is not bool:
+            raise ValueError("a stored record cannot be read (persistent)")
         return float(created), owner, persistent
-
-    def successor(self, payload: bytes) -> str | None:
-        """Return None: nothing here tells what became of a session."""
-        return None
 
     def encode(self, value: Any, path: str) -> bytes:
         """Return a value as JSON that both languages read as the same.
@@ -263,19 +270,6 @@ class ExpressCodec(JSONCodec):
             ValueError: It cannot be read, for whatever reason; the message shows nothing of it.
         """
         return read(line)
-
-    def timeout(self, record: Any) -> float | None:
-        """Return the ``originalMaxAge`` of a record's or draft's cookie in seconds; None: there is none."""
-        kept: Kept | None = record.extra
-        return None if kept is None else kept.timeout
-
-
-class _SharedStore(RedisStore):
-    """RedisStore, whose owners' indexes remember longer: Express refreshes records, and knows nothing of an index."""
-
-    def _listed(self, name: bytes, ttl: float, owner: str | None) -> list[tuple[Any, ...]]:
-        # By then browsers have dropped a cookie that was set when the index was written (RFC 6265bis 5.5).
-        return super()._listed(name, max(ttl, LONGEST_MAX_AGE), owner)
 
 
 def _cookie_member(cookie: Cookie) -> dict[str, Any]:

@@ -11,14 +11,28 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
-from wsgisession.tags import Refused
+from wsgisession.advice import instead
+from wsgisession.depth import deeper
+from wsgisession.tags import DATA_ERRORS, Refused
 from wsgisession.values import DEPTH
 
 _SAFE_INTEGER = 2**53
 _EXPONENT = 1e21  # from here on JavaScript writes a number with an exponent, so it comes back as a float
 _JOINING = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+# What Python's own codec takes and JSON lacks.
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    ((date, time), "x.isoformat()"),
+    (timedelta, "[x.days, x.seconds, x.microseconds]"),
+    ((bytes, bytearray, memoryview), "x.hex()"),
+    ((UUID, Decimal), "str(x)"),
+    ((tuple, set, frozenset), "list(x)"),
+)
 
 _OPEN = re.compile(r'[ \t\n\r]*\{[ \t\n\r]*(?=["}])')
 _COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
@@ -31,7 +45,9 @@ def _refuse(constant: str) -> Any:
 
 
 _read = json.JSONDecoder(parse_constant=_refuse).raw_decode
-_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+_dumps = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode
 
 
 def write(value: Any) -> bytes:
@@ -50,23 +66,34 @@ def read(line: bytes) -> Any:
     Raises:
         ValueError: It is none, or one that is nested deeper than could be written; the message shows nothing of it.
     """
+    if deeper(line, DEPTH):
+        raise ValueError("a stored value cannot be read (too deep)")
     try:
         text = line.decode()
         value, end = _read(text, 0)
-    except Exception as error:  # RecursionError too
+    except DATA_ERRORS as error:
         # Nothing is chained or quoted: an error's text may hold the data, and this one is logged.
         raise ValueError(f"a stored value cannot be read ({type(error).__name__})") from None
-    if end != len(text) or (line.count(b"[") + line.count(b"{") > DEPTH and _deeper(value, DEPTH)):
-        raise ValueError("a stored value cannot be read (too deep, or more follows it)")
+    if end != len(text):
+        raise ValueError("a stored value cannot be read (more follows it)")
     return value
 
 
-def members(text: str) -> Iterator[tuple[str, Any, bytes]]:
+def members(line: bytes) -> Iterator[tuple[str, Any, bytes]]:
     """Yield the members of a JSON object: name, value, and the value as it is written there.
 
     Raises:
-        ValueError, RecursionError: It is no JSON object.
+        ValueError: It is no JSON object, or one that no scanner can follow.
     """
+    try:
+        yield from _members(line.decode())
+    except RecursionError:
+        if not deeper(line, DEPTH + 2):  # a value is inside of one object or two; little stack is left
+            raise
+        raise ValueError("too deep") from None
+
+
+def _members(text: str) -> Iterator[tuple[str, Any, bytes]]:
     at = _after(_OPEN, text, 0)
     while text[at] == '"':
         name, at = _read(text, at)
@@ -100,11 +127,12 @@ def _check(value: Any, room: int) -> None:
         if not math.isfinite(value):
             raise Refused("JSON has no NaN and no infinities; store None or str(x)")
         if value.is_integer() and abs(value) < _EXPONENT:
-            raise Refused("a float without a fraction comes back from JavaScript as an int; store int(x) or str(x)")
+            plain = "int(x)" if abs(value) <= _SAFE_INTEGER else "str(x)"
+            raise Refused(f"a float without a fraction comes back from JavaScript as an int; store {plain}")
     elif kind is list or kind is dict:
         _check_inside(value, room)
     elif value is not None and kind is not bool:
-        raise Refused(f"{kind.__name__} cannot be shared with JavaScript; {_instead(value)}")
+        raise Refused(f"{kind.__name__} cannot be shared with JavaScript; store {_instead(value)}")
 
 
 def _check_inside(value: Any, room: int) -> None:
@@ -113,7 +141,9 @@ def _check_inside(value: Any, room: int) -> None:
     for step, item in value.items() if type(value) is dict else enumerate(value):
         if type(value) is dict:
             if type(step) is not str:
-                raise Refused(f"the key {step!r} is no str, and JSON has no other keys; store str(key)")
+                raise Refused(
+                    f"the key {step!r} is no str, and JSON has no other keys; store [list(item) for item in x.items()]"
+                )
             _check(step, 0)
         try:
             _check(item, room - 1)
@@ -122,22 +152,9 @@ def _check_inside(value: Any, room: int) -> None:
             raise
 
 
-def _instead(value: Any) -> str:
-    if hasattr(value, "isoformat"):
-        return "store x.isoformat()"
-    if isinstance(value, dict):
-        return "store dict(x)"
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return "store list(x)"
-    if isinstance(value, (bytes, bytearray)):
-        return "store x.hex()"
-    return "store what JSON carries, such as str(x)"
-
-
-def _deeper(value: Any, room: int) -> bool:
-    """True where containers are nested deeper than ``room``."""
-    if type(value) is dict:
-        value = value.values()
-    elif type(value) is not list:
-        return False
-    return not room or any(_deeper(item, room - 1) for item in value)
+def _instead(value: object) -> str:
+    kind = type(value)
+    for base, words in _KINDS:
+        if issubclass(kind, base):
+            return words
+    return instead(value) or "what it can be found by, such as str(user.id)"

@@ -1,84 +1,113 @@
-"""How long a session may live: its limits, what is left of them, and when an expiry moves. Knows no store and no request.
+"""Limits: numbers out of a record's facts: how long a session may live, and when its expiry is due. Knows no codec and no draft.
 
-Timeouts are seconds of disuse and end a session; the lifetime only limits how far an expiry may be moved. What the store
-returns lives, whatever a clock says.
+Timeouts are seconds without use, and end a session. The lifetime only limits how far an expiry may be moved: what the store
+returns lives, whatever a clock says. Every duration is in seconds, and ``now`` is in POSIX seconds.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import NamedTuple
+import math
+from datetime import timedelta
 
-from wsgisession.codec import JSONCodec
-from wsgisession.draft import Draft
 from wsgisession.record import Record
+from wsgisession.stores.base import NO_EXPIRY
+
+Seconds = float | int | timedelta
+
+_ROUNDING = 0.01  # seconds that a store may add: it keeps an expiry to the millisecond
 
 
-class Limits(NamedTuple):
-    """The timeouts in seconds, and the size of a payload in bytes. ``idle`` None: only the lifetime counts."""
+class Limits:
+    """How long the sessions of a manager may live.
 
-    idle: float | None = 7200.0
-    lifetime: float = 86400.0
-    remember: float = 2592000.0
-    max_size: int = 65536
-
-
-class Timeouts:
-    """The limits, applied to a record or a draft by a codec that may know better and a clock in POSIX seconds.
-
-    ``usual`` is the idle timeout, in seconds, of a session that is not persistent and whose record has none of its own.
+    Args:
+        idle: Seconds without use. None: only the lifetime counts.
+        lifetime: Seconds since the session began, or since the login.
+        remember: Seconds without use of a persistent session; it counts instead of the two others.
+        dates_cookie: A session with an idle timeout of its own has a cookie with ``Max-Age``, as a persistent one has.
     """
 
-    def __init__(self, limits: Limits, codec: JSONCodec, clock: Callable[[], float] = time.time) -> None:
-        self.limits = limits
-        self.clock = clock
-        self._codec = codec
-        self._remember, self.usual = limits.remember, limits.lifetime if limits.idle is None else limits.idle
+    __slots__ = ("dates_cookie", "lifetime", "remember", "usual")
 
-    def idle(self, record: Record | Draft) -> float:
-        """Return the seconds of disuse after which this session ends."""
-        if record.extra is not None and (own := self._codec.timeout(record)) is not None:
-            return own
-        return self._remember if record.persistent else self.usual
+    def __init__(
+        self,
+        idle: float | None = 7200.0,
+        lifetime: float = 86400.0,
+        remember: float = 2592000.0,
+        *,
+        dates_cookie: bool = False,
+    ) -> None:
+        self.usual = lifetime if idle is None else min(idle, lifetime)
+        self.lifetime = lifetime
+        self.remember = remember
+        self.dates_cookie = dates_cookie
 
-    def dated(self, record: Record | Draft) -> bool:
-        """True where the session's cookie carries a Max-Age, so that its expiry moves only together with it."""
-        return record.persistent or (record.extra is not None and self._codec.timeout(record) is not None)
-
-    def allowed(self, record: Record | Draft) -> float:
-        """Return how many seconds from now the expiry may be; 0 where nothing of the lifetime is left."""
-        idle = self.idle(record)
+    def timeout(self, record: Record) -> float:
+        """Return the seconds without use after which this session ends."""
+        own = record.idle_timeout
         if record.persistent:
-            return idle
-        lifetime = self.limits.lifetime
+            return self.remember if own is None else own
+        return self.usual if own is None else min(own, self.lifetime)
+
+    def dated(self, record: Record) -> bool:
+        """True if the cookie carries a Max-Age, so that the expiry moves only together with the cookie."""
+        return record.persistent or (self.dates_cookie and record.idle_timeout is not None)
+
+    def allowed(self, record: Record, now: float) -> float:
+        """Return how many seconds from now the expiry may be. 0: nothing is left of the lifetime."""
+        timeout = self.timeout(record)
+        if record.persistent:
+            return timeout
         # Clamped: a wall clock that is wrong shifts the end and kills nothing.
-        left = min(lifetime, record.created + lifetime - self.clock())
-        return idle if left >= idle else max(left, 0.0)
+        left = min(self.lifetime, record.created + self.lifetime - now)
+        return timeout if left >= timeout else max(left, 0.0)
 
-    def first(self, record: Record | Draft) -> float:
-        """Return the seconds a new record gets: a request that outlasted the lifetime still stores its session."""
-        return self.allowed(record) or self.idle(record)
+    def first(self, record: Record, now: float) -> float:
+        """Return the seconds that a new record gets: a request that outlasted the lifetime still stores its session."""
+        return self.allowed(record, now) or self.timeout(record)
 
-    def next(self, draft: Draft, left: float, follow: bool) -> tuple[float, bool]:
-        """Return the seconds to store with a write of this draft, and whether that moves the expiry.
+    def may_be_due(self, record: Record, left: float) -> bool:
+        """True if the expiry of an unchanged record may have to be set. Cheap: every read asks."""
+        usual = not record.persistent and record.idle_timeout is None  # what most are, without another call
+        timeout = self.usual if usual else self.timeout(record)
+        return timeout - left >= timeout / 10 or left > timeout + _ROUNDING
 
-        It moves later only, where that is at least a tenth of the timeout; a switch of ``persistent`` sets it anew, and a
-        record whose expiry was taken away gets one.
+    def due(self, record: Record, left: float, now: float) -> float | None:
+        """Return the seconds to set the expiry to if that ``may_be_due``. None: it stays as it is.
+
+        It moves later only by a tenth of the timeout or more. It is set if more is left than the timeout, because a limit
+        was made shorter, or if somebody took the expiry away.
 
         Args:
-            left: seconds the stored record still has; 0: it has no expiry.
-            follow: the cookie of a persistent session can follow a moved expiry.
+            left: Seconds that the stored record still has.
         """
-        if not left:
-            return self.first(draft), True
-        if draft.persistent != draft.stored_persistent:
-            return self.allowed(draft) or min(left, self.usual), True
-        # ``idle`` written out, as in ``Vault.is_due``.
-        timeout = self.usual if draft.extra is None and not draft.persistent else self.idle(draft)
-        # In this order: what is allowed is never more than the timeout, and takes three times as long to find out.
-        if timeout - left >= timeout / 10 and (follow or not self.dated(draft)):
-            allowed = self.allowed(draft)
-            if allowed - left >= timeout / 10:
-                return allowed, True
-        return left, False
+        if left == NO_EXPIRY:
+            return self.first(record, now)
+        timeout = self.timeout(record)
+        if left > timeout:
+            return self.first(record, now)
+        allowed = self.allowed(record, now)
+        return allowed if allowed - left >= timeout / 10 else None
+
+    def switched(self, record: Record, left: float, now: float) -> float:
+        """Return the seconds to set the expiry to after ``persistent`` or ``idle_timeout`` changed."""
+        return self.allowed(record, now) or min(left, self.timeout(record))
+
+
+def seconds(name: str, value: object) -> float:
+    """Return a duration in seconds, given as a number or a timedelta.
+
+    Raises:
+        TypeError, ValueError: It is none, or it is not positive and finite; the message begins with ``name``.
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be seconds (a number or a timedelta), not {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError:  # an integer too large
+        number = math.inf
+    if not math.isfinite(number) or number <= 0:
+        raise ValueError(f"{name} must be a positive, finite number of seconds")
+    return number

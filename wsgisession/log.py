@@ -1,11 +1,14 @@
-"""The log: what happened to which session, as events with fields. Knows no id, no token and no value of a session.
+"""The log: what happened to which session, as events with fields.
 
-Every event goes to the logger ``wsgisession`` with ``extra={"event": name, **fields}``; ``docs/operations.md`` lists them.
+Every event goes to the logger ``wsgisession`` with ``extra={"event": name, **fields}``; ``docs/reference/log.md`` lists
+them. Knows no id, no token and no value of a session.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 
 logger = logging.getLogger("wsgisession")
 
@@ -15,3 +18,35 @@ def event(level: int, name: str, message: str, **fields: object) -> None:
     if logger.isEnabledFor(level):
         text = " ".join([message, *(f"{field}={value!r}" for field, value in fields.items())])
         logger.log(level, "%s", text, extra={"event": name, **fields})
+
+
+class Summed:
+    """An event that may come in a flood: the first is logged at once, then at most one line for each ``every`` seconds.
+
+    A line has the message and the fields of the newest event, and in ``count`` how many there were since the line before.
+    The counts are for people: two threads that meet here may lose one, and never raise.
+
+    Args:
+        name: of the event, such as ``"store error"``.
+        level: of the logging module.
+        every: seconds between two lines.
+        clock: a monotonic clock in seconds; for tests.
+    """
+
+    def __init__(
+        self, name: str, level: int, every: float = 60.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._name = name
+        self._level = level
+        self._every = every
+        self._clock = clock
+        self._pending = 0  # not logged yet
+        self._next = float("-inf")  # when the next line may be written
+
+    def add(self, message: str, **fields: object) -> None:
+        """Count one event, and write a line if one is due."""
+        self._pending += 1
+        now = self._clock()
+        if now >= self._next:
+            count, self._pending, self._next = self._pending, 0, now + self._every
+            event(self._level, self._name, message, count=count, **fields)

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from wsgisession.codec import JSONCodec
-from wsgisession.commit import Vault
+from wsgisession.codec import Codec, check_codec
+from wsgisession.commit import Commit
 from wsgisession.cookie import Cookie
-from wsgisession.diagnosis import Advice, Forged
+from wsgisession.diagnosis import Advice, BadSignatures
+from wsgisession.draft import Draft
 from wsgisession.errors import SessionError
 from wsgisession.identity import Identity, check_secrets, digest
-from wsgisession.life import Config
-from wsgisession.limits import Limits
+from wsgisession.info import SessionInfo
+from wsgisession.jsoncodec import JSONCodec
+from wsgisession.limits import Limits, Seconds, seconds
 from wsgisession.log import event
-from wsgisession.register import SessionInfo
-from wsgisession.session import Session, check_owner
+from wsgisession.record import Record, check_owner
+from wsgisession.records import End, Records, Stored
+from wsgisession.session import Session
 from wsgisession.stores import MemoryStore, Store, from_url
+from wsgisession.visit import Setup, Visit
 
-Seconds = float | int | timedelta
 IdentityFactory = Callable[[list[bytes]], Identity]
+Secret = str | bytes | Sequence[str | bytes]
 
 
 class SessionManager:
@@ -50,43 +52,45 @@ class SessionManager:
         self,
         store: Store | str | None = None,
         *,
-        secret: str | bytes | list[str] | list[bytes] | list[str | bytes] | None = None,
+        secret: Secret | None = None,
         cookie: Cookie | None = None,
         idle_timeout: Seconds | None = 7200,
         lifetime: Seconds = 86400,
         remember: Seconds = 2592000,
         max_size: int = 65536,
-        codec: JSONCodec | None = None,
+        codec: Codec | None = None,
         identity: IdentityFactory | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        cookie = Cookie() if cookie is None else cookie
-        if not isinstance(cookie, Cookie):
+        self.cookie = Cookie() if cookie is None else cookie
+        if not isinstance(self.cookie, Cookie):
             raise TypeError(f"cookie must be a Cookie, such as Cookie(name='sid'), not {type(cookie).__name__}")
-        codec = JSONCodec() if codec is None else codec
-        missing = [name for name in ("pack", "unpack", "encode", "decode") if not callable(getattr(codec, name, None))]
-        if missing or isinstance(codec, type):
-            raise TypeError("codec must be an object such as JSONCodec()")
-        factory = Identity if identity is None else identity
-        if not callable(factory):
-            raise TypeError("identity must be a class or a function that takes the list of secrets")
+        self.codec: Codec = JSONCodec() if codec is None else codec
+        check_codec(self.codec)
         limits = Limits(
-            None if idle_timeout is None else _seconds("idle_timeout", idle_timeout),
-            _seconds("lifetime", lifetime),
-            _seconds("remember", remember),
-            _size(max_size),
+            None if idle_timeout is None else seconds("idle_timeout", idle_timeout),
+            seconds("lifetime", lifetime),
+            seconds("remember", remember),
+            dates_cookie=self.codec.dates_cookie,
         )
-        minimum = getattr(factory, "min_secret", Identity.min_secret)
-        signer = None if secret is None else factory(check_secrets(secret, minimum))
-        wanted = () if secret is None else ("new_id", "key", "sign", "unsign")
-        if not all(callable(getattr(signer, name, None)) for name in wanted):
-            raise TypeError("identity must return an Identity")
+        size = _size(max_size)
+        factory = Identity if identity is None else identity
+        self.identity = _identity(factory, secret)
         self.store = _open_store(store)
         show = digest if getattr(factory, "key_is_id", False) else str
-        vault = Vault(self.store, codec, limits, clock=clock, show=show)
+        self.records = Records(self.store, self.codec, limits, clock=clock, show=show)
         advice = Advice()
-        names = cookie.wire_name(cookie.is_secure("http")), cookie.wire_name(cookie.is_secure("https"))
-        self._config = Config(vault, cookie, signer, advice, Forged(advice), names)
+        self.setup = Setup(
+            self.records,
+            Commit(self.records, size),
+            limits,
+            self.cookie,
+            self.identity if self.identity is not None else Identity([b"nobody signs with this: it has no secret"]),
+            advice,
+            BadSignatures(advice),
+            (self.cookie.names("http"), self.cookie.names("https")),
+        )
+        """What every visit shares; for the middleware and for adapters."""
 
     def issue(
         self, data: Mapping[str, Any] | None = None, owner: str | None = None, *, secure: bool | None = None
@@ -96,60 +100,85 @@ class SessionManager:
         Args:
             data: What the session holds.
             owner: Who is logged in.
-            secure: The pair for https (True) or http (False); None: http, unless the cookie says ``secure=True``.
+            secure: The pair for https (True) or http (False). None: http, unless the cookie says ``secure=True``.
 
         Raises:
             SessionError: The manager has no secret.
         """
-        config = self._config
-        vault, cookie, identity = config.vault, config.cookie, config.identity
-        if identity is None:
-            raise SessionError("issue() signs a cookie: build the manager with secret=…")
+        identity = self._signer("issue() signs a cookie")
         check_owner(owner)
-        session = Session(self._config)
-        session.update(data or {})
-        draft = session._load()
-        draft.owner = owner
+        setup = self.setup
+        draft = Draft(self.codec, Record(self.records.clock(), owner, self.cookie.persistent, {}))
+        for key, value in (data or {}).items():
+            if type(key) is not str:
+                raise TypeError(f"a session's keys are str, not {type(key).__name__}")
+            draft.set(key, value)
         id = identity.new_id()
-        vault.create(draft, identity.key(id))
-        name = cookie.wire_name(cookie.secure is True if secure is None else secure)
+        setup.commit.create(draft, identity.key(id))
+        name = self.cookie.wire_name(self.cookie.secure is True if secure is None else secure)
         return f"{name}={identity.sign(name, id)}"
 
     def open(self, key: str) -> Session | None:
-        """Return the live session under a key, to be changed and saved with ``.save()``; None: there is none.
+        """Return the live session under a key, to be changed and saved with ``.save()``. None: there is none.
 
-        Its owner and persistence cannot be set, and ``regenerate()`` raises: they need the visitor's cookie.
+        Its owner cannot be set, nor how long its cookie lasts, and ``regenerate()`` raises: they need the visitor's cookie.
         """
-        stored = self._config.vault.load(key)
-        if stored is None or stored.record is None:
-            return None
-        return Session._opened(self._config, stored)
+        stored = self.records.load(key)
+        return None if stored is None else self._of(stored)
+
+    def from_cookie(self, header: str, *, secure: bool | None = None) -> Session | None:
+        """Return the live session that a Cookie header brings, as ``open`` does. None: it brings none that lives.
+
+        For what has the header and no WSGI request: a WebSocket server, a job, a test.
+
+        Args:
+            header: ``"sid=…; theme=dark"``, as the browser sent it.
+            secure: It came over https (True) or http (False). None: whichever of the two has the session.
+
+        Raises:
+            SessionError: The manager has no secret.
+        """
+        self._signer("from_cookie() verifies a signature")
+        for scheme in ("https", "http") if secure is None else ("https" if secure else "http",):
+            visit = Visit(self.setup, header, scheme)
+            visit.load()
+            if visit.stored is not None:
+                return self._of(visit.stored)
+        return None
+
+    def _of(self, stored: Stored) -> Session:
+        return Session(Visit.of_key(self.setup, stored))
+
+    def _signer(self, what: str) -> Identity:
+        if self.identity is None:
+            raise SessionError(f"{what}: build the manager with secret=…")
+        return self.identity
 
     def owned_by(self, owner: str) -> list[SessionInfo]:
         """List an owner's live sessions, newest first."""
-        return self._config.vault.owned_by(owner)
+        return [self.records.info(stored) for stored in self.records.owned_by(owner)]
 
     def sessions(self) -> Iterator[SessionInfo]:
-        """Yield every live session, in any order."""
-        for key in self.store.keys():
-            info = self._config.vault.info(key)
-            if info is not None:
-                yield info
+        """Yield every live session, in any order, read in batches.
+
+        Raises:
+            StoreError: The store failed, or a record cannot be used; in the second case after all others.
+        """
+        return map(self.records.info, self.records.every())
 
     def destroy(self, key: str) -> bool:
-        """End the session under a key now, or the one it became. False: there was none."""
-        ended = self._config.vault.bury(key)
+        """End the session under a key now, or the one that ``regenerate()`` made of it. False: there was none."""
+        ended = self.records.end(key) is End.ENDED
         if ended:
-            event(logging.INFO, "revoked", "session revoked", key=self._config.vault.show(key))
+            event(logging.INFO, "revoked", "session revoked", key=self.records.show(key))
         return ended
 
     def destroy_owned(self, owner: str, keep: str | Iterable[str] | None = None) -> int:
         """End an owner's sessions, but the key or keys in ``keep``; returns how many ended.
 
-        It lists again until a pass finds nothing, so a session saved meanwhile is ended or began after this.
+        It lists again until a pass finds nothing, so a session that was saved meanwhile is ended, or began after this.
         """
-        kept = () if keep is None else (keep,) if isinstance(keep, str) else tuple(keep)
-        return self._config.vault.bury_owned(owner, kept)
+        return self.records.end_owned(owner, () if keep is None else (keep,) if isinstance(keep, str) else tuple(keep))
 
     def purge(self) -> int:
         """Remove expired records from the store, in bounded batches; returns how many."""
@@ -161,8 +190,20 @@ class SessionManager:
         return total
 
     def count(self) -> int:
-        """Return how many live records there are, the last minute's tombstones included."""
-        return sum(1 for _ in self.store.keys())
+        """Return how many live records there are, as cheaply as the store can tell. The last minute's markers may count."""
+        count: Callable[[], int] | None = getattr(self.store, "count", None)
+        return sum(1 for _ in self.store.keys()) if count is None else count()
+
+
+def _identity(factory: Any, secret: Secret | None) -> Identity | None:
+    if not callable(factory):
+        raise TypeError("identity must be a class or a function that takes the list of secrets")
+    if secret is None:
+        return None
+    identity: Identity = factory(check_secrets(secret, getattr(factory, "min_secret", Identity.min_secret)))
+    if not all(callable(getattr(identity, name, None)) for name in ("new_id", "key", "sign", "unsign")):
+        raise TypeError("identity must return an Identity")
+    return identity
 
 
 def _open_store(store: Store | str | None) -> Store:
@@ -173,20 +214,6 @@ def _open_store(store: Store | str | None) -> Store:
     if isinstance(store, type) or not isinstance(store, Store):
         raise TypeError("store must be a Store such as MemoryStore(), or a URL such as 'sqlite:///sessions.db'")
     return store
-
-
-def _seconds(name: str, value: object) -> float:
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be seconds (a number or a timedelta), not {type(value).__name__}")
-    try:
-        seconds = float(value)
-    except OverflowError:  # an integer too large
-        seconds = math.inf
-    if not math.isfinite(seconds) or seconds <= 0:
-        raise ValueError(f"{name} must be a positive, finite number of seconds")
-    return seconds
 
 
 def _size(value: object) -> int:

@@ -1,7 +1,7 @@
-"""SessionMiddleware: the only room that knows WSGI (PEP 3333). Knows nothing of payloads, merging or stores.
+"""SessionMiddleware: holds headers back, then lets them go (PEP 3333). Knows nothing of what is below the visit.
 
-The application's ``start_response`` is held back until what the session needs is in the store; then the headers leave,
-with a cookie where one is due. A response whose request did not touch the session passes as it is.
+The application's ``start_response`` is held back until what the session needs is in the store. Then the headers leave,
+with a cookie if one is due. A response whose request did not touch the session passes as it is.
 """
 
 from __future__ import annotations
@@ -11,19 +11,23 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from wsgisession.codec import JSONCodec
+from wsgisession.codec import Codec
 from wsgisession.cookie import Cookie
 from wsgisession.errors import SessionError
 from wsgisession.headers import Headers, personal
-from wsgisession.life import FAILED, NEW, OPEN, SENT, UNTOUCHED
-from wsgisession.manager import IdentityFactory, Seconds, SessionManager
-from wsgisession.session import Session
+from wsgisession.limits import Seconds
+from wsgisession.manager import IdentityFactory, Secret, SessionManager
+from wsgisession.session import Session, visit_of
 from wsgisession.stores import MemoryStore, Store
+from wsgisession.visit import OPEN, OVER, Visit
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
     ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None
+    Application = Callable[..., Iterable[bytes]]
+
+ENVIRON_KEY = "wsgisession.session"
 
 
 class SessionMiddleware:
@@ -33,7 +37,7 @@ class SessionMiddleware:
 
     Args:
         app: The application.
-        secret: ``str`` or ``bytes`` of at least 32 bytes, or a list of them: the first signs, all verify.
+        secret: ``str`` or ``bytes`` of at least 32 bytes, or a sequence of them: the first signs, all verify.
         environ_key: Where the application finds its Session; with a dot, as PEP 3333 asks of what servers add.
 
     Raises:
@@ -42,17 +46,17 @@ class SessionMiddleware:
 
     def __init__(
         self,
-        app: WSGIApplication,
+        app: Application,
         *,
-        secret: str | bytes | list[str] | list[bytes] | list[str | bytes],
+        secret: Secret,
         store: Store | str | None = None,
         cookie: Cookie | None = None,
         idle_timeout: Seconds | None = 7200,
         lifetime: Seconds = 86400,
         remember: Seconds = 2592000,
         max_size: int = 65536,
-        environ_key: str = "wsgisession.session",
-        codec: JSONCodec | None = None,
+        environ_key: str = ENVIRON_KEY,
+        codec: Codec | None = None,
         identity: IdentityFactory | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -78,12 +82,12 @@ class SessionMiddleware:
             clock=clock,
         )
         self._environ_key = environ_key
-        self._config = self.manager._config
+        self._setup = self.manager.setup
         self._alone = isinstance(self.manager.store, MemoryStore)
-        self._unsure = self._config.cookie.secure is not False  # whether the cookie suits how the visitors come
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        session = Session(self._config, environ.get("HTTP_COOKIE"), environ.get("wsgi.url_scheme"))
+        visit = Visit(self._setup, environ.get("HTTP_COOKIE"), environ.get("wsgi.url_scheme"))
+        session = Session(visit)
         found = environ.setdefault(self._environ_key, session)
         if found is not session:
             if self._serves(found):
@@ -91,8 +95,8 @@ class SessionMiddleware:
             environ[self._environ_key] = session
         if self._alone and environ.get("wsgi.multiprocess"):
             self._alone = False
-            self._config.advice.give("memory store")
-        response = _Response(session, start_response)
+            self._setup.advice.warn_once("memory store")
+        response = _Response(visit, start_response)
         try:
             body = self.app(environ, response.start)
         except BaseException:
@@ -100,7 +104,7 @@ class SessionMiddleware:
             raise
         kind = type(body)
         whole = kind is list or kind is tuple
-        if session._state is UNTOUCHED:
+        if not visit.touched:
             # What most requests come to, written out here: ``response.end`` takes twice the time. (An ``exc_info`` must not
             # get a name: its traceback holds this very frame.)
             if whole and response.held is not None and response.held[2] is None:
@@ -108,37 +112,65 @@ class SessionMiddleware:
                 if status < "500":
                     response.held = None
                     response.sent = True
-                    session._phase = SENT
+                    visit.phase = OVER
                     response.server_write = start_response(status, headers)
                     return body
-        elif self._unsure and (session._set or (session._state is NEW and session._draft)):
-            self._look(environ)
+        elif visit.begins:
+            self._advise(environ)
         if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
             return body
-        return _Body(response, body)
+        return _SizedBody(response, body) if hasattr(kind, "__len__") else _Body(response, body)
 
     def _serves(self, session: object) -> bool:
-        """Return True where an outer middleware of the same manager is at work. SessionError: one of another manager."""
-        if not isinstance(session, Session) or session._phase is not OPEN:
+        """Return True if an outer middleware of the same manager is at work. SessionError: one of another manager."""
+        if not isinstance(session, Session) or visit_of(session).phase is not OPEN:
             return False  # an environ that was used before
-        if session._config is self._config:
+        if visit_of(session).setup is self._setup:
             return True
         raise SessionError(
             f"another SessionMiddleware already serves environ[{self._environ_key!r}];"
             " give each its own environ_key and cookie name"
         )
 
-    def _look(self, environ: WSGIEnvironment) -> None:
-        """See whether the cookie of a session that begins can come back the way this request came."""
-        if environ.get("wsgi.url_scheme") == "https":
-            return
-        proto, forwarded = environ.get("HTTP_X_FORWARDED_PROTO"), environ.get("HTTP_FORWARDED")
-        if self._config.cookie.secure == "auto":
-            if (proto and proto.lower().startswith("https")) or (forwarded and "proto=https" in forwarded.lower()):
-                self._config.advice.give("tls proxy")
-        elif not (proto or forwarded or any(name.startswith(_PROXIED) for name in environ)):
-            self._config.advice.give("secure over http")
+    def _advise(self, environ: WSGIEnvironment) -> None:
+        """Warn if the cookie of a session that begins cannot come back, or takes the place of another one."""
+        cookie, warn_once = self._setup.cookie, self._setup.advice.warn_once
+        if environ.get("wsgi.url_scheme") != "https" and cookie.secure is not False:
+            proto, forwarded = environ.get("HTTP_X_FORWARDED_PROTO"), environ.get("HTTP_FORWARDED")
+            if cookie.secure == "auto":
+                if (proto and proto.lower().startswith("https")) or (forwarded and "proto=https" in forwarded.lower()):
+                    warn_once("tls proxy")
+            elif not (proto or forwarded or any(name.startswith(_PROXIED) for name in environ)):
+                warn_once("secure over http")
+        if not cookie.covers(f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"):
+            warn_once("outside the path", path=cookie.path)
+        if (
+            environ.get("REQUEST_METHOD") == "POST"
+            and environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
+            and not environ.get("HTTP_COOKIE")
+            and cookie.samesite != "None"
+        ):
+            warn_once("cross-site post")
+
+
+def get_session(environ: WSGIEnvironment, key: str = ENVIRON_KEY) -> Session:
+    """Return the session of a request.
+
+    Args:
+        environ: The request's environ.
+        key: The middleware's ``environ_key``.
+
+    Raises:
+        SessionError: No SessionMiddleware is at work there.
+    """
+    session = environ.get(key)
+    if not isinstance(session, Session):
+        raise SessionError(
+            f"there is no session in environ[{key!r}]: wrap the application, app = SessionMiddleware(app, secret=…), and"
+            " serve what that returns"
+        )
+    return session
 
 
 _PROXIED = ("HTTP_X_FORWARDED_", "HTTP_FORWARDED", "HTTP_VIA")
@@ -151,17 +183,19 @@ def _is_file(body: object, wrapper: object) -> bool:
 class _Response:
     """One response: holds the application's headers back until the session is safe. Called, it is the application's write()."""
 
-    __slots__ = ("_start_response", "held", "sent", "server_write", "session")
+    __slots__ = ("_start_response", "held", "sent", "server_write", "visit")
 
-    def __init__(self, session: Session, start_response: StartResponse) -> None:
-        self.session = session
+    def __init__(self, visit: Visit, start_response: StartResponse) -> None:
+        self.visit = visit
         self._start_response = start_response
         self.sent: bool | None = None  # None: the application has not called start_response yet
         self.held: tuple[str, Headers, ExcInfo] | None = None  # what it was called with, until that leaves
         self.server_write: Callable[[bytes], object] | None = None
 
-    def start(self, status: str, headers: Headers, exc_info: ExcInfo = None, /) -> Callable[[bytes], object]:
+    def start(self, status: str, headers: Headers, exc_info: ExcInfo = None) -> Callable[[bytes], object]:
         """Be the application's start_response."""
+        if type(status) is not str:
+            raise TypeError(f"start_response() takes a status of type str such as '200 OK', not {type(status).__name__}")
         if self.sent is None:
             self.sent = False
             self.held = status, headers, exc_info
@@ -172,27 +206,21 @@ class _Response:
             self.held = status, headers, exc_info
             return self
         try:
-            session = self.session
             if status >= "500":
-                session._phase = FAILED
-            if session._state is not UNTOUCHED:
-                headers = personal(headers, session._cookie(), session._was_live)
-            # Raises where the first headers are on the wire already; where they are not, ours go out again.
-            self.server_write = self._start_response(status, headers, exc_info)
+                self.visit.fail()
+            # Raises if the first headers are on the wire already; if they are not, ours go out again.
+            self.server_write = self._start_response(status, self._own(headers, self.visit.set_cookies()), exc_info)
             return self
         finally:
             exc_info = None  # it holds this very frame (PEP 3333, error handling)
 
     def send(self) -> None:
-        """Commit, and let the headers go. Whatever the commit raises, the headers are dropped."""
+        """Commit, and let the headers go. If the commit raises, the headers are dropped."""
         assert self.held is not None
         status, headers, exc_info = self.held
         self.held = None
-        session = self.session
         try:
-            cookie = session._leave(status < "500")
-            if session._state is not UNTOUCHED:
-                headers = personal(headers, cookie, session._was_live)
+            headers = self._own(headers, self.visit.leave(status < "500"))
             self.sent = True
             if exc_info is None:
                 self.server_write = self._start_response(status, headers)
@@ -200,6 +228,10 @@ class _Response:
                 self.server_write = self._start_response(status, headers, exc_info)
         finally:
             exc_info = None
+
+    def _own(self, headers: Headers, cookies: list[str]) -> Headers:
+        """Return the headers that leave: as they are if the session was not touched."""
+        return personal(headers, cookies, self.visit.was_live) if self.visit.touched else headers
 
     def __call__(self, data: bytes) -> None:
         """Be the application's write()."""
@@ -213,8 +245,9 @@ class _Response:
         try:
             if self.held is not None:
                 self.send()
+                self.visit.end()
             elif self.sent:
-                self.session._finish()
+                self.visit.finish()
             else:
                 self.fail()
         except BaseException:
@@ -226,7 +259,7 @@ class _Response:
 
     def fail(self) -> None:
         """Nothing more is saved or sent; the error is let go, whose traceback holds the application, and that holds us."""
-        self.session._phase = FAILED
+        self.visit.fail()
         self.held = None
 
 
@@ -237,21 +270,26 @@ class _Body:
         self._response = response
         self._body: Any = body  # None: closed, or what an application returned that forgot to
         self._chunks: Iterator[bytes] | None = None
+        self._ended = False
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
+        if self._ended:
+            raise StopIteration
         response = self._response
         try:
             if self._chunks is None:
                 self._chunks = iter(self._body)
             chunk = next(self._chunks)
         except StopIteration:
+            self._ended = True
             if response.held is not None:
                 response.send()
             raise
         except BaseException:
+            self._ended = True
             response.fail()
             raise
         if response.held is not None:
@@ -263,6 +301,7 @@ class _Body:
         body, self._body = self._body, None
         if body is None:
             return
+        self._ended = True
         response = self._response
         try:
             close = getattr(body, "close", None)
@@ -271,6 +310,13 @@ class _Body:
         except BaseException:
             response.fail()
             raise
-        if response.session._phase is OPEN:  # abandoned before its headers left
+        if response.visit.phase is OPEN:  # abandoned before its headers left
             response.fail()
-        response.session._finish()
+        response.visit.finish()
+
+
+class _SizedBody(_Body):
+    """A body that says how many chunks it has, so that a server can compute the Content-Length of a single one."""
+
+    def __len__(self) -> int:
+        return len(self._body)

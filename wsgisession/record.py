@@ -1,78 +1,221 @@
-"""Record: what is stored under a key, its values encoded. Knows neither how they are encoded nor what a payload looks like."""
+"""Record: what is stored under a key, its values encoded. Marker: what stands there after a change of id.
+
+Both are immutable. Only this module knows how a record holds its lines. It does not know how values are encoded, what a
+payload looks like, or what stores and requests are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, KeysView, Mapping
 from typing import Any, NamedTuple
 
-
-class Shape(NamedTuple):
-    """The keys of a record, which all records with the same keys share."""
-
-    places: dict[str, int]  # where a key's line is among the lines, in the order of the keys
-    text: bytes  # the list of keys as JSON
+Places = Mapping[str, int]
+"""Where the line of each key is among the lines of a record, in the order of the keys."""
 
 
-Held = dict[str, bytes] | tuple[Shape, list[bytes]]
-"""The encoded values of a record: by key, or as a payload has them. Neither is ever changed."""
+class Marker(NamedTuple):
+    """What stands under an old key for a minute after the id of its session changed. It is no session."""
 
-
-def unfolded(held: Held) -> dict[str, bytes]:
-    """Return encoded values by key."""
-    return dict(zip(held[0].places, held[1], strict=True)) if isinstance(held, tuple) else held
+    successor: str | None
+    """The new key. None: version 1.0 of the library did not say."""
+    owner_changed: bool
+    """True: by a login or a logout. False: by ``regenerate()``."""
 
 
 class Record:
-    """What is stored under a key.
+    """What is stored under a key: facts about a session, and its encoded values by key.
 
     Args:
-        created: POSIX seconds; as a codec read it, ASCII digits with a point, it becomes a number when it is asked for.
-        owner: The application's own name for who is logged in; None: nobody.
+        created: POSIX seconds.
+        owner: The application's own name for who is logged in. None: nobody.
         persistent: True is "remember me".
-        data: Encoded values (lines of JSON) by key. They stay out of ``repr``.
+        data: Encoded values by key. They stay out of ``repr``.
+        idle_timeout: Seconds without use after which this session ends. None: the configured ones.
         extra: What a foreign format must keep.
     """
 
-    __slots__ = ("extra", "held", "owner", "persistent", "when")
+    __slots__ = ("_created", "_lines", "_places", "extra", "head", "idle_timeout", "owner", "persistent")
 
-    def __init__(self, created: float | bytes, owner: str | None, persistent: bool, data: Held, extra: Any = None) -> None:
-        self.when = created
+    owner: str | None
+    persistent: bool
+    idle_timeout: float | None
+    extra: Any
+    head: bytes | None
+    """How the codec that read this record wrote its facts and keys: ``created`` in ASCII digits, a comma, the rest.
+
+    None: a codec has to write them.
+    """
+
+    def __init__(
+        self,
+        created: float,
+        owner: str | None,
+        persistent: bool,
+        data: Mapping[str, bytes],
+        *,
+        idle_timeout: float | None = None,
+        extra: Any = None,
+    ) -> None:
+        self._created: float | None = created
         self.owner = owner
         self.persistent = persistent
-        self.held = data
+        self.idle_timeout = idle_timeout
         self.extra = extra
+        self.head = None
+        self._places: Places = {key: place for place, key in enumerate(data)}
+        self._lines: list[bytes] = list(data.values())
 
-    @property
-    def data(self) -> dict[str, bytes]:
-        """Encoded values by key. A request that touches one key never needs them all."""
-        if isinstance(self.held, tuple):
-            self.held = unfolded(self.held)
-        return self.held
+    @classmethod
+    def of_lines(
+        cls,
+        created: float | None,
+        owner: str | None,
+        persistent: bool,
+        idle_timeout: float | None,
+        places: Places,
+        lines: list[bytes],
+        head: bytes | None,
+        extra: Any = None,
+    ) -> Record:
+        """Return a record that keeps ``places`` and ``lines`` as they are. Nobody may change them afterwards.
 
-    @data.setter
-    def data(self, data: dict[str, bytes]) -> None:
-        self.held = data
+        Args:
+            created: None: as ``head`` says, which is read when somebody asks.
+        """
+        record = cls.__new__(cls)
+        record._created = created
+        record.owner = owner
+        record.persistent = persistent
+        record.idle_timeout = idle_timeout
+        record.extra = extra
+        record.head = head
+        record._places = places
+        record._lines = lines
+        return record
 
     @property
     def created(self) -> float:
         """POSIX seconds."""
-        if isinstance(self.when, bytes):  # most requests never ask, and so save 0.3 µs to read it and 0.5 to write it again
-            self.when = float(self.when)
-        return self.when
+        if self._created is None:  # most requests never ask, and save 0.3 µs
+            assert self.head is not None
+            self._created = float(self.head.partition(b",")[0])
+        return self._created
 
-    @created.setter
-    def created(self, created: float) -> None:
-        self.when = created
+    # The values
+
+    @property
+    def keys(self) -> KeysView[str]:
+        """The keys, in their order."""
+        return self._places.keys()
+
+    @property
+    def lines(self) -> Iterable[bytes]:
+        """The encoded values, in the order of the keys."""
+        return self._lines
+
+    @property
+    def data(self) -> dict[str, bytes]:
+        """A copy of the encoded values by key."""
+        return dict(zip(self._places, self._lines, strict=True))
+
+    def line(self, key: str) -> bytes | None:
+        """Return the encoded value of a key. None: there is no such key."""
+        place = self._places.get(key)
+        return None if place is None else self._lines[place]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def largest(self) -> tuple[str, int] | None:
+        """Return the key of the longest encoded value and its size in bytes. None: there is no value."""
+        return max(zip(self._places, map(len, self._lines), strict=True), key=lambda item: item[1], default=None)
+
+    # Other records
+
+    def with_changes(self, lines: Mapping[str, bytes], removed: Collection[str] = ()) -> Record:
+        """Return this record with some keys removed, and then with other or more lines.
+
+        A key that is removed and has a line too moves to the end, as in a dict.
+        """
+        if not removed:
+            places = self._places
+            for key in lines:
+                if key not in places:
+                    break
+            else:  # only other lines, as mostly: a list is copied, and no dict is built
+                mine = self._lines.copy()
+                for key, line in lines.items():
+                    mine[places[key]] = line
+                return self._like(places, mine, self.head)
+        if not self._lines:
+            return self._like({key: place for place, key in enumerate(lines)}, list(lines.values()), None)
+        data = self.data
+        for key in removed:
+            del data[key]
+        data.update(lines)
+        places = {key: place for place, key in enumerate(data)}
+        return self._like(places, list(data.values()), None)
+
+    def with_facts(
+        self, created: float, owner: str | None, persistent: bool, idle_timeout: float | None
+    ) -> Record:
+        """Return a record of the same values with these facts. It is this record itself if they are the same."""
+        if (created, owner, persistent, idle_timeout) == self.facts:
+            return self
+        return Record.of_lines(
+            created, owner, persistent, idle_timeout, self._places, self._lines, None, self.extra
+        )
+
+    def without_values(self) -> Record:
+        """Return a record of the same facts without any value."""
+        return self._like({}, [], None)
+
+    def _like(self, places: Places, lines: list[bytes], head: bytes | None) -> Record:
+        created = self.created if head is None else self._created
+        return Record.of_lines(
+            created, self.owner, self.persistent, self.idle_timeout, places, lines, head, self.extra
+        )
+
+    # Comparing
+
+    @property
+    def facts(self) -> tuple[float, str | None, bool, float | None]:
+        """What is known of the session besides its values: created, owner, persistent, idle_timeout."""
+        return self.created, self.owner, self.persistent, self.idle_timeout
+
+    def same_values(self, other: Record) -> bool:
+        """True if both have the same lines under the same keys in the same order (``popitem`` shows the order)."""
+        return self._lines == other._lines and list(self._places) == list(other._places)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Record):
             return NotImplemented
-        return self._facts() == other._facts() and self.data == other.data
+        return self.facts == other.facts and self.data == other.data and self.extra == other.extra
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        created, owner, persistent, extra = self._facts()
-        return f"Record(created={created!r}, owner={owner!r}, persistent={persistent!r}, extra={extra!r})"
+        created, owner, persistent, idle_timeout = self.facts
+        return (
+            f"Record(created={created!r}, owner={owner!r}, persistent={persistent!r}, "
+            f"idle_timeout={idle_timeout!r}, extra={self.extra!r})"
+        )
 
-    def _facts(self) -> tuple[float, str | None, bool, Any]:
-        return self.created, self.owner, self.persistent, self.extra
+
+def check_owner(owner: object) -> None:
+    """Refuse what cannot be the name of an owner.
+
+    Raises:
+        TypeError, ValueError: The message says what to pass.
+    """
+    if owner is None:
+        return
+    if type(owner) is not str:
+        raise TypeError(f"an owner is a str or None, not {type(owner).__name__}; pass str(user.id)")
+    if not 1 <= len(owner) <= 255:
+        raise ValueError("an owner has 1 to 255 characters; pass None for nobody")
+    if "\0" in owner or any("\ud800" <= character <= "\udfff" for character in owner):
+        raise ValueError("an owner has no NUL and no lone surrogates")

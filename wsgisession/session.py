@@ -1,222 +1,343 @@
-"""Session: what an application holds, a dict with a life of its own. Knows neither cookies nor headers; ``life`` does.
-
-Its own code begins with the mapping in ``mapping`` and what happens to it in one request in ``life``; here is what can be
-asked of it and told to it.
-"""
+"""Session: what an application holds: a dict, and verbs of a line or two. Knows neither cookies nor stores; ``visit`` does."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from typing import TypeVar
+import copy
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from datetime import timedelta
+from typing import Any, NoReturn, TypeVar
 
-from wsgisession.commit import Overtaken
-from wsgisession.errors import HeadersSent, SessionError
-from wsgisession.life import DETACHED, FAILED, LIVE, NEW, UNTOUCHED, Life
-from wsgisession.log import event
-from wsgisession.register import ATTEMPTS, SessionInfo
+from wsgisession.errors import UnreadableValue
+from wsgisession.hints import hint
+from wsgisession.info import SessionInfo
+from wsgisession.limits import seconds
+from wsgisession.merge import MISSING
+from wsgisession.record import check_owner
+from wsgisession.views import Items, Keys, Values
+from wsgisession.visit import OPEN, Visit
 
 T = TypeVar("T")
 
 
-class Session(Life):
-    """One visitor's session in one request: a ``MutableMapping[str, Any]`` with all that ``dict`` offers.
+class Session(MutableMapping[str, Any]):
+    """One visitor's session in one request. It behaves like a dict; ``dict(session)`` makes a real one.
 
-    It belongs to one thread at a time. Nested changes are noticed; what changed is saved before the headers leave.
+    Changes inside nested lists and dicts are saved too. What changed is saved before the response's headers leave. One
+    request's session belongs to one thread at a time.
     """
 
-    # No slots, other than its base: frameworks set attributes of their own (Flask ``accessed``, its users ``permanent``).
+    __slots__ = ("__weakref__", "_visit")
+
+    _visit: Visit
+
+    def __init__(self, visit: Visit) -> None:
+        _hold(self, visit)
+
+    # A dict
+
+    def __getitem__(self, key: str) -> Any:
+        draft = self._visit.draft
+        if draft is None:
+            draft = self._visit.load()
+        try:
+            value = draft.get(key)
+        except UnreadableValue as error:
+            self._visit.report(key, error)
+            raise
+        if value is MISSING:
+            _check_key(key)
+            raise KeyError(key)
+        return value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key, or the default.
+
+        Raises:
+            UnreadableValue: The stored value cannot be decoded. The other keys work.
+        """
+        draft = self._visit.draft
+        if draft is None:
+            draft = self._visit.load()
+        try:
+            value = draft.get(key)
+        except UnreadableValue as error:
+            self._visit.report(key, error)
+            raise
+        if value is not MISSING:
+            return value
+        if type(key) is not str:
+            _check_key(key)
+        return default
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        visit = self._visit
+        draft = visit.draft
+        if draft is None:
+            draft = visit.load()
+        if type(key) is not str:
+            raise TypeError(f"a session's keys are str, not {type(key).__name__}; pass a plain str")
+        if visit.phase is not OPEN:
+            visit.check_change()
+        draft.set(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        draft = self._visit.load()
+        _check_key(key)
+        if key in draft:
+            self._visit.check_change()
+        draft.delete(key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._visit.load() or _check_key(key)
+
+    def __len__(self) -> int:
+        return len(self._visit.load())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._visit.load())
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._visit.load())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Mapping):
+            return self.copy() == dict(other)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def keys(self) -> KeysView[str]:
+        """Return a view of the keys. Decodes every value, so that one that cannot be read is found before ``dict()`` yields."""
+        self._decode_all()
+        return Keys(self, self)
+
+    def values(self) -> ValuesView[Any]:
+        """Return a view of the values. Decodes them all."""
+        self._decode_all()
+        return Values(self, self)
+
+    def items(self) -> ItemsView[str, Any]:
+        """Return a view of the pairs. Decodes every value."""
+        self._decode_all()
+        return Items(self, self)
+
+    def _decode_all(self) -> None:
+        for key in self._visit.load():
+            self.get(key)
+
+    def copy(self) -> dict[str, Any]:
+        """Return a plain shallow copy, as ``dict(session)`` does."""
+        return dict(self.items())
+
+    def __copy__(self) -> dict[str, Any]:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return copy.deepcopy(self.copy(), memo)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a session cannot be pickled, because its id must not leave the process; use dict(session)")
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove and return the last pair. KeyError: the session is empty."""
+        for key in reversed(self):
+            return key, self.pop(key)
+        raise KeyError("popitem(): the session is empty")
+
+    def clear(self) -> None:
+        """Delete every key. The session itself goes on, and so does its owner."""
+        draft = self._visit.load()
+        if len(draft):
+            self._visit.check_change()
+        draft.clear()
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return self.copy() | dict(other) if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(other) | self.copy() if isinstance(other, Mapping) else NotImplemented
+
+    def __ior__(self, other: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Session:
+        self.update(other)
+        return self
 
     def __repr__(self) -> str:
-        if self._state is UNTOUCHED:
+        visit = self._visit
+        if visit.draft is None:
             return "<Session, not touched>"
-        key = None if self._stored is None else self._config.vault.show(self._stored.key)
-        return f"<Session {self._state.value}, key {key}>"
+        state = "gone" if visit.gone else "new" if visit.stored is None else "live"
+        return f"<Session {state}, key {visit.key and visit.setup.records.show(visit.key)}>"
 
     # What it is
 
     @property
     def key(self) -> str | None:
-        """The key of the stored record; None until first saved, and where it is gone."""
-        self._load()
-        return self._stored.key if self._stored is not None else None
+        """The key of the stored record. None until the session is first saved, and if it is gone."""
+        self._visit.load()
+        return self._visit.key
 
     @property
     def new(self) -> bool:
-        """True where nothing is stored yet."""
-        self._load()
-        return self._state is NEW
+        """True if nothing is stored yet."""
+        self._visit.load()
+        return self._visit.stored is None and not self._visit.gone
 
     @property
     def gone(self) -> bool:
-        """True where the session vanished (ended or regenerated elsewhere): what this request writes is dropped."""
-        self._load()
-        return self._state is DETACHED
+        """True if the session ended, or changed its id, while this request was running. What this request writes is dropped."""
+        self._visit.load()
+        return self._visit.gone
 
     @property
     def created(self) -> float:
-        """When it began, in POSIX seconds; a login or a logout by ``owner`` begins it anew."""
-        return self._load().created
+        """When it began, in POSIX seconds. A login or a logout by ``owner`` begins it again."""
+        return self._visit.load().facts.created
 
     @property
     def expires(self) -> float:
         """When it ends unless it is used again, in POSIX seconds."""
-        draft, vault = self._load(), self._config.vault
-        return vault.clock() + (vault.timeouts.allowed(draft) if self._stored is None else self._stored.left())
+        return self._visit.expires()
 
     @property
     def owner(self) -> str | None:
         """Who is logged in: 1 to 255 characters without NUL or lone surrogates, or None.
 
-        Setting a different owner is a login or a logout: it implies ``regenerate()`` and restarts ``created``.
+        Setting another owner is a login or a logout. It implies ``regenerate()`` and restarts ``created``. From nobody to
+        somebody the data stays. If an owner leaves, the data is cleared at once: write after it what is to stay.
+
+        Source: ASVS 5.0 7.2.4.
         """
-        return self._load().owner
+        return self._visit.load().facts.owner
 
     @owner.setter
     def owner(self, owner: str | None) -> None:
         check_owner(owner)
-        draft = self._load()
-        if owner != draft.owner:
-            self._outside_atomic("another owner")
-            self._needs_cookie("a new owner")
-            self._begin()
-            draft.owner = owner
+        self._visit.set_owner(owner)
 
     @property
     def persistent(self) -> bool:
         """True is "remember me": the cookie outlives the browser, and ``remember`` counts instead of both limits."""
-        return self._load().persistent
+        return self._visit.load().facts.persistent
 
     @persistent.setter
     def persistent(self, persistent: bool) -> None:
-        if type(persistent) is not bool:
-            raise TypeError(f"persistent is True or False, not {type(persistent).__name__}")
-        draft = self._load()
-        if persistent != draft.persistent:
-            if self._state is not DETACHED:
-                self._needs_cookie("another persistence")
-            draft.persistent = persistent
+        _check_bool("persistent", persistent)
+        self._visit.set_length(persistent=persistent)
+
+    @property
+    def idle_timeout(self) -> float | None:
+        """Seconds without use after which this session ends. None: the configured ones.
+
+        Settable to a number of seconds, a timedelta or None. The lifetime still counts if the session is not persistent.
+        """
+        return self._visit.load().facts.idle_timeout
+
+    @idle_timeout.setter
+    def idle_timeout(self, idle_timeout: float | timedelta | None) -> None:
+        own = None if idle_timeout is None else seconds("idle_timeout", idle_timeout)
+        self._visit.set_length(idle_timeout=own)
+
+    @property
+    def passive(self) -> bool:
+        """True: this request is no use of the session, and does not move its expiry. For polls, and "how long is left?"."""
+        self._visit.load()
+        return self._visit.passive
+
+    @passive.setter
+    def passive(self, passive: bool) -> None:
+        _check_bool("passive", passive)
+        self._visit.load()
+        self._visit.passive = passive
 
     def regenerate(self) -> None:
-        """Give the same data a new id, with the commit; the old id is dead before the first header leaves.
+        """Give the same data a new id, with the commit. The old id is dead before the first header leaves.
 
-        Call it on any change of rights. HeadersSent: it is too late.
+        Call it on any change of rights.
+
+        Raises:
+            HeadersSent: It is too late.
 
         Source: ASVS 5.0 7.2.4.
         """
-        self._load()
-        self._outside_atomic("regenerate()")
-        if self._phase is FAILED:
-            raise HeadersSent("the response's headers have left: the id can no longer change")
-        self._needs_cookie("regenerate()")
-        self._begin()
+        self._visit.regenerate()
 
     # Saving
 
     def save(self) -> bool:
         """Commit now instead of with the headers, merging like any commit. False: the session is gone, ours is dropped."""
-        self._load()
-        self._outside_atomic("save()")
-        return self._phase is not FAILED and self._commit()
+        return self._visit.save()
 
     def reload(self) -> None:
-        """Drop unsaved changes and read again; a pending ``regenerate()`` stays pending."""
-        draft = self._load()
-        self._outside_atomic("reload()")
-        if self._stored is None:
-            self._blank()
-            return
-        stored = self._config.vault.load(self._stored.key)
-        if stored is None or stored.record is None:
-            self._vanish()
-        else:
-            self._stored = stored
-            draft.restart(stored.record)
+        """Drop unsaved changes and read again. A pending ``regenerate()`` stays pending."""
+        self._visit.reload()
 
     def atomic(self, function: Callable[[Session], T]) -> T:
-        """Save what is pending, run ``function(session)`` and save; again on fresh data where another request saved.
+        """Save what is pending, run ``function(session)`` and save. Run it again on fresh data if another request saved.
 
-        If ``function`` raises, its changes are undone and the error goes on.
+        The function may run more than once, so it must not send mail or take payments. If it raises, its changes are undone
+        and the error goes on.
 
         Returns:
-            What ``function`` returned in the run that was saved, or dropped where ``gone`` is True.
+            What ``function`` returned in the run that was saved, or that was dropped because the session is gone.
 
         Raises:
-            SessionConflict: other requests kept saving past a generous bound.
+            SessionConflict: Other requests kept saving past a generous bound.
         """
-        self._load()
-        self._outside_atomic("atomic()")
-        self.save()
-        self._in_atomic = True
-        vault, turn = self._config.vault, None
-        try:
-            for attempt in range(ATTEMPTS):
-                result = function(self)
-                try:
-                    if self._phase is not FAILED:
-                        self._commit(merge=False, tries=attempt)
-                    return result
-                except Overtaken as overtaken:
-                    self._stored = overtaken.theirs
-                    turn = vault.turn(overtaken.theirs.key) if attempt == 0 else turn
-                    self._undo()
-            assert self._stored is not None
-            raise vault.conflict(self._stored.key)
-        except BaseException:
-            self._undo()
-            raise
-        finally:
-            self._in_atomic = False
-            if turn is not None:
-                turn.release()
+        return self._visit.atomic(lambda: function(self))
 
     # Ending
 
     def destroy(self) -> None:
-        """End the session now, even if the request fails later; writing afterwards starts a new one.
+        """End the session now, even if the request fails later. Writing afterwards starts a new one.
 
-        Ends the session of every validly signed cookie of this request, and where one was regenerated meanwhile, the one it
-        led to, so a logout that comes late stands. On a session that vanished it does nothing.
+        Ends the session of every validly signed cookie of this request. If its id was regenerated meanwhile, the session
+        that this led to ends, so a logout that comes late stands.
         """
-        self._load()
-        self._outside_atomic("destroy()")
-        vault = self._config.vault
-        buried = [key for key in dict.fromkeys(self._keys) if vault.bury(key)]
-        for key in buried:
-            event(logging.INFO, "destroyed", "session destroyed", key=vault.show(key))
-        if buried:
-            self._expire = self._cookies > 0
-            self._state = DETACHED if self._by_key else NEW
-            self._set = False
-        elif self._state is LIVE:
-            self._state, self._set = DETACHED, False
-        self._blank()
+        self._visit.destroy()
 
     def siblings(self) -> list[SessionInfo]:
         """List this owner's other live sessions, newest first. SessionError: there is no owner."""
-        return self._config.vault.others(self._owned(), self._own)
+        return self._visit.siblings()
 
     def destroy_siblings(self) -> int:
-        """Log this owner out everywhere else, at once; returns how many sessions ended. SessionError: there is no owner.
+        """Log this owner out everywhere else, at once. SessionError: there is no owner.
+
+        Returns:
+            How many sessions ended. 0 too if this session itself was ended meanwhile: then it is gone, and ends nobody.
 
         Source: ASVS 5.0 7.4.3.
         """
-        return self._config.vault.bury_owned(self._owned(), self._own)
+        return self._visit.destroy_siblings()
 
-    def _owned(self) -> str:
-        owner = self._load().owner
-        if owner is None:
-            raise SessionError("this session has no owner; set session.owner at login")
-        return owner
+    # Anything else is a slip
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(hint(name, MEMBERS), name=name, obj=self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in MEMBERS:
+            raise AttributeError(hint(name, MEMBERS), name=name, obj=self)
+        object.__setattr__(self, name, value)
 
 
-def check_owner(owner: object) -> None:
-    """TypeError, ValueError: this is no owner's name."""
-    if owner is None:
-        return
-    if type(owner) is not str:
-        raise TypeError(f"an owner is a str or None, not {type(owner).__name__}; pass str(user.id)")
-    if not 1 <= len(owner) <= 255:
-        raise ValueError("an owner has 1 to 255 characters; for nobody pass None")
-    if "\0" in owner or any("\ud800" <= character <= "\udfff" for character in owner):
-        raise ValueError("an owner has no NUL and no lone surrogates")
+MEMBERS = frozenset(name for name in dir(Session) if not name.startswith("_"))
+
+# How __init__ sets the one slot: __setattr__ takes care of what applications set, and of nothing else.
+_hold: Callable[[Session, Visit], None] = Session.__dict__["_visit"].__set__
+
+
+def visit_of(session: Session) -> Visit:
+    """Return the visit behind a session, for the middleware and for adapters."""
+    return session._visit
+
+
+def _check_key(key: object) -> bool:
+    """Return False for a key that merely is not there. TypeError: it could not be."""
+    if not isinstance(key, str):
+        raise TypeError(f"a session's keys are str, not {type(key).__name__}")
+    return False
+
+
+def _check_bool(name: str, value: object) -> None:
+    if type(value) is not bool:
+        raise TypeError(f"{name} is True or False, not {type(value).__name__}")

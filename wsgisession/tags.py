@@ -1,4 +1,4 @@
-"""The types JSON lacks, one tag each, and words for what cannot be stored. Knows neither JSON text nor records.
+"""The types JSON lacks, one tag each, and whose fault it is if something does not fit. Knows neither JSON text nor records.
 
 Every tag has one spelling: what is read must be written the same way again.
 """
@@ -6,18 +6,22 @@ Every tag has one spelling: what is read must be written the same way again.
 from __future__ import annotations
 
 import binascii
-import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import is_dataclass
+import errno
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from enum import Enum
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+DATA_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, StopIteration)
+"""What data can raise that does not fit. StopIteration is how a scanner of the json module says "nothing here".
 
-class Refused(Exception):
+Anything else goes on as it is: MemoryError, RecursionError, and what comes from outside, such as a time limit.
+"""
+
+
+class Refused(ValueError):
     """A value cannot be stored; containers add the steps that lead to it on the way out."""
 
     def __init__(self, reason: str) -> None:
@@ -26,43 +30,27 @@ class Refused(Exception):
         self.steps: list[str] = []
 
     def where(self) -> str:
-        """Return the path from the outermost container, its beginning where it is very long."""
+        """Return the path from the outermost container, or its beginning if it is very long."""
         steps = self.steps[::-1]
         return "".join(steps) if len(steps) <= 20 else "".join(steps[:5]) + "..."
 
 
-def advice(value: Any) -> str:
-    """Say what to store in place of a value whose type is not supported."""
-    return f"{type(value).__name__} cannot be stored; {_instead(value)}"
+class UnknownTag(ValueError):
+    """A stored value has the tag of a type that this codec was not taught.
+
+    Args:
+        tag: Its name, as in ``JSONCodec(types={"money": ...})``. It is no secret, the value is.
+    """
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(
+            f"a stored value cannot be read (its tag {tag!r} is not known: a later release wrote it, or JSONCodec(types=...)"
+            " lacks it)"
+        )
+        self.tag = tag
 
 
-def _instead(value: Any) -> str:
-    kind = type(value)
-    if isinstance(value, Enum):
-        return "store its .value"
-    if callable(getattr(kind, "item", None)) and not isinstance(value, Mapping):  # NumPy's scalars and arrays
-        return "store x.item() or x.tolist()"
-    if isinstance(value, tuple):
-        return "store tuple(x)" if hasattr(kind, "_fields") else "store tuple(x), or list(x)"
-    if isinstance(value, Mapping):
-        return "store dict(x)"
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return "store bytes(x)"
-    if isinstance(value, (datetime, date, time)):
-        return "store x.isoformat()"
-    for base in (str, int, float, list, frozenset, set, timedelta, UUID, Decimal):
-        if isinstance(value, base):
-            return f"store a plain {base.__name__}" + (f", {base.__name__}(x)" if base not in (timedelta, UUID) else "")
-    if is_dataclass(value):
-        return "store dataclasses.asdict(x)"
-    if isinstance(value, os.PathLike):
-        return "store str(x)"
-    if isinstance(value, Iterable):
-        return "store list(x)"
-    return "store what it can be found by, such as str(user.id), or teach the codec: JSONCodec(types={...})"
-
-
-# Moments: the ISO text where that says it all, else [text, fold, key of the zone, name of the fixed offset].
+# Moments: the ISO text if that says it all, else [text, fold, key of the zone, name of the fixed offset].
 
 
 def _write_moment(value: Any) -> Any:
@@ -77,17 +65,38 @@ def _write_moment(value: Any) -> Any:
         key, name = zone.key, None
         value = value.replace(tzinfo=None)
     else:
-        raise Refused("its time zone is neither fixed nor a ZoneInfo by name; store x.astimezone(timezone.utc)")
+        plain = (
+            "x.astimezone(timezone.utc)"
+            if isinstance(value, datetime)
+            else "x.replace(tzinfo=None), and beside it the name of the zone"
+        )
+        raise Refused(f"its time zone is neither fixed nor a ZoneInfo by name; store {plain}")
     text = value.isoformat()
     return text if not value.fold and key is name is None else [text, value.fold, key, name]
 
 
 def _comes_back(value: Any, key: str) -> bool:
     try:
-        zone = ZoneInfo(key)
-    except Exception:  # made from a file, under a name the system does not have
+        zone = _zone(key)
+    except DATA_ERRORS:  # made from a file, under a name the system does not have
         return False
     return zone is value.tzinfo or bool(value.replace(tzinfo=zone) == value)
+
+
+# What a name can cause: it is a folder's, or leads through a file, or nobody may read that, or it is too long. Any other
+# error of the system, such as "too many open files", is not the fault of the name.
+_FAULTS_OF_A_NAME = frozenset(
+    (errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+)
+
+
+def _zone(key: Any) -> ZoneInfo:
+    try:
+        return ZoneInfo(key)
+    except OSError as error:
+        if error.errno not in _FAULTS_OF_A_NAME:
+            raise
+        raise ValueError("no time zone has this name") from None
 
 
 def _read_moment(kind: Any) -> Callable[[Any], Any]:
@@ -95,7 +104,7 @@ def _read_moment(kind: Any) -> Callable[[Any], Any]:
         text, fold, key, name = plain if type(plain) is list else (plain, 0, None, None)
         value = kind.fromisoformat(text)
         if key is not None:
-            zone: Any = ZoneInfo(key)
+            zone: Any = _zone(key)
         else:
             zone = value.tzinfo if name is None else timezone(value.utcoffset(), name)
         return value.replace(tzinfo=zone, fold=fold)
@@ -128,7 +137,7 @@ def _read_listed(kind: Any) -> Callable[[Any], Any]:
 
 
 def _read_dict(plain: Any) -> dict[Any, Any]:
-    if not all(type(pair) is list for pair in plain):
+    if not {type(pair) for pair in plain} <= {list}:
         raise ValueError("not a list of pairs")
     return _pairs(plain)
 
@@ -156,7 +165,9 @@ _LEAVES: tuple[tuple[str, type, Callable[[Any], Any], Callable[[Any], Any]], ...
     ("~decimal", Decimal, _write_decimal, Decimal),
 )
 
-WRITERS: dict[type, tuple[str, Callable[[Any], Any]]] = {kind: (tag, write) for tag, kind, write, _ in _LEAVES}
+WRITERS: dict[type, tuple[str, Callable[[Any], Any]]] = {
+    kind: (tag, write) for tag, kind, write, _ in _LEAVES
+}
 """By class: the tag, and the function that makes plain JSON data of a value."""
 
 READERS: dict[str, Callable[[Any], Any]] = {

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from support.leaks import leaks
+
+from wsgisession.__main__ import main
 
 PATIENCE = 60  # seconds; far more than any command takes here
 
@@ -30,7 +33,12 @@ class Done(NamedTuple):
 def environment(store: str | None, **more: str) -> dict[str, str]:
     """Return this process' environment with that store, on a terminal of 80 columns."""
     held = {name: value for name, value in os.environ.items() if not name.startswith("WSGISESSION")}
-    return held | {"COLUMNS": "80", "PYTHONIOENCODING": "utf-8"} | ({"WSGISESSION_STORE": store} if store else {}) | more
+    return (
+        held
+        | {"COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
+        | ({"WSGISESSION_STORE": store} if store else {})
+        | more
+    )
 
 
 def run(*arguments: str, store: str | None = None, cwd: Path | None = None, **options: Any) -> Done:
@@ -45,7 +53,21 @@ def run(*arguments: str, store: str | None = None, cwd: Path | None = None, **op
     return Done(done.returncode, out, err)
 
 
-def on_terminal(*arguments: str, store: str | None = None, cwd: Path | None = None, answer: str = "") -> tuple[int, str]:
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> Done:
+    """Run a command in this process, which takes a tenth of the time."""
+    capsys.readouterr()
+    try:
+        code = main(arguments)
+    except SystemExit as error:  # as argparse ends
+        code = int(str(error))
+    out, err = capsys.readouterr()
+    leaks.written(out + err)
+    return Done(code, out, err)
+
+
+def on_terminal(
+    *arguments: str, store: str | None = None, cwd: Path | None = None, answer: str = ""
+) -> tuple[int, str]:
     """Run a command on a terminal of its own, type an answer, and return its code and what the screen shows."""
     ours, theirs = pty.openpty()
     try:

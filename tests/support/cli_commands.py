@@ -23,9 +23,23 @@ class Money(int):
 def application(environ, start_response):
     raise NotImplementedError
 
+class Flask:  # the application can be called, and so can what stands in wsgi_app
+    def __init__(self):
+        self.wsgi_app = application
+    def __call__(self, environ, start_response):
+        return self.wsgi_app(environ, start_response)
+
+class ProxyFix(Flask):
+    def __init__(self, app):
+        self.app = app
+
 codec = JSONCodec(types={{"money": (Money, int, Money)}})
 app = SessionMiddleware(application, secret={SECRET!r}, store="sqlite:///s.db", codec=codec)
 manager = app.manager
+flask = Flask()
+flask.wsgi_app = app
+around = Flask()
+around.wsgi_app = ProxyFix(ProxyFix(app))
 weak = SessionMiddleware(application, secret="a string of at least 32 bytes, kept out of the repository",
                          store="sqlite:///s.db", cookie=Cookie(secure=False, httponly=False, domain="example.org"))
 memory = SessionMiddleware(application, secret={SECRET!r})
@@ -63,7 +77,9 @@ class Commands:
 
     def key(self) -> str:
         """Return the key of the session that has DATA."""
-        return next(info.key for info in self.manager.owned_by("ada") if len(self.manager.open(info.key) or ()) > 1)
+        return next(
+            info.key for info in self.manager.owned_by("ada") if len(self.manager.open(info.key) or ()) > 1
+        )
 
     def test_list(self) -> None:
         """Key, beginning, end and owner of each, with tabs; control characters as escapes."""
@@ -107,11 +123,13 @@ class Commands:
             assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
 
     def test_destroy_an_owners(self) -> None:
-        """His alone."""
+        """Theirs alone; a second time nobody is left to end, and the exit code says so."""
         done = self.run("destroy", "--owner", "ada", "--yes", "--json")
         assert (done.code, json.loads(done.out)) == (0, {"destroyed": 2})
         assert [info.owner for info in self.manager.sessions() if info.owner == "ada"] == []
         assert len(list(self.manager.sessions())) == 2
+        done = self.run("destroy", "--owner", "ada", "--yes", "--json")
+        assert (done.code, json.loads(done.out), done.err.count("\n")) == (1, {"destroyed": 0}, 1)
 
     def test_destroy_all(self) -> None:
         """Everybody is logged out."""
@@ -140,12 +158,32 @@ class Commands:
         found = json.loads(self.run("stats", "--json").out)
         assert found["sessions"] == 4 and found["bytes"]["total"] > 100 and sum(found["age"].values()) == 4
 
+    def test_count(self) -> None:
+        """How many there are."""
+        assert self.run("count").out == "4\n" and json.loads(self.run("count", "--json").out) == {"count": 4}
+
+    def test_copy(self) -> None:
+        """Every session is in the other store with its data, owner and time left; a second time none is missing."""
+        url = f"sqlite:///{self.place}/copy.db"
+        assert self.run("copy", self.store, url).rows == [["copied", "4"], ["already there", "0"]]
+        there = manager_of(url)
+        assert [info.key for info in there.owned_by("ada")] == [
+            info.key for info in self.manager.owned_by("ada")
+        ]
+        for info in self.manager.sessions():
+            ours, theirs = self.manager.open(info.key), there.open(info.key)
+            assert ours == theirs and ours is not None and theirs is not None
+            assert ours.created == theirs.created and abs(ours.expires - theirs.expires) < 10
+        done = self.run("copy", self.store, url, "--json")
+        assert (done.code, json.loads(done.out)) == (0, {"copied": 0, "already_there": 4, "markers": 0})
+
     def test_check(self) -> None:
         """A sound configuration has no findings; what is installed and how fast the store is are facts. Nothing is left."""
         done = self.run("check")
         assert (done.code, done.err) == (0, ""), done
         facts = {row[1]: row[2] for row in done.rows if row[0] == "fact"}
         assert facts["store"] == type(self.manager.store).__name__ and facts["read"].endswith(" ms")
+        assert done.out.endswith("\nno findings\n")
         assert json.loads(self.run("check", "--json").out)["findings"] == []
         assert self.manager.count() == 4
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
 _FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?[^\n]*\n(.*?)^```$', re.DOTALL | re.MULTILINE)
@@ -37,3 +37,11 @@ def titled(page: str, title: str) -> str:
 def run(page: str, block: Block, namespace: dict[str, object]) -> None:
     """Execute a Python block; a traceback names the page and the line."""
     exec(compile("\n" * (block.line - 1) + block.text, str(ROOT / page), "exec"), namespace)
+
+
+def examples(page: str) -> dict[str, Any]:
+    """Run a page's Python blocks in order, in one namespace, and return that."""
+    namespace: dict[str, Any] = {"__name__": "page"}
+    for block in blocks(page, "python"):
+        run(page, block, namespace)
+    return namespace

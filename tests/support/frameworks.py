@@ -38,8 +38,6 @@ RECIPES = {
     "flask": Recipe("flask"),
     "flask.session": Recipe("flask", changed=True),
     "bottle": Recipe("bottle"),
-    "django": Recipe("django"),
-    "django beside its own": Recipe("django", changed=True),
     "pyramid": Recipe("pyramid"),
     "pyramid session factory": Recipe("pyramid", changed=True),
     "falcon": Recipe("falcon"),
@@ -82,7 +80,7 @@ def module(name: str, folder: Path) -> ModuleType:
 
 @cache
 def load(name: str) -> Any:
-    """Import a recipe's ``app.py`` from a folder of its own, once per process: Django is configured once."""
+    """Import a recipe's ``app.py`` from a folder of its own, once per process."""
     folder = Path(mkdtemp(prefix="recipe"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = save(RECIPES[name], folder)

@@ -10,12 +10,12 @@ import pytest
 from support.postgres_server import shared_postgres
 
 from wsgisession.stores.postgres import PostgresStore
-from wsgisession.testing import StoreContract
+from wsgisession.testing import BulkStoreContract
 
 numbers = itertools.count()
 
 
-class PostgresContract(StoreContract):
+class PostgresContract(BulkStoreContract):
     """The contract, each clause on a table of its own."""
 
     owners_exactly = True

@@ -16,9 +16,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -245,6 +247,31 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+@contextmanager
+def waiting(store: Store, table: str, count: int) -> Iterator[list[Any]]:
+    """Hold a row that so many threads want to touch: so many of the store's connections are in use meanwhile.
+
+    Yields:
+        a list that has what the threads were answered, once this is over.
+    """
+    import psycopg
+
+    key, _ = created(store)
+    answers: list[Any] = []
+    threads = [Thread(target=lambda: answers.append(store.touch(key, 60)), daemon=True) for _ in range(count)]
+    with psycopg.connect(shared_postgres().url) as holder:
+        holder.execute(f"SELECT 1 FROM {table} WHERE key = %s FOR UPDATE", [key])
+        for thread in threads:
+            thread.start()
+        blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        until(lambda: execute(blocked) == [(count,)])
+        yield answers
+        holder.rollback()
+    for thread in threads:
+        thread.join(START)
+    store.delete(key)
+
+
 def created(store: Store, ttl: float = 60, owner: str | None = None) -> tuple[str, bytes]:
     """Create a record; return its key and payload."""
     key, payload = new_key(), new_payload()
@@ -268,6 +295,8 @@ def hostile() -> dict[str, Any]:
         "timezone": "Pacific/Chatham",
         "extra_float_digits": "-15",
         "statement_timeout": "1d",
+        "lock_timeout": "1ms",
+        "plan_cache_mode": "force_custom_plan",
     }
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     return {"autocommit": False, "row_factory": dict_row, "cursor_factory": ClientCursor, "options": options}

@@ -1,9 +1,10 @@
-"""A TCP proxy on the loopback interface that counts round trips, eats replies, falls silent and cuts connections."""
+"""A TCP proxy on the loopback interface that counts round trips, eats and delays replies, falls silent and cuts connections."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from types import TracebackType
 
 Pair = tuple[socket.socket, socket.socket]
@@ -19,6 +20,9 @@ class Proxy:
         eat: how many replies are still to be swallowed. The server carried the command out; the client sees its
             connection break.
         garble: what is sent in place of the next reply, where it is not empty.
+        garble_all: while True, that is sent in place of all further replies too.
+        waiting: whether a request is on its way whose reply was not handed on.
+        delay: seconds that every reply is held up, as on a slow way.
         mute: while True, replies are held back for good and connections stay open: a server that does not answer.
         connections: how many were accepted.
     """
@@ -28,6 +32,9 @@ class Proxy:
         self.round_trips = 0
         self.eat = 0
         self.garble = b""
+        self.garble_all = False
+        self.waiting = False
+        self.delay = 0.0
         self.mute = False
         self.connections = 0
         self._lock = threading.Lock()
@@ -76,6 +83,7 @@ class Proxy:
         try:
             while data := client.recv(65536):
                 waiting.set()
+                self.waiting = True
                 server.sendall(data)
         except OSError:
             pass
@@ -93,9 +101,13 @@ class Proxy:
                             self.eat -= 1
                             break
                     if self.garble:
-                        data, self.garble = self.garble, b""
+                        data = self.garble
+                        self.garble = self.garble if self.garble_all else b""
+                if self.delay:
+                    time.sleep(self.delay)
                 if not self.mute:
                     client.sendall(data)
+                    self.waiting = False
         except OSError:
             pass
         self._drop(pair)

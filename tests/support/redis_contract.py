@@ -10,7 +10,7 @@ import pytest
 from support.postgres_server import created
 
 from wsgisession.stores.redis import RedisStore
-from wsgisession.testing import StoreContract, new_payload
+from wsgisession.testing import BulkStoreContract, new_payload
 
 numbers = itertools.count()
 
@@ -37,12 +37,16 @@ def use_everything(store: RedisStore) -> None:
     assert store.create(key, new_payload(), 60) is False
     assert store.replace(key, payload, new_payload(), 60, "ada") is True
     assert store.touch(key, 60, "ada") is True
+    assert store.load_many([key, key[::-1]])[1] is None
+    assert store.count() == 1
     assert list(store.owned_by("ada")) == [key]
     assert list(store.keys()) == [key]
     assert store.delete(key) is True
+    created(store, 60, "ada")
+    assert store.clear() == 1
 
 
-class RedisContract(StoreContract):
+class RedisContract(BulkStoreContract):
     """The contract, each clause under a prefix of its own."""
 
     expires_by_itself = True
@@ -58,9 +62,20 @@ class RedisContract(StoreContract):
     def connect(self) -> Any:
         raise AssertionError("say how to connect")
 
+    def admin(self) -> Any:
+        """Return a client that may do anything."""
+        return self.clients[0]
+
     def make_store(self) -> RedisStore:
         self.clients.append(self.connect())
         return RedisStore(self.clients[-1], self.prefix)
 
     def reopen(self, store: Any) -> RedisStore:
         return self.make_store()
+
+    def take_expiry(self, store: Any, key: str) -> bool:
+        return bool(self.admin().persist(name_of(store, key)))
+
+    def put_no_bytes(self, store: Any, key: str) -> bool:
+        self.admin().delete(name_of(store, key))
+        return bool(self.admin().rpush(name_of(store, key), "no string"))

@@ -3,14 +3,71 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.docs import ROOT
 
-pytestmark = pytest.mark.wide
+from benchmarks.targets import FORGETFUL
+
+pytestmark = [pytest.mark.wide, pytest.mark.timeout(300)]
+
+
+def measured(tmp_path: Path, *parts: str) -> tuple[dict[str, Any], str]:
+    """Run parts of the benchmarks; return their figures and what was printed."""
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks", *parts, "--quick", "--json", str(figures)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    return json.loads(figures.read_text()), done.stdout
+
+
+def test_the_command_line_is_measured_both_ways(tmp_path: Path) -> None:
+    """In pages and one by one, in one run, on every engine; memory for few sessions and for many."""
+    found, printed = measured(tmp_path, "commandline")
+    table = found["commandline"]
+    assert set(table["stores"]) == {"SQLite", "Redis", "PostgreSQL"}
+    for name, row in table["stores"].items():
+        assert 0 < row["count"] and 0 < row["stats"] and 0 < row["stats one by one"], name
+    few, many = table["memory"]
+    assert few["sessions"] * 10 < many["sessions"] and set(few) == set(many)
+    assert "stats one by one" in printed
+
+
+def test_every_plug_is_pulled(tmp_path: Path) -> None:
+    """Everybody is served again afterwards, and no engine that keeps its data loses an acknowledged write or a logout."""
+    rows = measured(tmp_path, "outages")[0]["outages"]
+    assert {row["store"] for row in rows} == {
+        *("SQLite", "Redis", "Redis without persistence", "PostgreSQL", "PostgreSQL through PgBouncer"),
+    }
+    for row in rows:
+        assert row["recovery"] is not None, row
+        if not any(word in f"{row['store']}, {row['event']}" for word in FORGETFUL):
+            assert (row["lost"], row["gone"], row["logout undone"]) == (0, 0, False), row
+    assert any(row["lost"] for row in rows), "what looks for lost writes finds none"
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed (Debian: apt-get install wrk)")
+def test_two_workers_with_every_store(tmp_path: Path) -> None:
+    """Beside the peers on the same engines, reading and writing."""
+    found, printed = measured(tmp_path, "endtoend")
+    tables = found["endtoend"]["two workers"]
+    assert set(tables) == {"read", "write"}
+    for table in tables.values():
+        assert {
+            "bare",
+            "wsgisession SQLite",
+            "wsgisession Redis",
+            "wsgisession PostgreSQL",
+            "Beaker file",
+        } < set(table)
+        assert {"Beaker redis", "Flask-Session redis", "Django cache redis"} < set(table)
+        assert all(row["rate"] > 0 and row["slow"] > 0 for row in table.values())
+    assert "99 % within ms" in printed
 
 
 def test_one_command_prints_every_row(tmp_path: Path) -> None:
@@ -18,21 +75,36 @@ def test_one_command_prints_every_row(tmp_path: Path) -> None:
     figures, chart = tmp_path / "figures.json", tmp_path / "chart.svg"
     command = [sys.executable, "-m", "benchmarks", "requests", "correctness", "--quick"]
     done = subprocess.run(
-        [*command, "--json", str(figures), "--svg", str(chart)], cwd=ROOT, capture_output=True, text=True, timeout=110
+        [*command, "--json", str(figures), "--svg", str(chart)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=110,
     )
     assert done.returncode == 0, done.stderr
     assert "left out" not in done.stderr
     found = json.loads(figures.read_text())
-    [head] = [line for line in done.stdout.splitlines() if "updates lost" in line and "untouched_cookie" in line]
+    [head] = [
+        line for line in done.stdout.splitlines() if "updates lost" in line and "untouched_cookie" in line
+    ]
     assert "logged out meanwhile" in head
     contenders = set(found["requests"]["read"])
-    assert {"floor", "wsgisession", "wsgisession SQLite", "Beaker memory", "Django locmem", "CherryPy RamSession"} < contenders
+    assert {
+        "floor",
+        "wsgisession",
+        "wsgisession SQLite",
+        "Beaker memory",
+        "Django locmem",
+        "CherryPy RamSession",
+    } < contenders
     assert contenders - {"floor"} == set(found["correctness"])
     for case, row in found["requests"].items():
         # All but what does not fit in Pyramid's cookie.
         assert {name for name, timing in row.items() if timing is None} <= {"Pyramid signed cookie"}, case
     for name in ("wsgisession", "wsgisession SQLite"):
-        assert found["correctness"][name]["lost"] == 0 and found["correctness"][name]["late_request"] == "gone"
+        assert (
+            found["correctness"][name]["lost"] == 0 and found["correctness"][name]["late_request"] == "gone"
+        )
         assert any(line.startswith(f"| {name} ") for line in done.stdout.splitlines())
     assert found["correctness"]["Beaker memory"]["lost"] > 0, "what looks for lost updates finds none"
     assert chart.read_text().startswith("<svg") and "Beaker memory" in chart.read_text()

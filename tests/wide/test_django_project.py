@@ -1,108 +1,135 @@
-"""A project that django-admin made, with the lines the page prints for wsgi.py; Django's own users beside our sessions."""
+"""The page about Django, followed literally: a project that django-admin made, with the lines it prints."""
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import signal
 import subprocess
-import sys
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from support.docs import titled
+from support.fresh import clone, typed
 from support.served import Browser, Served, free_port
 
-pytestmark = pytest.mark.wide
+pytestmark = [pytest.mark.wide, pytest.mark.timeout(600)]  # downloads, and a build
 
 PAGE = "docs/how-to/frameworks/django.md"
-URLS = """
-from django.contrib import admin, auth
-from django.contrib.auth.models import User
-from django.http import JsonResponse
-from django.urls import path
-
-def show(request):
-    session = request.environ["wsgisession.session"]
-    return JsonResponse({"ours": session.owner, "cart": session.get("cart"), "django": request.user.username})
-
-def login(request):
-    request.environ["wsgisession.session"].owner = "ada"
-    return show(request)
-
-def add(request):
-    request.environ["wsgisession.session"].setdefault("cart", []).append("tea")
-    return show(request)
-
-def logout(request):
-    request.environ["wsgisession.session"].destroy()
-    return show(request)
-
-def django_login(request):
-    auth.login(request, User.objects.get(username="grace"))
-    return show(request)
-
-def django_logout(request):
-    auth.logout(request)
-    return show(request)
-
-views = {"": show, "login": login, "add": add, "logout": logout, "django/login": django_login, "django/logout": django_logout}
-urlpatterns = [path("admin/", admin.site.urls), *(path(address, view) for address, view in views.items())]
-"""
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A new project with a superuser, grace."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    django = [sys.executable, "-m", "django"]
-    user = ["createsuperuser", "--noinput", "--username=grace", "--email=grace@example.com"]
-    subprocess.run([*django, "startproject", "mysite", str(folder)], check=True)
-    for command in (["migrate", "--verbosity=0"], user):
-        subprocess.run([sys.executable, "manage.py", *command], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    (folder / "mysite" / "urls.py").write_text(URLS)
-    with (folder / "mysite" / "wsgi.py").open("a") as wsgi:
-        wsgi.write(titled(PAGE, "wsgi.py, at its end"))
+def write(folder: Path) -> None:
+    """Save what the page prints into the project."""
+    with (folder / "mysite" / "settings.py").open("a") as settings:
+        settings.write(titled(PAGE, "mysite/settings.py, at its end"))
+    (folder / "mysite" / "urls.py").write_text(titled(PAGE, "mysite/urls.py"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a clone, in which everything up to the server was typed."""
+    folder = tmp_path_factory.mktemp("project")
+    clone(folder / "wsgisession")
+    typed(titled(PAGE, "install"), folder)
+    write(folder)
+    *lines, serve = titled(PAGE, "run").splitlines()
+    assert serve == "python manage.py runserver"
+    typed("\n".join([". .venv/bin/activate", *lines]), folder)
     return folder
 
 
-def waitress(port: int) -> list[str]:
-    return ["waitress-serve", f"--listen=127.0.0.1:{port}", "mysite.wsgi:application"]
+@pytest.fixture
+def project(made: Path) -> Path:
+    """The same, without the sessions of another test."""
+    for file in made.glob("sessions.db*"):
+        file.unlink()
+    return made
 
 
-def runserver(port: int) -> list[str]:
-    return [sys.executable, "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
+def runserver(folder: Path, port: int) -> Served:
+    script = "unset PYTHONPATH\n. .venv/bin/activate\n"
+    line = f"exec python manage.py runserver --noreload 127.0.0.1:{port}"
+    return Served(["bash", "-e", "-c", script + line], folder, port, end=signal.SIGINT, ready="/admin/login/")
 
 
-@pytest.mark.parametrize("command", [waitress, runserver])
-def test_a_project_has_sessions(project: Path, command: Callable[[int], list[str]]) -> None:
-    """With the lines as printed, under a server and under the development server."""
+def log_in(browser: Browser) -> None:
+    """Fill in the admin's form."""
+    form = browser.get("/admin/login/")
+    [token] = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', form)
+    body = {"username": "alice", "password": "wonderland", "csrfmiddlewaretoken": token, "next": "/admin/"}
+    with browser.open("/admin/login/", body=urlencode(body)) as answer:
+        answer.read()
+        assert answer.status == 302
+    with browser.open("/admin/") as answer:
+        assert answer.status == 200 and "Log out" in answer.read().decode()
+
+
+def test_what_the_page_shows(project: Path) -> None:
+    """Each printed command prints what is printed under it."""
     port = free_port()
-    with Served(command(port), project, port, end=signal.SIGINT, ready="/") as server:
-        browser = Browser(port)
-        assert json.loads(browser.get("/login"))["ours"] == "ada"
-        browser.get("/add")
-        assert json.loads(browser.get("/add"))["cart"] == ["tea", "tea"]
-        browser.get("/logout")
-        assert json.loads(browser.get("/")) == {"ours": None, "cart": None, "django": ""}
+    with runserver(project, port) as server:
+        for step in titled(PAGE, "see").replace("8000", str(port)).split("$ ")[1:]:
+            command, expected = step.split("\n", 1)
+            done = subprocess.run(
+                shlex.split(command), cwd=project, capture_output=True, text=True, timeout=30
+            )
+            assert done.stdout.strip() == expected.strip(), command
     assert server.tracebacks == 0
 
 
-def test_djangos_users_and_admin_beside_our_sessions(project: Path) -> None:
-    """Both are logged in at once, each by its own cookie; a logout of one leaves the other."""
+def test_logged_out_elsewhere(project: Path) -> None:
+    """Two browsers log in to the admin; the command line lists both under the user's key; one logs the other out."""
     port = free_port()
-    with Served(waitress(port), project, port, end=signal.SIGINT, ready="/") as server:
-        browser = Browser(port)
-        browser.get("/login")
-        assert json.loads(browser.get("/django/login")) == {"ours": "ada", "cart": None, "django": "grace"}
-        with browser.open("/admin/") as answer:
-            assert answer.status == 200
-        browser.get("/logout")
-        assert json.loads(browser.get("/")) == {"ours": None, "cart": None, "django": "grace"}
-        browser.get("/login")
-        browser.get("/django/logout")
-        assert json.loads(browser.get("/")) == {"ours": "ada", "cart": None, "django": ""}
-        with browser.open("/admin/") as answer:
-            assert answer.status == 302
+    with runserver(project, port) as server:
+        here, there = Browser(port), Browser(port)
+        here.get("/add/tea")
+        for browser in (here, there):
+            log_in(browser)
+        command = f". .venv/bin/activate\n{titled(PAGE, 'list').strip()} --json"
+        listed = subprocess.run(
+            ["bash", "-e", "-c", command], cwd=project, capture_output=True, text=True, check=True
+        )
+        assert [json.loads(line)["owner"] for line in listed.stdout.splitlines()] == ["1", "1"]
+        assert json.loads(here.get("/log-out-elsewhere")) == {"ended": 1}
+        assert json.loads(here.get("/add/milk")) == {"user": "alice", "items": ["tea", "milk"]}
+        assert json.loads(there.get("/add/milk")) == {"user": "", "items": ["milk"]}
     assert server.tracebacks == 0
+
+
+def test_six_clients_lose_nothing(project: Path) -> None:
+    """Of one session, four items each."""
+    port = free_port()
+    with runserver(project, port) as server:
+        browser = Browser(port)
+        browser.get("/add/first")
+
+        def work(number: int) -> None:
+            for turn in range(4):
+                Browser(port, browser.cookie).get(f"/add/item{number}-{turn}")
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(work, range(6)))
+        items = json.loads(browser.get("/add/last"))["items"]
+        assert sorted(items) == sorted(
+            ["first", "last", *(f"item{number}-{turn}" for number in range(6) for turn in range(4))]
+        )
+    assert server.tracebacks == 0
+
+
+def test_check_finds_a_mistake(project: Path) -> None:
+    """Under its id."""
+    settings = project / "mysite" / "settings.py"
+    before = settings.read_text()
+    settings.write_text(f"{before}WSGISESSION['stor'] = 1\n")
+    try:
+        command = ". .venv/bin/activate\npython manage.py check"
+        done = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True)
+    finally:
+        settings.write_text(before)
+    assert (
+        done.returncode == 1
+        and "(wsgisession.E001) WSGISESSION has no option 'stor': did you mean 'store'?" in done.stderr
+    )

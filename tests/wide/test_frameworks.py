@@ -19,11 +19,8 @@ from wsgisession import SessionMiddleware
 
 pytestmark = pytest.mark.wide
 
-# Django is configured once per process; its other recipe is driven over HTTP, as all of them are, in test_frameworks_served.py.
-HERE = [name for name in RECIPES if name != "django beside its own"]
 
-
-@pytest.fixture(params=HERE)
+@pytest.fixture(params=RECIPES)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shlex
 import signal
 import subprocess
@@ -18,8 +16,6 @@ from support.frameworks import PAGES, RECIPES, save
 from support.served import Browser, Served, eventually, free_port
 
 pytestmark = pytest.mark.wide
-
-BESIDE = "django beside its own"
 
 
 def serve(name: str, folder: Path, port: int) -> Served:
@@ -79,49 +75,7 @@ def six_clients_shop(port: int) -> None:
     assert "sid" not in browser.cookies and json.loads(Browser(port, cookie).get("/"))["owner"] is None
 
 
-def test_django_counts_in_a_session_of_its_own(tmp_path: Path) -> None:
-    """One visit more with each GET, in a cookie that neither our login nor our logout takes away."""
-    port = free_port()
-    with serve(BESIDE, tmp_path, port):
-        browser = Browser(port)
-        assert [json.loads(browser.get("/"))["visits"] for _ in range(2)] == [1, 2]
-        assert browser.cookies.keys() == {"sessionid"}
-        post(browser, "/login", "user=ada")
-        assert browser.cookies.keys() == {"sid", "sessionid"}
-        assert json.loads(browser.get("/")) == {"owner": "ada", "visits": 3}
-        post(browser, "/logout")
-        assert browser.cookies.keys() == {"sessionid"}
-        assert json.loads(browser.get("/")) == {"owner": None, "visits": 4}
-
-
-def test_a_logout_during_an_add_leaves_djangos_session(tmp_path: Path) -> None:
-    """The late request sets no cookie and revives nothing; the visits go on."""
-    port = free_port()
-    server = serve(BESIDE, tmp_path, port)
-    hold(tmp_path / "app.py", before='cart["items"].append(')
-    with server, ThreadPoolExecutor(1) as pool:
-        browser = Browser(port)
-        browser.get("/")
-        post(browser, "/login", "user=ada")
-        late, before = Browser(port, browser.cookie), browser.cookies.copy()
-        adding = pool.submit(post, late, "/cart/add", "sku=late&qty=1")
-        with (tmp_path / "gate").open("w"):  # there when the add has read its session
-            post(browser, "/logout")
-        adding.result(30)
-        assert late.cookies == before and browser.cookies == {"sessionid": before["sessionid"]}
-        assert json.loads(late.get("/")) == {"owner": None, "visits": 2}
-    assert server.tracebacks == 0
-
-
-def hold(app: Path, *, before: str) -> None:
-    """Let a request wait, at one line of a saved app.py, until the test has opened and closed the pipe ``gate``."""
-    os.mkfifo(app.parent / "gate")
-    text, count = re.subn(rf"^( +)(?={re.escape(before)})", r'\1open("gate").read()\n\1', app.read_text(), flags=re.MULTILINE)
-    assert count == 1
-    app.write_text(text)
-
-
-@pytest.mark.parametrize("name", [name for name in RECIPES if name != BESIDE])  # which shows its visits as well
+@pytest.mark.parametrize("name", RECIPES)
 def test_the_walk_on_the_index_page(name: str, tmp_path: Path) -> None:
     """Each printed command prints what is printed under it, in every framework."""
     port = free_port()

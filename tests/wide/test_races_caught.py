@@ -12,7 +12,7 @@ from support.race_crews import Threads
 from support.races import RACES
 
 from wsgisession import MemoryStore, SessionError, draft
-from wsgisession.codec import JSONCodec, Record
+from wsgisession import JSONCodec, Record
 from wsgisession.commit import Vault
 from wsgisession.register import Stored
 

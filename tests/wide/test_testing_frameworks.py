@@ -18,19 +18,29 @@ BLOCKS = {block.title: block for block in blocks(PAGE, "python")}
 DJANGO = f"""
 import django
 from django.conf import settings
+from django.core.management import call_command
 from django.http import HttpResponse
 from django.urls import path
-from wsgisession import SessionMiddleware
+
+from wsgisession.django import manager
 
 def greet(request):
-    session = request.environ["wsgisession.session"]
-    return HttpResponse(f"Hello {{session.owner or 'stranger'}}, {{len(session.get('cart', []))}} in your cart")
+    return HttpResponse(f"Hello {{request.user.username or 'stranger'}}")
 
 urlpatterns = [path("", greet)]
-settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="x")
+settings.configure(
+    ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY={SECRET!r},
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes"],
+    MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware",
+                "django.contrib.auth.middleware.AuthenticationMiddleware"],
+    DATABASES={{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}}},
+    SESSION_ENGINE="wsgisession.django", WSGISESSION={{"store": "memory:"}})
 django.setup()
-secret = {SECRET!r}
+call_command("migrate", verbosity=0)
+from django.contrib.auth.models import User
+ada = User.objects.create(username="ada")
 """
+OWNED = "assert len(manager().owned_by(str(ada.pk))) == 1"
 
 
 def test_werkzeug() -> None:
@@ -42,5 +52,7 @@ def test_werkzeug() -> None:
 
 def test_django() -> None:
     """Likewise; in a process of its own, for its settings are global."""
-    done = subprocess.run([sys.executable, "-c", DJANGO + BLOCKS["django"].text], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", f"{DJANGO}{BLOCKS['django'].text}{OWNED}"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,8 @@
-"""Is this configuration sound? One finding for each thing that is not. Knows no output.
+"""``check``: is this configuration sound? One finding for each thing that is not.
 
-What only an engine can tell comes from the store's own ``diagnose()``, where it has one.
+What only an engine can tell comes from the store's own ``diagnose()`` and ``settings()``, if it has them.
+
+Knows no engine.
 """
 
 from __future__ import annotations
@@ -8,18 +10,25 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import sqlite3
 import statistics
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import NamedTuple
 
+from wsgisession import __version__
+from wsgisession.cli.codes import FINDING, OK, UNREACHABLE
+from wsgisession.cli.outcome import plural
 from wsgisession.cli.reader import Reader
-from wsgisession.cli.target import in_memory
+from wsgisession.cli.target import in_memory, redacted
+from wsgisession.cli.terminal import Terminal
+from wsgisession.cli.text import columns, visible
 from wsgisession.errors import StoreError
 from wsgisession.identity import Identity
 from wsgisession.manager import SessionManager
+from wsgisession.record import Record
 
 ROUNDS = 11  # of the measurement
 SLOW = 0.020  # seconds
@@ -32,7 +41,7 @@ EXAMPLES = ("a string of at least 32 bytes, kept out of the repository",)
 LONGEST = 64
 # SQLite's changes list a rare race between processes in which WAL mode may lose writes, and where it is fixed.
 FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
-CLIENTS = {"RedisStore": ("redis", (5,)), "PostgresStore": ("psycopg", (3, 2))}
+CLIENTS = {"RedisStore": "redis", "PostgresStore": "psycopg"}
 
 
 class Finding(NamedTuple):
@@ -43,11 +52,35 @@ class Finding(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What was looked at, what should be changed, and whether the store answered."""
+    """What was looked at, what should be changed, and whether the store could be read and written."""
 
     facts: dict[str, str]
     findings: list[Finding]
-    reachable: bool
+    works: bool
+
+
+def check(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> int:
+    """Print what was found out about the configuration, one line for each thing that should be changed."""
+    facts, found, works = examine(manager)
+    findings = [(one.subject, redacted(one.message)) for one in found]
+    told = plural(len(findings), "finding") if findings else "no findings"
+    if terminal.json:
+        terminal.dump(
+            {"facts": facts, "findings": [{"subject": about, "message": text} for about, text in findings]}
+        )
+    elif terminal.human:
+        for line in columns((name, visible(fact)) for name, fact in facts.items()):
+            terminal.line(line)
+        for about, text in findings:
+            terminal.line(f"warning: {about}: {visible(text)}")
+        terminal.line(told)
+    else:
+        for name, fact in facts.items():
+            terminal.line("fact", name, visible(fact))
+        for about, text in findings:
+            terminal.line("finding", about, visible(text))
+        terminal.line(told)
+    return (FINDING if findings else OK) if works else UNREACHABLE
 
 
 def examine(manager: SessionManager) -> Report:
@@ -61,29 +94,37 @@ def examine(manager: SessionManager) -> Report:
     if time.time() < EPOCH:
         findings.append(Finding("clock", "this machine's clock is years behind; synchronize it (NTP)"))
     if in_memory(manager):
-        findings.append(Finding("store", "MemoryStore keeps sessions in one process, and loses them when it ends"))
+        findings.append(
+            Finding("store", "MemoryStore keeps sessions in one process, and loses them when it ends")
+        )
+    reader, works, speed = Reader(manager), True, Speed()
     try:
-        speed = measure(Reader(manager))
-        facts |= {name: f"{seconds * 1000:.2f} ms" for name, seconds in speed.items()}
-        findings += [Finding("store", message) for message in slow(speed)]
-        findings += [Finding("records", message) for message in records(Reader(manager))]
-        findings += [Finding("store", message) for message in engine(manager)]
+        speed.read(reader)
     except StoreError as error:
         findings.append(Finding("store", f"it does not answer: {error}"))
         return Report(facts, findings, False)
-    return Report(facts, findings, True)
+    try:
+        speed.write(reader)
+    except StoreError as error:
+        findings.append(Finding("store", f"it answers, but refuses to write: {error}"))
+        works = False
+    facts |= {name: f"{seconds * 1000:.2f} ms" for name, seconds in speed.medians().items()}
+    facts |= settings(manager)
+    findings += [Finding("store", message) for message in slow(speed.medians())]
+    findings += [Finding("records", message) for message in records(reader)]
+    findings += [Finding("store", message) for message in engine(manager)]
+    return Report(facts, findings, works)
 
 
 def versions(manager: SessionManager) -> dict[str, str]:
     """Return what is installed."""
     name = type(manager.store).__name__
-    facts = {"wsgisession": importlib.metadata.version("wsgisession"), "python": platform.python_version(), "store": name}
+    facts = {"wsgisession": __version__, "python": platform.python_version(), "store": name}
     if name == "SQLiteStore":
         facts["sqlite"] = sqlite3.sqlite_version
         if not _fixed(sqlite3.sqlite_version_info):
-            facts["sqlite"] += " (has a rare race between processes; 3.51.3, 3.50.7 and 3.44.6 have not)"
-    if name in CLIENTS:
-        client = CLIENTS[name][0]
+            facts["sqlite"] += " (has a rare race between processes; fixed in 3.51.3, 3.50.7 and 3.44.6)"
+    if client := CLIENTS.get(name):
         facts[client] = importlib.metadata.version(client)
     return facts
 
@@ -94,20 +135,43 @@ def _fixed(version: tuple[int, ...]) -> bool:
 
 def outdated(manager: SessionManager) -> Iterator[str]:
     """Yield what is older than the store's extra demands."""
-    client, least = CLIENTS.get(type(manager.store).__name__, ("", ()))
-    if client:
-        version = importlib.metadata.version(client)
-        if tuple(int(part) for part in version.split(".")[: len(least)] if part.isdigit()) < least:
-            yield f"{client} {version} is too old: {'.'.join(map(str, least))} is needed"
+    client = CLIENTS.get(type(manager.store).__name__, "")
+    if (
+        client
+        and (least := _least(client))
+        and _numbers(found := importlib.metadata.version(client)) < _numbers(least)
+    ):
+        yield f"{client} {found} is too old: {least} is needed"
+
+
+def _least(client: str) -> str | None:
+    """Return the least version of a client library that this package's own metadata asks for."""
+    for line in importlib.metadata.requires("wsgisession") or ():
+        if match := re.match(rf"{client}(?:\[[^]]*\])?\s*>=\s*([0-9.]+)", line):
+            return match[1]
+    return None
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]+", text)[:3])
+
+
+def settings(manager: SessionManager) -> dict[str, str]:
+    """Return what the store knows of its engine: its version, and the settings that matter."""
+    try:
+        return dict(getattr(manager.store, "settings", dict)())
+    except StoreError:  # ``engine`` says so
+        return {}
 
 
 def secret(manager: SessionManager) -> Iterator[str]:
     """Yield what is wrong with the secrets. They are not kept, but one can try whether a known one verifies."""
-    identity = manager._config.identity
+    identity = manager.identity
     if identity is None:
         return  # a URL has none
+    shortest = getattr(identity, "min_secret", Identity.min_secret)
     known = [text.encode() for text in EXAMPLES]
-    known += [bytes([byte]) * length for byte in range(256) for length in range(identity.min_secret, LONGEST + 1)]
+    known += [bytes([byte]) * length for byte in range(256) for length in range(shortest, LONGEST + 1)]
     make: Callable[[list[bytes]], Identity] = type(identity)
     id = identity.new_id()
     try:
@@ -120,9 +184,9 @@ def secret(manager: SessionManager) -> Iterator[str]:
 
 def cookie(manager: SessionManager) -> Iterator[str]:
     """Yield what weakens the cookie."""
-    if manager._config.identity is None:
+    if manager.identity is None:
         return
-    cookie = manager._config.cookie
+    cookie = manager.cookie
     if cookie.secure is False:
         yield "secure=False lets the cookie travel over plain http; leave it out, or pass True behind a proxy that ends TLS"
     if not cookie.httponly:
@@ -131,23 +195,35 @@ def cookie(manager: SessionManager) -> Iterator[str]:
         yield "domain gives the cookie to every host below it; leave it out unless they all need the session"
 
 
-def measure(reader: Reader) -> dict[str, float]:
-    """Return the median seconds of a read and of a write. StoreError: one was refused."""
-    key = Identity([os.urandom(32)]).new_id()  # random, and no session's
-    payload, other = reader.codec.pack(None), reader.codec.pack(None)
-    reads, writes = [], []
-    for _ in range(ROUNDS):
-        reads.append(_timed(lambda: reader.store.load(key)))
-        writes.append(_timed(lambda: reader.store.create(key, payload, 10.0)))
-        writes.append(_timed(lambda: reader.store.replace(key, payload, other, 10.0)))
-        writes.append(_timed(lambda: reader.store.delete(key)))
-    return {"read": statistics.median(reads), "write": statistics.median(writes)}
+class Speed:
+    """How long the store takes, in seconds: one read and three writes in each round."""
 
+    def __init__(self) -> None:
+        self._times: dict[str, list[float]] = {}
+        self._key = Identity([os.urandom(32)]).new_id()  # random, and no session's
 
-def _timed(operation: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    operation()
-    return time.perf_counter() - begin
+    def read(self, reader: Reader) -> None:
+        """Measure reads. StoreError: one was refused."""
+        for _ in range(ROUNDS):
+            self._timed("read", lambda: reader.store.load(self._key))
+
+    def write(self, reader: Reader) -> None:
+        """Measure writes. StoreError: one was refused."""
+        nothing = Record(reader.clock(), None, False, {})
+        payload, other = reader.codec.pack(nothing), reader.codec.pack(nothing)
+        for _ in range(ROUNDS):
+            self._timed("write", lambda: reader.store.create(self._key, payload, 10.0))
+            self._timed("write", lambda: reader.store.replace(self._key, payload, other, 10.0))
+            self._timed("write", lambda: reader.store.delete(self._key))
+
+    def medians(self) -> dict[str, float]:
+        """Return the median of each kind."""
+        return {name: statistics.median(times) for name, times in self._times.items()}
+
+    def _timed(self, name: str, operation: Callable[[], object]) -> None:
+        begin = time.perf_counter()
+        operation()
+        self._times.setdefault(name, []).append(time.perf_counter() - begin)
 
 
 def slow(speed: dict[str, float]) -> Iterator[str]:
@@ -159,12 +235,14 @@ def slow(speed: dict[str, float]) -> Iterator[str]:
 
 def records(reader: Reader) -> Iterator[str]:
     """Yield what a look at some records tells."""
-    entries = map(reader.read, islice(reader.store.keys(), SAMPLE))
-    future = sum(entry.record.created > reader.clock() + SKEW for entry in entries if entry is not None)
+    future = sum(entry.created > reader.clock() + SKEW for entry in reader.sample(SAMPLE))
     if future:
-        yield f"{future:,} session(s) began in the future: the clocks of the machines differ; synchronize them (NTP)"
+        yield f"{plural(future, 'session')} began in the future: the clocks of the machines differ; synchronize them (NTP)"
     if reader.unreadable:
-        yield f"{reader.unreadable:,} record(s) cannot be read with this codec; another program's, or name module:middleware"
+        yield (
+            f"{plural(reader.unreadable, 'record')} cannot be read with this codec: another program wrote them, or the"
+            " application has a codec of its own; then name module:middleware"
+        )
 
 
 def engine(manager: SessionManager) -> Iterator[str]:

@@ -1,16 +1,34 @@
-"""The sessions of a store as the command line sees them: one by one, without decoding or logging. Knows no output.
+"""The sessions of a store as the command line sees them: page by page, without decoding or logging.
 
 A record that cannot be read is counted and left out: with only a URL the codec is a guess, and such a key may be an id.
+Memory does not grow with the number of sessions.
+
+It does not know output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from itertools import islice
 from typing import NamedTuple
 
-from wsgisession.codec import JSONCodec
+from wsgisession.errors import StoreError
 from wsgisession.manager import SessionManager
-from wsgisession.record import Record
+from wsgisession.record import Marker, Record
+
+PAGE = 1000  # keys in one go, as a store's load_many reads them
+SEEN = 100_000  # keys that are remembered: Redis may name one twice, nearly always soon after
+NOBODY = "A" * 43  # a key under which nothing stands: no SHA-256 of an id is known that gives it
+
+Found = tuple[bytes, float]
+
+
+class Closed(Enum):
+    """Why nobody can tell what is in a payload."""
+
+    UNREADABLE = "it is corrupt or foreign"
+    LATER = "a later version of the library wrote it"
 
 
 class Entry(NamedTuple):
@@ -18,37 +36,23 @@ class Entry(NamedTuple):
 
     key: str
     shown: str
-    record: Record
+    owner: str | None
+    created: float
     expires: float
+    persistent: bool
+    idle_timeout: float | None
     size: int
 
 
 class Reader:
-    """Reads what is live in a manager's store; ``unreadable`` and ``tombstones`` say what else was met."""
+    """Reads what is live in a manager's store. ``markers``, ``unreadable`` and ``later`` count what else was met."""
 
     def __init__(self, manager: SessionManager) -> None:
-        vault = manager._config.vault
         self.store = manager.store
-        self.codec: JSONCodec = vault.codec
-        self.clock: Callable[[], float] = vault.clock
-        self._show: Callable[[str], str] = vault.show
-        self.unreadable = self.tombstones = 0
-
-    def read(self, key: str) -> Entry | None:
-        """Return the live session under a key; None where there is none, or nobody can read it."""
-        found = self.store.load(key)
-        if found is None:
-            return None
-        payload, left = found
-        try:
-            record = self.codec.unpack(payload)
-        except ValueError:
-            self.unreadable += 1
-            return None
-        if record is None:
-            self.tombstones += 1
-            return None
-        return Entry(key, self._show(key), record, self.clock() + left, len(payload))
+        self.codec = manager.codec
+        self.clock = manager.records.clock
+        self._show = manager.records.show
+        self.markers = self.unreadable = self.later = 0
 
     def everybodys(self) -> Iterator[Entry]:
         """Yield every live session once, in the store's order."""
@@ -56,23 +60,86 @@ class Reader:
 
     def owners(self, owner: str) -> list[Entry]:
         """List an owner's live sessions, newest first. The store's index may name too many."""
-        mine = (entry for entry in self._entries(self.store.owned_by(owner)) if entry.record.owner == owner)
-        return sorted(mine, key=lambda entry: -entry.record.created)
+        mine = (entry for entry in self._entries(self.store.owned_by(owner)) if entry.owner == owner)
+        return sorted(mine, key=lambda entry: -entry.created)
 
-    def _entries(self, keys: Iterable[str]) -> Iterator[Entry]:
-        seen: set[str] = set()
-        for key in keys:
-            if key not in seen:
-                seen.add(key)
-                entry = self.read(key)
-                if entry is not None:
-                    yield entry
+    def sample(self, count: int) -> Iterator[Entry]:
+        """Yield the live sessions among the first so many records."""
+        return self._entries(islice(self.store.keys(), count))
+
+    def one(self, shown: str) -> tuple[Entry, Record] | None:
+        """Return the live session of a key as people see it, with its record; None if there is none that can be read."""
+        key = self.find(shown)
+        for _, (payload, left) in () if key is None else self.found([key]):
+            if isinstance(record := self.read(payload), Record) and key is not None:
+                return self._entry(key, record, payload, left), record
+        return None
 
     def find(self, shown: str) -> str | None:
         """Return the store's key for one as people see it; None: there is none.
 
-        Where the key is the id (see ``Identity.key_is_id``) people see its SHA-256, and all keys are looked through.
+        If the key is the id (see ``Identity.key_is_id``), people see its SHA-256, and all keys are looked through.
         """
         if self._show is str:
             return shown
         return next((key for key in self.store.keys() if self._show(key) == shown), None)
+
+    def pages(self, keys: Iterable[str]) -> Iterator[list[str]]:
+        """Cut keys into pages, and drop those that come twice."""
+        seen: set[str] = set()
+        rest = iter(keys)
+        while page := list(islice(rest, PAGE)):
+            fresh = [key for key in dict.fromkeys(page) if key not in seen]
+            if len(seen) >= SEEN:
+                seen.clear()
+            seen.update(fresh)
+            yield fresh
+
+    def found(self, page: list[str]) -> Iterator[tuple[str, Found]]:
+        """Yield what stands under the keys of a page, in one go if the store can."""
+        load_many = getattr(self.store, "load_many", None)
+        try:
+            answers = None if load_many is None else load_many(page)
+        except (
+            StoreError
+        ):  # one payload of the page cannot be used, or the store is down; key by key tells which
+            answers = None
+        for key, found in zip(page, self._each(page) if answers is None else answers, strict=True):
+            if found is not None:
+                yield key, found
+
+    def _each(self, page: list[str]) -> Iterator[Found | None]:
+        for key in page:
+            try:
+                yield self.store.load(key)
+            except StoreError:
+                self.store.load(
+                    NOBODY
+                )  # if this fails too, the store is down; otherwise this one record is at fault
+                self.unreadable += 1
+                yield None
+
+    def read(self, payload: bytes) -> Record | Marker | Closed:
+        """Return what a payload holds, and count it if that is no session."""
+        try:
+            content = self.codec.unpack(payload)
+        except ValueError:
+            self.unreadable += 1
+            return Closed.UNREADABLE
+        except StoreError:
+            self.later += 1
+            return Closed.LATER
+        if isinstance(content, Marker):
+            self.markers += 1
+        return content
+
+    def _entries(self, keys: Iterable[str]) -> Iterator[Entry]:
+        for page in self.pages(keys):
+            for key, (payload, left) in self.found(page):
+                if isinstance(record := self.read(payload), Record):
+                    yield self._entry(key, record, payload, left)
+
+    def _entry(self, key: str, record: Record, payload: bytes, left: float) -> Entry:
+        ends = self.clock() + left
+        facts = record.owner, record.created, ends, record.persistent, record.idle_timeout
+        return Entry(key, self._show(key), *facts, len(payload))

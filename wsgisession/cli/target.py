@@ -1,6 +1,8 @@
-"""Which sessions a command is about: a store's URL, or ``module:middleware``. Knows no command and no output.
+"""Which sessions a command is about: a store's URL, or ``module:middleware``.
 
-No message repeats a URL: it may hold a password.
+No message repeats a URL or what an application's module said: either may hold a password.
+
+Knows no command and no output.
 """
 
 from __future__ import annotations
@@ -10,29 +12,40 @@ import importlib
 import os
 import re
 import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any
 
 from wsgisession.manager import SessionManager
 from wsgisession.middleware import SessionMiddleware
 from wsgisession.stores import MemoryStore, from_url
 
 VARIABLE = "WSGISESSION_STORE"
+INNER = ("wsgi_app", "app", "application", "wrap_app")  # what frameworks and middlewares call what they wrap
+DEEPEST = 20  # middlewares around one another
+
 _PLACE = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
-_PASSWORD = re.compile(r"(://)(?!\[)[^\s@]*@|((?:pass\w*|secret)=)[^\s&]+", re.IGNORECASE)
+# A word with a URL's "://" and its userinfo, up to the last "@"; and what is named like a secret.
+_USER = re.compile(r"(://)(?!\[[0-9A-Fa-f:.]*\])[^\s'\"]*@")
+_NAMED = re.compile(
+    r"((?:pass\w*|secret\w*|token\w*|pwd)['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s&,;}]+)", re.IGNORECASE
+)
 
 
 class Unusable(Exception):
     """The store or the middleware that was named cannot be used; the message says what to write instead."""
 
 
-def open_target(name: str | None) -> SessionManager:
+def open_target(name: str | None, *, create: bool = False) -> SessionManager:
     """Return the manager of the sessions a command is about.
 
     Args:
         name: A URL or ``module:attribute``; None: what the environment variable ``WSGISESSION_STORE`` says.
+        create: Make the file or the table of a URL if it does not exist.
 
     Raises:
         Unusable: There is none of that name.
-        StoreError: The store cannot be opened.
+        StoreError: The store cannot be opened, or does not exist.
     """
     name = name or os.environ.get(VARIABLE)
     if not name:
@@ -45,7 +58,7 @@ def open_target(name: str | None) -> SessionManager:
             " Name the store that your application shares, such as sqlite:///sessions.db"
         )
     try:
-        return SessionManager(from_url(name))
+        return SessionManager(from_url(name, create=create))
     except (ValueError, TypeError, ImportError) as error:
         raise Unusable(f"{error}; or write module:middleware") from None
 
@@ -55,24 +68,53 @@ def _imported(module: str, path: str) -> SessionManager:
         sys.path.insert(0, os.getcwd())
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what the application prints is no result of ours
-            found = importlib.import_module(module)
+            found: Any = importlib.import_module(module)
     except (Exception, SystemExit) as error:
-        raise Unusable(f"importing {module} failed: {type(error).__name__}: {error}") from error
+        raise Unusable(
+            f"importing {module} failed: {_cause(error)}; to see all: python3 -c 'import {module}'"
+        ) from error
     for name in path.split("."):
         if not hasattr(found, name):
             raise Unusable(f"{module}:{path} does not exist: no {name!r} in it")
         found = getattr(found, name)
-    manager = found.manager if isinstance(found, SessionMiddleware) else found
-    if not isinstance(manager, SessionManager):
-        raise Unusable(f"{module}:{path} is neither a SessionMiddleware nor a SessionManager")
-    return manager
+    for inner in _layers(found):
+        if isinstance(inner, SessionMiddleware):
+            return inner.manager
+        if isinstance(inner, SessionManager):
+            return inner
+    raise Unusable(f"{module}:{path} is neither a SessionMiddleware nor a SessionManager, nor wraps one")
+
+
+def _layers(found: Any) -> Iterator[Any]:
+    """Yield an object and what it wraps, layer by layer: an application's ``wsgi_app``, a middleware's ``app``."""
+    for _ in range(DEEPEST):
+        yield found
+        inner = (getattr(found, name, None) for name in INNER)
+        found = next(filter(callable, inner), None)
+
+
+def _cause(error: BaseException) -> str:
+    """Return what went wrong and in which line. The message only if Python made it; another may hold a password."""
+    told = type(error).__name__
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        told += f": no module named {error.name!r}"
+    elif isinstance(error, SyntaxError):
+        told += f": {error.msg}, {os.path.basename(error.filename or '?')} line {error.lineno}"
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        here = [
+            frame for frame in frames if frame.filename.startswith(os.getcwd())
+        ]  # the application's own, if any
+        told += f", raised in {os.path.basename((here or frames)[-1].filename)} line {(here or frames)[-1].lineno}"
+    return told
 
 
 def in_memory(manager: SessionManager) -> bool:
-    """True where this process alone can see the sessions."""
+    """True if this process alone can see the sessions."""
     return isinstance(manager.store, MemoryStore)
 
 
 def redacted(message: str) -> str:
-    """Return a message on one line, without the user names and passwords of URLs in it."""
-    return _PASSWORD.sub(lambda found: f"{found[1] or ''}{found[2] or ''}…{'@' if found[1] else ''}", " ".join(message.split()))
+    """Return a message on one line, without the user names and passwords of URLs in it, and without named secrets."""
+    line = _USER.sub(r"\1…@", " ".join(message.split()))
+    return _NAMED.sub(r"\1…", line)

@@ -1,7 +1,9 @@
-"""The streams of one run: what goes to whom, in which shape, questions and progress. Knows no session and no store.
+"""The streams of one run: what goes to whom, in which shape, questions and progress.
 
-Results go to standard output: a table for a person where that is a terminal, lines with tabs for a program otherwise, JSON
-where it was asked for. Everything else goes to standard error, progress only where that is a terminal.
+Results go to standard output: a table for a person if that is a terminal, otherwise lines with tabs for a program, or JSON
+if it was asked for. Everything else goes to standard error, progress only if that is a terminal.
+
+Knows no session and no store.
 """
 
 from __future__ import annotations
@@ -9,12 +11,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from wsgisession.cli.text import visible
 
 PATIENCE = 0.5  # seconds before progress is shown
 PACE = 0.1  # seconds between two updates
+
+Thing = TypeVar("Thing")
 
 
 class Refused(Exception):
@@ -41,18 +46,20 @@ class Terminal:
 
     def dump(self, value: Any) -> None:
         """Write one line of JSON, ASCII alone."""
-        print(json.dumps(value))
+        print(json.dumps(value, allow_nan=False))
 
     def note(self, message: str) -> None:
         """Tell whoever started the command, on standard error."""
         print(f"wsgisession: {visible(message)}", file=sys.stderr)
 
     def confirm(self, question: str, *, yes: bool) -> None:
-        """Return where the answer is yes. Refused, NoTerminal: it is not."""
+        """Return if the answer is yes. Refused, NoTerminal: it is not."""
         if yes:
             return
         if not sys.stdin.isatty():
-            raise NoTerminal("this command asks before it destroys anything, and nobody is there to answer: pass --yes")
+            raise NoTerminal(
+                "this command asks before it destroys anything, and nobody is there to answer: pass --yes"
+            )
         print(f"{visible(question)} [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise Refused("nothing was done")
@@ -76,8 +83,14 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
+    def over(self, things: Iterable[Thing]) -> Iterator[Thing]:
+        """Yield things and count them."""
+        for thing in things:
+            yield thing
+            self.step()
+
     def step(self, count: int = 1) -> None:
-        """Count on, and show it where it is time."""
+        """Count on, and show the number if it is time."""
         self._count += count
         if self._shows and (now := time.monotonic()) >= self._next:
             self._next = now + PACE

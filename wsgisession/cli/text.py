@@ -1,26 +1,34 @@
-"""How the command line writes: escapes, moments, durations, sizes, histograms. Knows no session and no stream.
+"""How the command line writes and reads: escapes, widths, moments, durations, sizes, histograms.
 
 What comes from a store is somebody else's text. Nothing of it reaches a terminal that could move the cursor, colour the
 screen or turn the direction of reading: only what ``str.isprintable`` lets through, the rest as escapes.
+
+Knows no session and no stream.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
+import time
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _MULTIPLES = ("KiB", "MiB", "GiB", "TiB")
 BAR = 40  # characters of the longest bar
+DEEPEST = 100  # containers in one another, as many as a codec writes
+_AGO = re.compile(r"(\d{1,9})(s|min|h|d)")
 
 
 def visible(text: str) -> str:
     """Return text on one line, with escapes for what is not printable; a backslash is doubled, so none can be forged."""
     return "".join(
-        "\\\\" if character == "\\" else character if character.isprintable() else _escape(character) for character in text
+        "\\\\" if character == "\\" else character if character.isprintable() else _escape(character)
+        for character in text
     )
 
 
@@ -37,15 +45,74 @@ def _escape(character: str) -> str:
 def _units(character: str) -> str:
     """Return a character as JSON's escapes, in two halves past U+FFFF."""
     units = character.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[place:place + 2].hex()}" for place in range(0, len(units), 2))
+    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))
+
+
+def clipped(text: str, width: int) -> str:
+    """Return text that takes at most so many columns of a terminal; the last is an ellipsis if something was cut off."""
+    if sum(map(_columns, text)) <= width:
+        return text
+    kept, left = "", width - 1
+    for character in text:
+        left -= _columns(character)
+        if left < 0:
+            break
+        kept += character
+    return kept + "…"
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def raw(line: bytes) -> Any:
-    """Return one stored value as JSON shows it, tags and all; text where it is no JSON at all."""
+    """Return one stored value as JSON shows it, tags and all; text if it is no JSON, or nested too deep for most readers."""
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return line.decode("utf-8", "backslashreplace")
+        value = json.loads(line, parse_constant=_no_json, parse_float=_finite)
+        nested = _depth(value)
+    except (ValueError, RecursionError):  # the line is somebody else's, and no mistake of this program
+        nested = DEEPEST + 1
+    return value if nested <= DEEPEST else line.decode("utf-8", "backslashreplace")
+
+
+def _no_json(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _finite(text: str) -> float:
+    return found if math.isfinite(found := float(text)) else _no_json(text)
+
+
+def _depth(value: Any) -> int:
+    """Return how many containers are in one another."""
+    depth, level = 0, [value]
+    while level := [one for one in level if isinstance(one, dict | list)]:
+        depth += 1
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+    return depth
+
+
+def number(value: float) -> float | None:
+    """Return a number that JSON can carry; None for what is not finite."""
+    return value if math.isfinite(value) else None
+
+
+def since(text: str) -> float:
+    """Return POSIX seconds for a duration ago (``90s``, ``30min``, ``2h``, ``7d``) or a moment in ISO 8601, UTC if it names
+    no zone.
+
+    Raises:
+        ValueError: it is neither; the message says what to write.
+    """
+    if ago := _AGO.fullmatch(text):
+        return time.time() - int(ago[1]) * dict(_UNITS)[ago[2]]
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError("write 30min, 2h, 7d, or a moment such as 2026-11-24T18:44") from None
 
 
 def moment(seconds: float) -> str:
@@ -67,6 +134,11 @@ def duration(seconds: float) -> str:
         if len(parts) == 2:
             break
     return " ".join(part for part in parts if not part.startswith("0 ")) or "0 s"
+
+
+def brief(seconds: float) -> str:
+    """Return a duration in its largest unit, which takes at most seven columns."""
+    return " ".join(duration(seconds).split()[:2])
 
 
 def size(count: float) -> str:

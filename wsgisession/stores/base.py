@@ -16,6 +16,10 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 
+NO_EXPIRY = 0.001
+"""The seconds left of a record whose expiry somebody took away in the engine."""
+
+
 @runtime_checkable
 class Store(Protocol):
     """Where payloads live.
@@ -41,7 +45,7 @@ class Store(Protocol):
         """Return the live payload and the seconds it has left; None if there is no live record.
 
         Changes nothing. The seconds left are never 0. A record whose expiry somebody took away in the engine
-        has 0.001 left.
+        has exactly ``NO_EXPIRY`` left, and no other record ever has.
         """
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
@@ -117,3 +121,6 @@ class DiagnosingStore(Store, Protocol):
 
     def diagnose(self) -> Iterator[str]:
         """Yield what an operator should change, one sentence each. Changes nothing."""
+
+    def settings(self) -> dict[str, str]:
+        """Return the engine's version and the settings that matter, for a person. Changes nothing."""

@@ -1,51 +1,76 @@
 """Where a store's PostgreSQL connections come from: the caller's pool, or a small one of the store's own.
 
+Nothing here counts what is in use, and there is no lock: what is in use are the objects that exist and are not idle. So an
+exception from outside (a signal handler that raises, ``gevent.Timeout``) can hit between any two steps. What it makes
+unreachable ceases to exist, and its place is free. The steps themselves are single operations of built-in types, which code
+that runs in between on the same thread (a signal handler, a finalizer) may use as well.
+
+Whatever waits for somebody else's code, connecting above all, is done in a thread of its own: no exception from outside
+reaches that, and the caller waits no longer than it wants. A connection that arrives too late is there for the next one.
+
 Knows nothing of forks, transactions or tables: each of these belongs to one process, and is asked to lend connections.
 """
 
 from __future__ import annotations
 
+import _thread
 import inspect
+import itertools
 import math
 import time
 from collections.abc import Callable
-from threading import Lock, Semaphore
+from contextvars import copy_context
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
+from weakref import WeakValueDictionary, ref
 
 from wsgisession.errors import StoreError
 
 SIZE = 10  # connections that a store without the caller's pool has at most; PostgreSQL allows 100 in all by default
-IDLE = 180.0  # seconds; firewalls and load balancers forget quiet connections after 240 or more, and say nothing
+IDLE = (
+    180.0  # seconds; firewalls and load balancers forget quiet connections after 240 or more, and say nothing
+)
+LOOK = 0.05  # seconds until somebody who waits for a connection looks again, even if no news came
+SILENCE = 0.2  # seconds of connecting without an answer that say something about the server
+MARGIN = 0.5  # seconds more than the caller's pool was allowed to wait
+
+
+class NoAnswer(StoreError):
+    """The engine was asked and has not answered in time."""
+
+
+class Held(Protocol):
+    """A connection in use by one operation."""
+
+    @property
+    def connection(self) -> Any: ...
 
 
 class Source(Protocol):
     """Where connections come from. A connection that was finished is given back like any other."""
 
-    def take(self, deadline: float) -> Any: ...
-    def give(self, connection: Any) -> None: ...
+    def take(self, deadline: float) -> Held: ...
+    def give(self, held: Held) -> None: ...
     def close(self) -> None: ...
 
 
-class Lent:
-    """The caller's psycopg pool, which replaces a finished connection by itself."""
+class Place:
+    """One of a store's own connections; while it is being opened ``connection`` is None."""
 
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
+    __slots__ = ("__weakref__", "connection", "number", "since")
 
-    def take(self, deadline: float) -> Any:
-        return self._pool.getconn(timeout=max(deadline - time.monotonic(), 0.001))
-
-    def give(self, connection: Any) -> None:
-        self._pool.putconn(connection)
-
-    def close(self) -> None:
-        """Do nothing: the pool is the caller's."""
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.connection: Any = None
+        self.since = 0.0  # when it was last given back
 
 
 class Own:
     """A small pool over a callable that connects, last in first out.
 
     Raises, from ``take``:
+        NoAnswer: connecting takes longer than the deadline allows.
         StoreError: all connections were in use until the deadline.
         TypeError: the callable returned no psycopg connection, or one that it had returned before.
     """
@@ -53,54 +78,198 @@ class Own:
     def __init__(self, connect: Callable[[], Any], ready: int) -> None:
         self._connect = connect
         self._ready = ready  # the status of a connection outside a transaction
-        self._free = Semaphore(SIZE)
-        self._guard = Lock()
-        self._idle: list[tuple[float, Any]] = []  # the longest idle first
-        self._ours: set[int] = set()
+        self._idle: list[Place] = []  # the longest idle first
+        self._places: WeakValueDictionary[int, Place] = WeakValueDictionary()  # all there are, by number
+        self._numbers = itertools.count()
+        self._news: SimpleQueue[None] = SimpleQueue()  # whoever waits should look again
 
-    def take(self, deadline: float) -> Any:
-        if not self._free.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            raise StoreError(f"PostgreSQL: all {SIZE} connections of this store are in use")
-        try:
-            self._close_idle(time.monotonic() - IDLE)
-            with self._guard:
-                connection = self._idle.pop()[1] if self._idle else None
-            return connection or self._open()
-        except BaseException:
-            self._free.release()
-            raise
+    def take(self, deadline: float) -> Place:
+        asked = time.monotonic()
+        self._close_idle(asked - IDLE)
+        errors: list[BaseException] | None = None
+        while True:
+            try:
+                return self._idle.pop()
+            except IndexError:
+                pass
+            if errors:
+                raise errors.pop()
+            now = time.monotonic()
+            if errors is None:
+                errors, asked = self._open(), now
+            if now >= deadline:
+                if errors is None:
+                    raise StoreError(f"PostgreSQL: all {SIZE} connections of this store are in use")
+                if now - asked < SILENCE:
+                    raise StoreError("PostgreSQL: no connection in time")
+                raise NoAnswer("PostgreSQL: no connection: the server has not answered in time")
+            try:
+                self._news.get(timeout=min(deadline - now, LOOK))
+            except Empty:
+                pass
 
-    def _open(self) -> Any:
-        connection = self._connect()
-        if not hasattr(connection, "pgconn"):
-            raise TypeError(f"connect must return a psycopg 3 connection, not {type(connection).__name__}")
-        if id(connection) in self._ours:
-            raise TypeError("connect must open a new connection with each call: one cannot serve two threads")
-        if connection.pgconn.transaction_status != self._ready:
-            connection.commit()  # what the callable has set, SET search_path, say, and not committed
-        self._ours.add(id(connection))
-        return connection
-
-    def give(self, connection: Any) -> None:
-        if connection.closed:
-            self._ours.discard(id(connection))
+    def give(self, place: Held) -> None:
+        assert isinstance(place, Place)
+        if place.connection.closed:
+            self._places.pop(place.number, None)
         else:
-            with self._guard:
-                self._idle.append((time.monotonic(), connection))
-        self._free.release()
+            place.since = time.monotonic()
+            self._idle.append(place)
+        self._tell()
 
     def close(self) -> None:
         """Close what is idle. A later operation connects again."""
         self._close_idle(math.inf)
 
+    def _open(self) -> list[BaseException] | None:
+        """Begin to open another connection, if there may be one more.
+
+        Returns:
+            the list that will hold the error if it fails; None: all there may be are there.
+        """
+        place = Place(next(self._numbers))
+        self._places[place.number] = place
+        if len(self._places) > SIZE:
+            return None
+        errors: list[BaseException] = []
+        # In the caller's context, because the callable may look up where to connect to in one.
+        _apart(copy_context().run, self._fill, place, errors)
+        return errors
+
+    def _fill(self, place: Place, errors: list[BaseException]) -> None:
+        try:
+            place.connection = self._connected()
+        except BaseException as error:  # it is raised again where the connection is waited for
+            self._places.pop(place.number, None)
+            errors.append(error)
+            self._tell()
+        else:
+            self.give(place)
+
+    def _connected(self) -> Any:
+        connection = self._connect()
+        if not hasattr(connection, "pgconn"):
+            raise TypeError(f"connect must return a psycopg 3 connection, not {type(connection).__name__}")
+        places = [reference() for reference in self._places.valuerefs()]
+        if any(place is not None and place.connection is connection for place in places):
+            raise TypeError("connect must open a new connection with each call: one cannot serve two threads")
+        if connection.pgconn.transaction_status != self._ready:
+            connection.commit()  # what the callable has set, for example SET search_path, and not committed
+        return connection
+
+    def _tell(self) -> None:
+        if self._news.qsize() < SIZE:  # without anybody who waits they would pile up
+            self._news.put(None)
+
     def _close_idle(self, before: float) -> None:
         """Close what was last used before a moment (``time.monotonic``)."""
-        with self._guard:
-            old = [connection for since, connection in self._idle if since < before]
-            del self._idle[: len(old)]
-        for connection in old:
-            self._ours.discard(id(connection))
-            connection.close()
+        while True:
+            try:
+                if self._idle[0].since >= before:
+                    return
+                place = self._idle.pop(0)
+            except IndexError:
+                return
+            self._places.pop(place.number, None)
+            place.connection.close()
+
+
+class Loan:
+    """A connection of the caller's pool."""
+
+    __slots__ = ("__weakref__", "held")
+
+    def __init__(self) -> None:
+        self.held: list[Any] = []  # it, or nothing yet
+
+    @property
+    def connection(self) -> Any:
+        return self.held[0]
+
+    def borrow(self, pool: Any, timeout: float) -> None:
+        # The list itself asks the pool, so that no exception from outside falls between the answer and its being held.
+        self.held.extend(map(pool.getconn, (timeout,)))
+
+
+class Lent:
+    """The caller's psycopg pool, which replaces a finished connection by itself.
+
+    A loan that nobody gave back ceases to exist, and then its connection goes back closed. What runs in the middle of an
+    operation, on the same thread (a signal handler, a finalizer), must not wait for the connection that this operation
+    holds: it gets one of a few others, opened as the pool opens its own.
+    """
+
+    def __init__(self, pool: Any, ready: int) -> None:
+        self._pool = pool
+        self._spare = Own(lambda: connect_like(pool), ready)
+        self._loans: dict[int, ref[Loan]] = {}  # by thread
+
+    def take(self, deadline: float) -> Held:
+        thread = _thread.get_ident()
+        if thread in self._loans:
+            return self._spare.take(deadline)
+        loan = Loan()
+        self._loans[thread] = ref(loan, partial(self._forsaken, thread, loan.held))
+        left = max(deadline - time.monotonic(), 0.001)
+        errors: list[BaseException] = []
+        done: SimpleQueue[None] = SimpleQueue()
+        if self._pool.get_stats().get("pool_available"):
+            _borrow(loan, self._pool, left, errors, done)
+        else:
+            # psycopg_pool loses a connection for good if gevent.Timeout or Ctrl-C hits who waits for one. So only a thread of
+            # our own waits there.
+            _apart(_borrow, loan, self._pool, left, errors, done)
+        try:
+            done.get(timeout=left + MARGIN)
+        except Empty:
+            raise StoreError("PostgreSQL: no connection: the pool does not answer") from None
+        if errors:
+            if not loan.held:
+                self._loans.pop(thread, None)
+            raise errors.pop()
+        return loan
+
+    def give(self, held: Held) -> None:
+        if not isinstance(held, Loan):
+            return self._spare.give(held)
+        try:
+            self._pool.putconn(held.connection)
+        except BaseException:
+            # Has it gone back, or not yet? A pool knows those that are out by this mark.
+            if getattr(held.connection, "_pool", None) is not self._pool:
+                held.held.clear()
+            raise
+        held.held.clear()
+        self._loans.pop(_thread.get_ident(), None)
+
+    def close(self) -> None:
+        """Leave the pool open, since it is the caller's; close what the store itself opened beside it."""
+        self._spare.close()
+
+    def _forsaken(self, thread: int, held: list[Any], loan: ref[Loan]) -> None:
+        self._loans.pop(thread, None)
+        for connection in held:
+            connection.pgconn.finish()  # nobody knows what it was doing
+            self._pool.putconn(connection)
+
+
+def _apart(function: Callable[..., object], *arguments: object) -> None:
+    """Call a function where no exception from outside reaches it: in a thread of its own, if there can be one more."""
+    try:
+        # One step. An exception that hits threading.Thread.start half way leaves a thread that ends with a KeyError.
+        _thread.start_new_thread(function, arguments)
+    except RuntimeError:  # the interpreter is shutting down, or a limit is reached
+        function(*arguments)
+
+
+def _borrow(
+    loan: Loan, pool: Any, timeout: float, errors: list[BaseException], done: SimpleQueue[None]
+) -> None:
+    try:
+        loan.borrow(pool, timeout)
+    except BaseException as error:  # it is raised again where the connection is waited for
+        errors.append(error)
+    done.put(None)
 
 
 def is_pool(connect: Any) -> bool:
@@ -110,7 +279,7 @@ def is_pool(connect: Any) -> bool:
 
 
 def connect_like(pool: Any) -> Any:
-    """Open a connection as a pool would, without touching the pool: it was made in another process."""
+    """Open a connection as a pool would, without touching the pool, which may have been made in another process."""
     conninfo = pool.conninfo() if callable(pool.conninfo) else pool.conninfo
     kwargs = pool.kwargs() if callable(pool.kwargs) else pool.kwargs
     connection = pool.connection_class.connect(conninfo, **(kwargs or {}))

@@ -15,26 +15,21 @@ Knows nothing of ids, cookies, HTTP, or what a payload says.
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
 import random
 import sqlite3
-import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from functools import partial
-from operator import attrgetter, methodcaller
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 from wsgisession.errors import StoreError
-from wsgisession.stores.sqlite_pool import Connection, Pool
+from wsgisession.stores.sqlite_file import SYNCHRONOUS, File
+from wsgisession.stores.sqlite_pool import Pool
 
-APPLICATION = 0x77736573  # "wses": the file is ours, and no other program's
-VERSION = 1  # of the table
-SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
-# Bytes that the write-ahead log keeps after a burst. It holds 4 MB before SQLite copies it back.
-WAL_KEPT = 16 * 2**20
 # Milliseconds. What ends further away is damage, not an expiry: such a row is dead, so nothing lives forever.
 HORIZON = 200 * 365 * 86_400_000
 LONGEST = HORIZON // 2
@@ -43,19 +38,13 @@ LONGEST = HORIZON // 2
 SWEEP_EVERY, SWEEP_ROWS = 16, 64
 # Rows that purge looks at, and at most deletes, in one go: 1 ms, or 10 to 20 with payloads of 10 KB.
 PURGE_ROWS = 128
-PAGE = 500
+# Seconds that purge and clear pause after each batch, so that writers have their turn.
+PURGE_PAUSE = 0.002
+# Rows of a page: of a listing, of ``load_many``, and those that ``count`` looks at in one go (1 ms for 10,000).
+PAGE, LOAD_ROWS, COUNT_ROWS = 500, 1000, 10_000
 
-_SCHEMA = (
-    # A table with rowids: without them SQLite 3.40 needs three times the space and time for payloads of 1 KB. The payload
-    # comes last: a walk over the expiries does not read its overflow pages.
-    "CREATE TABLE IF NOT EXISTS sessions"
-    " (key TEXT NOT NULL PRIMARY KEY, expires INTEGER NOT NULL, owner TEXT, payload BLOB NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS sessions_owner ON sessions (owner, key) WHERE owner IS NOT NULL",
-    f"PRAGMA application_id = {APPLICATION}",
-    f"PRAGMA user_version = {VERSION}",
-)
 # Plain question marks: numbered ones make Python 3.12.0 to 3.12.3 warn.
-_LIVE = f"expires > ? AND expires <= ? + {HORIZON}"
+_LIVE = f"expires - ? BETWEEN 1 AND {HORIZON}"
 _LOAD = f"SELECT payload, expires FROM sessions WHERE key = ? AND {_LIVE}"
 _CREATE = (
     "INSERT INTO sessions (payload, expires, owner, key) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE"
@@ -64,30 +53,38 @@ _CREATE = (
 # Only where the owner stays: assigning the column, even the same owner, rewrites its index entry (8 to 25 µs).
 _REPLACE = f"UPDATE sessions SET payload = ?, expires = ? WHERE key = ? AND {_LIVE} AND payload = ? AND owner IS ?"
 _REPLACE_AND_OWNER = f"UPDATE sessions SET payload = ?, expires = ?, owner = ? WHERE key = ? AND {_LIVE} AND payload = ?"
+_REPLACE_PAYLOAD = f"UPDATE sessions SET payload = ? WHERE key = ? AND {_LIVE} AND payload = ?"
 _TOUCH = f"UPDATE sessions SET expires = ? WHERE key = ? AND {_LIVE}"
 _DELETE = f"DELETE FROM sessions WHERE key = ? AND {_LIVE}"
+_EXPECTED = " AND payload = ?"
+# The keys as one JSON array: any number of them is one parameter, and what no text of SQLite's can be matches nothing.
+_LOAD_MANY = f"SELECT key, payload, expires FROM sessions WHERE key IN (SELECT value FROM json_each(?)) AND {_LIVE}"
 _OWNED_BY = f"SELECT key FROM sessions WHERE owner = ? AND key > ? AND {_LIVE} ORDER BY key LIMIT {PAGE}"
 _KEYS = f"SELECT rowid, key, {_LIVE} FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT {PAGE}"
 _LOOK = (
     f"SELECT max(row), total(NOT ({_LIVE})) FROM"
     " (SELECT rowid AS row, expires FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT ?)"
 )
+_LAST = "SELECT coalesce(max(rowid), 0) FROM sessions"
+_COUNT = _LOOK.replace("NOT ", "")
 _REMOVE = f"DELETE FROM sessions WHERE rowid > ? AND rowid <= ? AND NOT ({_LIVE})"
+_CLEAR = _REMOVE.replace("NOT ", "")
 
 # How to read an answer: functions of a cursor, at the speed of C.
-_one: Callable[[sqlite3.Cursor], Any] = methodcaller("fetchone")
-_all: Callable[[sqlite3.Cursor], list[Any]] = methodcaller("fetchall")
+_one: Callable[[sqlite3.Cursor], Any] = sqlite3.Cursor.fetchone
+_all: Callable[[sqlite3.Cursor], list[Any]] = sqlite3.Cursor.fetchall
 _count: Callable[[sqlite3.Cursor], int] = attrgetter("rowcount")
 
 
 class SQLiteStore:
-    """Keeps sessions in a SQLite database file of their own, which it creates, with mode 0600, where there is none.
+    """Keeps sessions in a SQLite database file of their own, which it creates, with mode 0600, if there is none.
 
     The constructor tries reading and writing, so a store that was built works, and leaves no connection open: a server
     may build it before it forks its workers.
 
     Args:
         path: the file. A relative one is resolved at once.
+        create: whether a missing or empty file becomes a store; False: it is a ``StoreError``.
         synchronous: SQLite's own setting. With "NORMAL" a crash of the program loses nothing and a power cut may lose
             the last moments, logouts included; "FULL" waits for the disk with every write (ten times as long).
         timeout: seconds that an operation waits for other writers before it is a ``StoreError``.
@@ -101,6 +98,7 @@ class SQLiteStore:
     def __init__(
         self,
         path: str | os.PathLike[str],
+        create: bool = True,
         *,
         synchronous: str = "NORMAL",
         timeout: float = 5.0,
@@ -117,7 +115,7 @@ class SQLiteStore:
             raise ValueError(f"timeout must be a finite number of seconds above 0, not {timeout!r}")
         self.path = os.path.abspath(name)
         self._clock = clock
-        self._pool = Pool(f"SQLite {self.path}", partial(_connect, self.path, synchronous.upper()), timeout)
+        self._pool = Pool(File(self.path, synchronous.upper(), create), timeout)
         self._run = self._pool.run
         self._writes = itertools.count(random.randrange(SWEEP_EVERY))
         self._swept: int | None = None  # the row up to which dead ones were looked for
@@ -130,39 +128,70 @@ class SQLiteStore:
 
     def load(self, key: str) -> tuple[bytes, float] | None:
         now = int(self._clock() * 1000)
-        row = self._run(_LOAD, (key, now, now), _one)
-        return None if row is None else (row[0], (row[1] - now) / 1000)
+        try:
+            row = self._run(_LOAD, (key, now), _one)
+        except UnicodeEncodeError:
+            return None  # a lone surrogate: no key
+        if row is None:
+            return None
+        payload, expires = row
+        if type(payload) is not bytes:
+            raise _foreign(payload)
+        return payload, (expires - now - 0.5) / 1000  # the middle of the millisecond; so it is never NO_EXPIRY
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         now = int(self._clock() * 1000)
-        if self._write(_CREATE, (payload, now + _milliseconds(ttl), owner, key, now, now)):
+        if self._write(_CREATE, (payload, now + _milliseconds(ttl), owner, key, now)):
             return True
         return self._payload(key, now) == payload  # carried out before, and its reply was lost
 
-    def replace(self, key: str, expected: bytes, payload: bytes, ttl: float, owner: str | None = None) -> bool:
+    def replace(self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None) -> bool:
         now = int(self._clock() * 1000)
-        expires = now + _milliseconds(ttl)
-        if self._write(_REPLACE, (payload, expires, key, now, now, expected, owner)):
-            return True
-        found = self._payload(key, now)
-        if found == expected:
-            return self._write(_REPLACE_AND_OWNER, (payload, expires, owner, key, now, now, expected))
+        expires = 0 if ttl is None else now + _milliseconds(ttl)
+        try:
+            if ttl is None:
+                done = self._write(_REPLACE_PAYLOAD, (payload, key, now, expected))
+            else:
+                done = self._write(_REPLACE, (payload, expires, key, now, expected, owner))
+            if done:
+                return True
+            found = self._payload(key, now)
+        except UnicodeEncodeError:
+            return False
+        if ttl is not None and found == expected:
+            return self._write(_REPLACE_AND_OWNER, (payload, expires, owner, key, now, expected))
         return found == payload  # carried out before, and its reply was lost
 
-    def touch(self, key: str, ttl: float, owner: str | None = None) -> bool:
+    def touch(self, key: str, ttl: float, owner: str | None = None, expected: bytes | None = None) -> bool:
         now = int(self._clock() * 1000)
-        return self._write(_TOUCH, (now + _milliseconds(ttl), key, now, now))
+        sql, more = (_TOUCH, ()) if expected is None else (_TOUCH + _EXPECTED, (expected,))
+        try:
+            return self._write(sql, (now + _milliseconds(ttl), key, now, *more))
+        except UnicodeEncodeError:
+            return False
 
-    def delete(self, key: str) -> bool:
+    def delete(self, key: str, expected: bytes | None = None) -> bool:
         now = int(self._clock() * 1000)
-        return self._run(_DELETE, (key, now, now), _count) == 1
+        sql, more = (_DELETE, ()) if expected is None else (_DELETE + _EXPECTED, (expected,))
+        try:
+            return self._run(sql, (key, now, *more), _count) == 1
+        except UnicodeEncodeError:
+            return False
+
+    def load_many(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:
+        """Return what ``load`` would return for each key, by one statement for a page of 1,000."""
+        pages = (keys[start : start + LOAD_ROWS] for start in range(0, len(keys), LOAD_ROWS))
+        return [record for page in pages for record in self._load_page(page)]
 
     def owned_by(self, owner: str) -> Iterator[str]:
         """Yield the keys of the owner's live records. Between two pages nothing is held, so no reader grows the log."""
         last = ""
         while True:
             now = int(self._clock() * 1000)
-            page = self._run(_OWNED_BY, (owner, last, now, now), _all)
+            try:
+                page = self._run(_OWNED_BY, (owner, last, now), _all)
+            except UnicodeEncodeError:
+                return  # a lone surrogate: no owner
             for (last,) in page:
                 yield last
             if len(page) < PAGE:
@@ -173,7 +202,7 @@ class SQLiteStore:
         row = 0
         while True:
             now = int(self._clock() * 1000)
-            page = self._run(_KEYS, (now, now, row), _all)
+            page = self._run(_KEYS, (now, row), _all)
             for _, key, live in page:
                 if live:
                     yield key
@@ -190,7 +219,31 @@ class SQLiteStore:
                 return removed
             removed, row = removed + dead, last
             if dead:
-                time.sleep(0.002)
+                time.sleep(PURGE_PAUSE)
+
+    def clear(self) -> int:
+        """Remove all that is there now, the dead as well, in pages like ``purge``."""
+        removed, row = 0, 0
+        (end,) = self._run(_LAST, (), _one)
+        while row < end:
+            now = int(self._clock() * 1000)
+            last, live = self._run(_COUNT, (now, row, PURGE_ROWS), _one)
+            if live:
+                removed += self._run(_CLEAR, (row, last, now), _count)
+            self._run(_REMOVE, (row, last, now), _count)
+            row = end if last is None else last
+            time.sleep(PURGE_PAUSE)
+        return removed
+
+    def count(self) -> int:
+        """Count the live records, a page at a time: no long read keeps the log from being copied back."""
+        found, row = 0, 0
+        while True:
+            now = int(self._clock() * 1000)
+            last, live = self._run(_COUNT, (now, row, COUNT_ROWS), _one)
+            if last is None:
+                return found
+            found, row = found + int(live), last
 
     def close(self) -> None:
         """Close the connections, after the operations in progress. A later operation opens new ones."""
@@ -198,11 +251,20 @@ class SQLiteStore:
 
     def diagnose(self) -> Iterator[str]:
         """Yield what an operator should change, one sentence each."""
+        if self._pool.replaced():
+            yield f"{self.path} was removed or replaced while this process has it open; the next operation uses the new file"
         for path in (self.path, f"{self.path}-wal", f"{self.path}-shm"):
             mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0
             if mode & 0o077:
                 yield f"{path} has mode {mode:04o}: other users of this machine can open it; chmod 600"
                 return  # SQLite gives the files beside it the same mode
+
+    def settings(self) -> dict[str, str]:
+        """Return the file, its size, and how SQLite writes it."""
+        [mode] = self._run("PRAGMA journal_mode", (), _one)
+        [level] = self._run("PRAGMA synchronous", (), _one)
+        size = f"{os.path.getsize(self.path) / 2**20:.1f} MiB"
+        return {"file": self.path, "size": size, "journal_mode": mode, "synchronous": SYNCHRONOUS[level]}
 
     def _write(self, sql: str, values: tuple[Any, ...]) -> bool:
         changed = self._run(sql, values, _count) == 1
@@ -210,8 +272,17 @@ class SQLiteStore:
             self._sweep()
         return changed
 
-    def _payload(self, key: str, now: int) -> bytes | None:
-        row = self._run(_LOAD, (key, now, now), _one)
+    def _load_page(self, keys: Sequence[str]) -> Iterator[tuple[bytes, float] | None]:
+        now = int(self._clock() * 1000)
+        rows = self._run(_LOAD_MANY, (json.dumps(list(keys)), now), _all)
+        for _, payload, _ in rows:
+            if type(payload) is not bytes:
+                raise _foreign(payload)
+        found = {key: (payload, (expires - now - 0.5) / 1000) for key, payload, expires in rows}
+        return map(found.get, keys)
+
+    def _payload(self, key: str, now: int) -> object:
+        row = self._run(_LOAD, (key, now), _one)
         return None if row is None else row[0]
 
     def _sweep(self) -> None:
@@ -219,7 +290,7 @@ class SQLiteStore:
         try:
             if self._swept is None:
                 # Anywhere: processes that live for one request would all look at the same oldest rows.
-                (rows,) = self._run("SELECT max(rowid) FROM sessions", (), _one)
+                (rows,) = self._run(_LAST, (), _one)
                 self._swept = random.randrange(rows or 1)
             self._swept, _ = self._remove(self._swept, SWEEP_ROWS, timeout=0)
             self._swept = self._swept or 0
@@ -229,66 +300,17 @@ class SQLiteStore:
     def _remove(self, row: int, rows: int, timeout: float | None = None) -> tuple[int | None, int]:
         """Remove the dead among the rows after one; return the last row looked at (None: there was none), and how many."""
         now = int(self._clock() * 1000)
-        last, dead = self._run(_LOOK, (now, now, row, rows), _one, timeout)
+        last, dead = self._run(_LOOK, (now, row, rows), _one, timeout)
         if dead:
-            dead = self._run(_REMOVE, (row, last, now, now), _count, timeout)
+            dead = self._run(_REMOVE, (row, last, now), _count, timeout)
         return last, int(dead)
+
+
+def _foreign(payload: object) -> StoreError:
+    """Return the error for a payload that no store wrote: SQLite takes any type in any column."""
+    kind = type(payload).__name__
+    return StoreError(f"a payload in the table is {kind} and no BLOB, so another program wrote it; delete(key) ends that session")
 
 
 def _milliseconds(ttl: float) -> int:
     return max(1, round(min(ttl * 1000, LONGEST)))
-
-
-_creating = threading.Lock()
-
-
-def _create(path: str) -> None:
-    """Create the file with mode 0600, whatever the umask; SQLite gives the same to the files beside it.
-
-    Under a lock that every connecting thread passes: closing a descriptor drops all locks that this process has on a file
-    (https://www.sqlite.org/howtocorrupt.html, 2.2), those of a connection another thread just opened, too.
-    """
-    with _creating:
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            return
-        os.chmod(path, 0o600)  # a umask may have taken bits away
-
-
-def _connect(path: str, synchronous: str) -> Connection:
-    _create(path)
-    # timeout=0: the pool waits, not SQLite. isolation_level=None: each statement commits itself.
-    connection = Connection(path, timeout=0, isolation_level=None, check_same_thread=False)
-    try:
-        _prepare(connection, synchronous)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, synchronous: str) -> None:
-    connection.execute("BEGIN")  # one look at all three: another process may be creating the table
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    connection.execute("COMMIT")
-    if application == APPLICATION and version > VERSION:
-        raise sqlite3.DatabaseError(
-            f"the file was made by a later wsgisession (table version {version}; this one knows {VERSION})"
-        )
-    if application != APPLICATION and (application or version or tables):
-        raise sqlite3.DatabaseError("the file is another program's database; give the sessions one of their own")
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    if mode != "wal":
-        raise sqlite3.NotSupportedError(
-            f"the file system has no write-ahead log (journal mode {mode!r}); put the file on a local disk"
-        )
-    connection.execute(f"PRAGMA synchronous = {synchronous}")
-    connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT}")
-    if application != APPLICATION:
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA:
-            connection.execute(statement)
-        connection.execute("COMMIT")

@@ -2,232 +2,275 @@
 
 A connection that crosses a fork loses acknowledged writes: the child inherits what SQLite remembers about its file locks,
 but not the locks, so that another process can remove the write-ahead log under it. Checking the process id afterwards is
-too late for a thread that was inside an operation. So ``os.fork`` waits for the operations in progress, keeps new ones
-waiting, closes every connection, and both sides open new ones (https://www.sqlite.org/howtocorrupt.html, 2.6).
+too late for a thread that was inside an operation. So a fork waits for the operations in progress, closes every connection,
+and both sides open new ones (https://www.sqlite.org/howtocorrupt.html, 2.6).
+
+The connections of one file lie on one shelf. If the path leads to another file, the whole shelf is put away: what is in use
+is closed by the operation that uses it.
 
 Knows nothing of keys, payloads, expiries or tables.
 """
 
 from __future__ import annotations
 
-import os
+import logging
+import math
 import random
 import sqlite3
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, TypeVar
 
 from wsgisession.errors import StoreError
+from wsgisession.log import event
+from wsgisession.stores.fork import guard
+from wsgisession.stores.sqlite_file import Again, Connection, File, Place
 
 T = TypeVar("T")
 
 # More threads than this at the same instant open, and close, a connection for each operation (170 µs).
 KEPT = 16
-# Seconds that a fork, or a close, waits for statements in progress; each is a single statement on a local file.
-GRACE = 30.0
+# Seconds between two looks whether the path still leads to the file that is open. A look costs 10 µs.
+LOOK = 1.0
 # Seconds; the longest pause before a busy database is asked again. Each pause is a random part of it: SQLite's own
 # handler sleeps in fixed, growing steps, and the process that came first stays behind for seconds.
 PAUSE = 0.002
 # What goes away by itself. PROTOCOL is what WAL answers when it lost the race for its index too often.
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 
-
-class Forking(Exception):
-    """The connections are put away because this process is being forked, or the pool closed; ask again."""
-
-
-class Connection(sqlite3.Connection):
-    """A connection that can be referred to weakly."""
-
-    __slots__ = ("__weakref__",)
-
-
-class _Opening:
-    """Stands for a connection that is being opened."""
+REPLACED = (
+    "was removed or replaced while it was in use. What was written to the old file in the last second is lost, and the file"
+    " that is there now is used. Restore with sqlite3's .restore, which does not replace the file"
+)
 
 
 class _Shelf:
-    """The connections opened between two forks: the idle ones, and weak references to all, those just being opened too.
+    """The idle connections to one file, each as a cursor: a new one for every statement would cost 0.15 µs."""
 
-    Weak, because a signal handler may raise anywhere: a connection lost that way is closed by the collector, where a
-    count would be wrong for good, and each later fork would wait for it.
-    """
+    __slots__ = ("due", "idle", "place")
 
-    __slots__ = ("all", "idle", "shut")
+    def __init__(self) -> None:
+        self.idle: list[sqlite3.Cursor] = []
+        self.place: Place | None = None  # known as soon as the first connection is open
+        self.due = math.inf  # when to look at the place again, by the monotonic clock
 
-    def __init__(self, *, shut: bool) -> None:
-        self.idle: list[Connection] = []
-        self.all: weakref.WeakSet[Connection | _Opening] = weakref.WeakSet()
-        self.shut = shut
+    def clear(self) -> None:
+        """Close what is idle."""
+        while True:
+            try:
+                cursor = self.idle.pop()
+            except IndexError:
+                return
+            cursor.connection.close()
 
 
 class Pool:
     """Lends connections to one statement at a time, last in first out; any thread, any side of a fork.
 
     Args:
-        name: what messages call the database.
-        connect: opens a connection that is ready for use.
+        file: what the connections lead to.
         timeout: seconds that an operation asks a busy database again.
     """
 
-    def __init__(self, name: str, connect: Callable[[], Connection], timeout: float) -> None:
-        self._name = name
-        self._connect = connect
+    def __init__(self, file: File, timeout: float) -> None:
+        self._file = file
+        self._name = f"SQLite {file.path}"
         self._timeout = timeout
-        with _guard:
-            self._shelf = _Shelf(shut=_forking is not None)
-            self._away: list[_Shelf] = []
-            _pools.add(self)
+        self._shelf = _Shelf()
+        # All connections, those in use as well. Weak, because a signal handler may raise anywhere: a connection lost that
+        # way is closed by the collector. Without callbacks, because an exception could skip one.
+        self._all: list[weakref.ref[Connection]] = []
+        self._untold: list[str] = []  # what the log does not have yet; written while nothing is held
+        _pools.add(self)
 
     def run(self, sql: str, values: tuple[Any, ...], answer: Callable[[sqlite3.Cursor], T], timeout: float | None = None) -> T:
         """Execute one statement in a transaction of its own and return what ``answer`` takes from its cursor.
 
         Raises:
-            StoreError: whatever SQLite, or opening the file, raised; ``timeout`` seconds later where it was "busy".
+            StoreError: whatever SQLite, or opening the file, raised; ``timeout`` seconds later if it was "busy".
         """
         deadline = None
         while True:
             try:
-                return self._once(sql, values, answer)
-            except (sqlite3.Error, OSError, Forking) as error:
-                now = time.monotonic()
+                with _own.lock:
+                    shelf = self._shelf
+                    if monotonic() >= shelf.due:
+                        shelf = self._look(shelf)
+                    try:
+                        cursor = shelf.idle.pop()
+                    except IndexError:
+                        shelf, cursor = self._connect(shelf)
+                    try:
+                        result = answer(cursor.execute(sql, values))
+                    except BaseException as error:
+                        self._fail(error, shelf, cursor)
+                        raise
+                    shelf.idle.append(cursor)
+                    if shelf is not self._shelf:
+                        shelf.clear()
+                    return result
+            except (sqlite3.Error, OSError, Again) as error:
                 if deadline is None:
                     timeout = self._timeout if timeout is None else timeout
-                    deadline = now + timeout
-                if not _passes(error):
-                    raise StoreError(f"{self._name}: {error}") from error
-                if now >= deadline:
-                    raise StoreError(f"{self._name}: still busy after {timeout:g} s: {error}") from error
-            # Nothing is held here: a fork does not wait for this, and a greenlet may let another one in.
-            time.sleep(min(PAUSE * random.random(), deadline - now))
-
-    def _once(self, sql: str, values: tuple[Any, ...], answer: Callable[[sqlite3.Cursor], T]) -> T:
-        shelf = self._shelf
-        try:
-            connection = shelf.idle.pop()
-        except IndexError:
-            connection = self._open(shelf)
-        try:
-            result = answer(connection.execute(sql, values))
-        except BaseException as error:
-            if _passes(error):
-                shelf.idle.append(connection)
-            else:
-                # After anything else the file may be another one, or the statement half read: start afresh.
-                self._drop(shelf, connection)
-            raise
-        # It goes back where it came from: whoever put that shelf away is waiting for it there.
-        if len(shelf.idle) < KEPT:
-            shelf.idle.append(connection)
-        else:
-            self._drop(shelf, connection)
-        return result
-
-    def _open(self, shelf: _Shelf) -> Connection:
-        opening = _Opening()
-        with _guard:
-            if _crossed:
-                raise StoreError(f"{self._name}: this process was forked in the middle of an operation; start it again")
-            if shelf.shut:
-                raise Forking("the process is being forked")
-            shelf.all.add(opening)
-        try:
-            connection = self._connect()
-            with _guard:
-                shelf.all.add(connection)
-            return connection
-        finally:
-            with _guard:
-                shelf.all.discard(opening)  # now: an exception's traceback would keep it
-
-    def _drop(self, shelf: _Shelf, connection: Connection) -> None:
-        connection.close()
-        with _guard:
-            shelf.all.discard(connection)
+                    deadline = monotonic() + timeout
+                self._pause(error, deadline, timeout)
 
     def close(self) -> None:
-        """Close every connection, after the statements in progress. A later operation opens new ones."""
-        if _forking == threading.get_ident():
-            return  # a hook, or the collector, in the middle of a fork: all is put away, and a child has no one to wait for
-        self._put_away()
-        self._empty()
+        """Close the connections; one in use is closed by the operation that uses it. A later operation opens new ones."""
+        with guard:
+            self._put_away(self._shelf)
+        self._tell()
 
-    def _put_away(self) -> None:
-        with _guard:
-            self._shelf.shut = True
-            self._away.append(self._shelf)
-            self._shelf = _Shelf(shut=_forking is not None)
+    def replaced(self) -> bool:
+        """Whether the path leads to other files than those that are open."""
+        return self._replaced(self._shelf)
 
-    def _empty(self) -> None:
-        """Close what was put away, waiting up to ``GRACE`` for what is in use."""
-        deadline = time.monotonic() + GRACE
-        for shelf in list(self._away):
-            while shelf.all and time.monotonic() < deadline:
-                try:
-                    self._drop(shelf, shelf.idle.pop())
-                except IndexError:
-                    time.sleep(0.0005)
-        with _guard:
-            self._away = [shelf for shelf in self._away if shelf.all]
+    def before_fork(self, quiet: bool) -> None:
+        """Close every connection; if an operation did not end in time, all but those in use."""
+        shelf = self._shelf
+        if quiet:
+            self._put_away(shelf)
+            for connection in self._open():
+                connection.close()  # a lost one, or one of an operation of this very thread, which asks again
+        else:
+            self._shelf = _Shelf()
+            shelf.clear()
 
-    def _reopen(self) -> None:
-        with _guard:
-            self._shelf = _Shelf(shut=False)
+    def in_child(self) -> list[Connection]:
+        """Begin without any connection. Return those of the parent that were in use, never to be used, nor closed."""
+        found, self._all, self._shelf = self._open(), [], _Shelf()
+        return found
+
+    def _pause(self, error: BaseException, deadline: float, timeout: float | None) -> None:
+        """Wait a moment before the next try. Nothing is held here: no fork waits, and a greenlet may let another one in."""
+        self._tell()
+        if not _passes(error):
+            raise StoreError(f"{self._name}: {error}") from error
+        left = deadline - monotonic()
+        if left <= 0:
+            raise StoreError(f"{self._name}: still busy after {timeout:g} s: {error}") from error
+        time.sleep(min(PAUSE * random.random(), left))
+
+    def _fail(self, error: BaseException, shelf: _Shelf, cursor: sqlite3.Cursor) -> None:
+        """Keep a connection that did nothing; after any other error the file may be another one: begin afresh."""
+        connection: Any = cursor.connection
+        if connection.place is None and isinstance(error, sqlite3.ProgrammingError):
+            # Closed by a fork in the middle of this operation, in a signal handler. Nothing was executed, or a read.
+            raise Again("the process was forked") from error
+        if _passes(error) or isinstance(error, UnicodeEncodeError):
+            shelf.idle.append(cursor)
+            if shelf is not self._shelf:
+                shelf.clear()
+        else:
+            self._put_away(shelf)
+            connection.close()
+
+    def _connect(self, shelf: _Shelf) -> tuple[_Shelf, sqlite3.Cursor]:
+        """Open a connection, and return it with the shelf it belongs on."""
+        if shelf.place is not None:
+            shelf = self._look(shelf)  # whoever opens another file by mistake opens it with the old one's log
+        if self._untold:
+            raise Again("the file was replaced")  # the log has it before the new file is used
+        with _turn:
+            if _connecting.locked():
+                raise StoreError(f"{self._name}: this code interrupts the opening of a file on its own thread; ask again later")
+            with _connecting:
+                if _crossed:
+                    raise StoreError(f"{self._name}: this process was forked in the middle of an operation; start it again")
+                connection = self._file.connect()
+                cursor = connection.cursor()
+                found = self._open()
+                self._all = [weakref.ref(one) for one in (*found, connection)]
+                if shelf.place is None:
+                    shelf.place, shelf.due = connection.place, monotonic() + LOOK
+                elif shelf.place != connection.place:
+                    connection.close()
+                    raise Again("the file was replaced while it was opened")
+        if guard.forking or len(found) >= KEPT:
+            shelf = _Shelf()  # one that nobody knows: the connection is closed after use
+        return shelf, cursor
+
+    def _look(self, shelf: _Shelf) -> _Shelf:
+        """Make sure that the path still leads to the files that are open, or put them away; return the shelf to use."""
+        with _turn:
+            if self._shelf is shelf:
+                if self._replaced(shelf):
+                    self._leave(shelf)
+                    self._shelf = _Shelf()
+                else:
+                    shelf.due = monotonic() + LOOK
+        if self._shelf is not shelf:
+            shelf.clear()
+        return self._shelf
+
+    def _put_away(self, shelf: _Shelf) -> None:
+        """Close what is idle. If the file was replaced, nothing of it stays beside the new one."""
+        try:
+            with _turn:
+                if self._shelf is shelf and self._replaced(shelf):
+                    self._leave(shelf)
+        except (OSError, Again):
+            pass  # the connections are closed all the same
+        finally:
+            if self._shelf is shelf:
+                self._shelf = _Shelf()
+            shelf.clear()
+
+    def _replaced(self, shelf: _Shelf) -> bool:
+        if shelf.place is None:
+            return False
+        place = self._file.place()
+        if place[:2] == shelf.place[:2] and not self._pinned(shelf):
+            shelf.place = place  # whoever closed the last connection removed the log, and a new one was made since
+        return place != shelf.place
+
+    def _leave(self, shelf: _Shelf) -> None:
+        """Remove what an old file left. Not if nothing is open: the system may have given its files' numbers to others."""
+        if shelf.place is not None and self._pinned(shelf):
+            self._file.leave(shelf.place)
+        self._untold.append(f"{self._file.path} {REPLACED}")
+
+    def _pinned(self, shelf: _Shelf) -> bool:
+        return any(connection.place == shelf.place for connection in self._open())
+
+    def _open(self) -> list[Connection]:
+        return [found for ref in self._all if (found := ref()) is not None and found.place is not None]
+
+    def _tell(self) -> None:
+        while self._untold:
+            event(logging.ERROR, "store error", self._untold.pop(), key=None)
 
 
 def _passes(error: BaseException) -> bool:
     """Whether the same statement may succeed a moment later; nothing of it was carried out."""
-    return isinstance(error, Forking) or getattr(error, "sqlite_errorcode", 0) & 0xFF in BUSY
+    return isinstance(error, Again) or getattr(error, "sqlite_errorcode", 0) & 0xFF in BUSY
 
 
-# Re-entrant, because the collector may close a forgotten pool while this thread is inside. Never held over a wait.
-_guard = threading.RLock()
+# Held while a connection is opened or files are put away, so that one thread at a time does either. Reentrant, because the
+# collector may close a forgotten pool meanwhile. Whoever finds the second one taken is inside already, on this very thread.
+_turn = threading.RLock()
+_connecting = threading.Lock()
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-_forking: int | None = None  # the thread that forks
-# The parent's connections that were in use beyond GRACE. Never used; never closed, which would release the parent's locks.
+# The parent's connections that were in use beyond the grace. Never used; never closed, which would release the parent's locks.
 # SQLite itself may hang in such a child, so every pool refuses.
-_crossed: list[object] = []
+_crossed: list[Connection] = []
 
 
-def _before_fork() -> None:
-    global _forking
-    while True:
-        with _guard:
-            if _forking is None:
-                _forking = threading.get_ident()
-                pools = list(_pools)
-                break
-        time.sleep(0.0005)  # another thread forks
-    for pool in pools:
-        pool._put_away()
-    for pool in pools:
-        pool._empty()
-
-
-def _after_in_parent() -> None:
-    global _forking
-    if _forking != threading.get_ident():
-        return  # _before_fork was interrupted (Ctrl-C) while another thread forked
-    with _guard:
-        _forking = None
-        for pool in list(_pools):
-            pool._reopen()
-
-
-def _after_in_child() -> None:
-    global _forking, _guard
-    _guard = threading.RLock()
-    _forking = None
+def _before_fork(quiet: bool) -> None:
     for pool in list(_pools):
-        for shelf in pool._away:
-            _crossed.extend(shelf.all)
-        pool._away = []
-        pool._reopen()
+        pool.before_fork(quiet)
 
 
-# Windows has no fork, and nothing to register with.
-getattr(os, "register_at_fork", lambda **hooks: None)(
-    before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child
-)
+def _in_child() -> None:
+    global _connecting, _turn
+    _turn, _connecting = threading.RLock(), threading.Lock()
+    for pool in list(_pools):
+        _crossed.extend(pool.in_child())
+
+
+_own = guard.own
+guard.before_fork.append(_before_fork)
+guard.in_child.append(_in_child)

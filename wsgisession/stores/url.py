@@ -11,14 +11,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from wsgisession.errors import StoreError
 from wsgisession.stores.base import Store
 from wsgisession.stores.memory import MemoryStore
 from wsgisession.stores.postgres import PostgresStore, connector
 from wsgisession.stores.redis import RedisStore
+from wsgisession.stores.redis_errors import explain
 from wsgisession.stores.sqlite import SQLiteStore
 
 # Seconds, for each attempt; the attempts after the first, and seconds that may pass between two. The URL may say otherwise.
@@ -38,14 +39,35 @@ TLS_PARAMETERS = {
 }
 CERT_REQS = ("required", "optional", "none")
 
+# RFC 3986, appendix B. The standard library's urlsplit allows brackets around the first of several hosts only, since Python 3.14.
+URL = re.compile(r"(?P<scheme>[^:/?#]+):(//(?P<netloc>[^/?#]*))?(?P<path>[^?#]*)(\?(?P<query>[^#]*))?")
 HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
 class _Bad(Exception):
-    """The URL is wrong in a way that the message says; it never contains any of the URL but names of parameters."""
+    """The URL is wrong in a way that the message says, without any part of the URL."""
 
 
-def from_url(url: str) -> Store:
+class Parts(NamedTuple):
+    """A URL between its delimiters, as it was written."""
+
+    scheme: str
+    netloc: str
+    path: str
+    query: str
+
+    @property
+    def user(self) -> dict[str, str]:
+        """User name and password, as far as there are any."""
+        username, _, password = self.netloc.rpartition("@")[0].partition(":")
+        return {name: unquote(text) for name, text in (("username", username), ("password", password)) if text}
+
+    @property
+    def hosts(self) -> str:
+        return self.netloc.rpartition("@")[2]
+
+
+def from_url(url: str, *, create: bool = True) -> Store:
     """Make the store that a URL describes.
 
     ``?prefix=`` is ``RedisStore``'s; further parameters go to redis-py's connections (``?socket_timeout=1``) and to
@@ -54,8 +76,10 @@ def from_url(url: str) -> Store:
 
     Args:
         url: ``memory:``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``redis://``, ``rediss://``,
-            ``redis+cluster://host:port[,host:port]``, ``redis+sentinel://[user:pass@]host:port[,host:port]/service[/db]``
-            or ``postgresql://``.
+            ``redis+unix:///path/to.sock[?db=0]``, ``redis+cluster://host:port[,host:port]``,
+            ``redis+sentinel://[user:pass@]host:port[,host:port]/service[/db]`` or ``postgresql://``.
+        create: whether to make a SQLite file or a PostgreSQL table that is not there. Without it, what is missing is a
+            StoreError.
 
     Raises:
         TypeError, ValueError: this is no such URL; the message says what to write and shows no password.
@@ -69,7 +93,7 @@ def from_url(url: str) -> Store:
     if make is None:
         raise ValueError("no store has a URL like this; write one of: " + ", ".join(form for _, form in SCHEMES.values()))
     try:
-        return make(_split(url))
+        return make(_split(url), create)
     except _Bad as error:
         message = f"bad store URL: {error}; write {form}"
     except ValueError as error:
@@ -78,51 +102,63 @@ def from_url(url: str) -> Store:
     raise ValueError(message)
 
 
-def _split(url: str) -> SplitResult:
+def _split(url: str) -> Parts:
     if not url.isprintable():
         raise _Bad("it contains a line break or another character that cannot be printed")
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise _Bad("it cannot be parsed; what is no ASCII letter, digit or one of '-._~' can be written %XX") from None
-    rest = url.partition(":")[2]
-    if rest and not rest.startswith("//") and parts.scheme != "memory":
-        raise _Bad("the scheme is followed by ://")
-    if "#" in rest:
+    match = URL.fullmatch(url)
+    if match is None:
         raise _Bad("a '#' in it must be written %23")
+    parts = Parts(match["scheme"].lower(), match["netloc"] or "", match["path"], match["query"] or "")
+    if match["netloc"] is None and parts.path and parts.scheme != "memory":
+        raise _Bad("the scheme is followed by ://")
+    user = parts.netloc.rpartition("@")[0]
+    if "@" in user:
+        raise _Bad("it has two '@' before its path; an '@' in a user name or password must be written %40")
+    if "[" in user or "]" in user:
+        raise _Bad("'[' and ']' in a user name or password must be written %5B and %5D")
     if parts.netloc and "@" in parts.path + parts.query:
         # A password with an unquoted slash or question mark ends the host part early.
         raise _Bad("'@', '/' and '?' in a user name, password or parameter must be written %40, %2F and %3F")
     return parts
 
 
-def _memory(parts: SplitResult) -> Store:
+def _memory(parts: Parts, create: bool) -> Store:
     if parts.netloc or parts.path or parts.query:
         raise _Bad("memory has neither a place nor parameters")
     return MemoryStore()
 
 
-def _sqlite(parts: SplitResult) -> Store:
+def _sqlite(parts: Parts, create: bool) -> Store:
     if parts.query:
         raise _Bad("a SQLite file takes no parameters, and a '?' in its name must be written %3F")
     if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
         raise _Bad("three slashes come before the file")
-    return SQLiteStore(unquote(parts.path[1:]))
+    return SQLiteStore(unquote(parts.path[1:]), create=create)
 
 
-def _postgres(parts: SplitResult) -> Store:
+def _postgres(parts: Parts, create: bool) -> Store:
     if "prefix" in _parameters(parts):
         raise _Bad("PostgreSQL has no prefix")
-    return PostgresStore(connector(f"postgresql://{parts.netloc}{parts.path}" + (parts.query and f"?{parts.query}")))
+    connect = connector(f"postgresql://{parts.netloc}{parts.path}" + (parts.query and f"?{parts.query}"))
+    return PostgresStore(connect, create=create)
 
 
-def _redis(parts: SplitResult) -> Store:
+def _redis(parts: Parts, create: bool) -> Store:
     host, port = _hosts(parts, REDIS_PORT)[0]
     database = _database(parts.path.removeprefix("/"))
     return _store(parts, lambda redis, options: redis.Redis(**{"host": host, "port": port, **database, **options}))
 
 
-def _sentinel(parts: SplitResult) -> Store:
+def _unix(parts: Parts, create: bool) -> Store:
+    if parts.hosts or parts.path in ("", "/"):
+        raise _Bad("it names the socket's file, and no host")
+    given = _parameters(parts)
+    database = _database(given.pop("db", ""))
+    parts = parts._replace(query=urlencode(given))
+    return _store(parts, lambda redis, options: redis.Redis(unix_socket_path=unquote(parts.path), **{**database, **options}))
+
+
+def _sentinel(parts: Parts, create: bool) -> Store:
     hosts = _hosts(parts, SENTINEL_PORT, several=True)
     service, _, number = parts.path.removeprefix("/").partition("/")
     if not service:
@@ -137,7 +173,7 @@ def _sentinel(parts: SplitResult) -> Store:
     return _store(parts, connect)
 
 
-def _cluster(parts: SplitResult) -> Store:
+def _cluster(parts: Parts, create: bool) -> Store:
     hosts = _hosts(parts, REDIS_PORT, several=True)
     if parts.path not in ("", "/"):
         raise _Bad("a Cluster has a single database")
@@ -148,12 +184,12 @@ def _cluster(parts: SplitResult) -> Store:
         try:
             return redis.RedisCluster(startup_nodes=nodes, **options)
         except (redis.RedisError, redis.exceptions.RedisClusterException) as error:
-            raise StoreError(f"Redis: {error}") from error
+            raise StoreError(explain(error)) from error
 
     return _store(parts, connect)
 
 
-def _store(parts: SplitResult, connect: Callable[[Any, dict[str, Any]], Any]) -> Store:
+def _store(parts: Parts, connect: Callable[[Any, dict[str, Any]], Any]) -> Store:
     """Make a RedisStore with a client of its own."""
     try:
         import redis
@@ -165,21 +201,21 @@ def _store(parts: SplitResult, connect: Callable[[Any, dict[str, Any]], Any]) ->
     raise ModuleNotFoundError(message, name="redis")
 
 
-def _options(redis: Any, parts: SplitResult) -> tuple[dict[str, str], dict[str, Any]]:
+def _options(redis: Any, parts: Parts) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what the parameters of a URL say to RedisStore, and to redis-py's clients."""
     given = _parameters(parts)
-    prefix = {name: given.pop(name) for name in ("prefix",) if name in given}
+    prefix: dict[str, Any] = {name: given.pop(name) for name in ("prefix",) if name in given}
     tls = parts.scheme.startswith("rediss")
     unknown = given.keys() - PARAMETERS - TLS_PARAMETERS
     if unknown:
-        raise _Bad(f"unknown parameters: {', '.join(sorted(unknown))}")
+        # They are not named: they may be what follows a question mark in a password.
+        known = sorted(PARAMETERS | TLS_PARAMETERS if tls else PARAMETERS)
+        raise _Bad(f"an unknown parameter; those there are: prefix, {', '.join(known)}")
     if not tls and given.keys() & TLS_PARAMETERS:
         raise _Bad("ssl_ parameters belong to a scheme that begins with rediss")
-    retry = redis.retry.Retry(redis.backoff.EqualJitterBackoff(LONGEST_PAUSE, 0.05), RETRIES)
-    options = {**TIMEOUTS, "retry": retry, **({"ssl": True} if tls else {})}
-    for part, value in (("username", parts.username), ("password", parts.password)):
-        if value:
-            options[part] = unquote(value)
+    # Not after a time-out: a server that hangs would hold every request twice as long.
+    retry = redis.retry.Retry(redis.backoff.EqualJitterBackoff(LONGEST_PAUSE, 0.05), RETRIES, (redis.ConnectionError,))
+    options = {**TIMEOUTS, "retry": retry, **({"ssl": True} if tls else {}), **parts.user}
     try:
         options |= redis.connection.parse_url("redis://?" + urlencode(given))
     except ValueError:
@@ -195,7 +231,7 @@ def _options(redis: Any, parts: SplitResult) -> tuple[dict[str, str], dict[str, 
     return prefix, options
 
 
-def _parameters(parts: SplitResult) -> dict[str, str]:
+def _parameters(parts: Parts) -> dict[str, str]:
     """Return what follows the question mark."""
     given = parse_qsl(parts.query, keep_blank_values=True)
     parameters = dict(given)
@@ -206,10 +242,10 @@ def _parameters(parts: SplitResult) -> dict[str, str]:
     return parameters
 
 
-def _hosts(parts: SplitResult, default: int, *, several: bool = False) -> list[tuple[str, int]]:
+def _hosts(parts: Parts, default: int, *, several: bool = False) -> list[tuple[str, int]]:
     """Return hosts and ports; without any, the one on this machine."""
     found = []
-    for place in (parts.netloc.rpartition("@")[2] or "localhost").split(","):
+    for place in (parts.hosts or "localhost").split(","):
         match = HOST.fullmatch(place)
         if match is None or not 0 < int(match["port"] or default) < 65536:
             raise _Bad("a host must be a name or an address, with a port from 1 to 65535")
@@ -226,11 +262,12 @@ def _database(number: str) -> dict[str, int]:
 
 
 _SEVERAL, _ONE = "//[user:password@]host:port[,host:port]", "//[user:password@]host[:port]"
-SCHEMES: dict[str, tuple[Callable[[SplitResult], Store], str]] = {
+SCHEMES: dict[str, tuple[Callable[[Parts, bool], Store], str]] = {
     "memory:": (_memory, "memory:"),
     "sqlite:": (_sqlite, "sqlite:///relative.db or sqlite:////absolute.db"),
     "redis:": (_redis, f"redis:{_ONE}[/db]"),
     "rediss:": (_redis, f"rediss:{_ONE}[/db]"),
+    "redis+unix:": (_unix, "redis+unix://[user:password@]/path/to.sock[?db=0]"),
     "redis+cluster:": (_cluster, f"redis+cluster:{_SEVERAL}"),
     "rediss+cluster:": (_cluster, f"rediss+cluster:{_SEVERAL}"),
     "redis+sentinel:": (_sentinel, f"redis+sentinel:{_SEVERAL}/service[/db]"),

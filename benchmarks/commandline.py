@@ -1,0 +1,129 @@
+"""The command line on many sessions: in pages, and one by one; memory that does not grow; a move to another store.
+
+Times are of the wall clock: waiting for the server is what pages save.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import statistics
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import servers
+from benchmarks.cases import SMALL
+from benchmarks.measure import scratch
+from benchmarks.peers import SECRET
+
+ROUNDS = 3
+
+
+def run(quick: bool, say: Callable[[str], object]) -> dict[str, Any]:
+    """Measure each store that can be started here."""
+    if absent := servers.missing():
+        say(f"not here, so left out: {', '.join(absent)}")
+    count = 5_000 if quick else 100_000
+    home = scratch()
+    results: dict[str, Any] = {"sessions": count, "stores": {}}
+    with servers.urls(home) as found:
+        source = found["SQLite"]
+        say(f"the command line, {count:,} sessions in SQLite …")
+        _fill(source, count)
+        for name, url in found.items():
+            copied = None
+            if url != source:
+                say(f"… copied to {name} …")
+                copied = _timed(lambda url=url: _copy(source, url))  # type: ignore[misc]
+            results["stores"][name] = {"copy": copied, **_store(url, 1 if quick else ROUNDS)}
+    say("memory …")
+    results["memory"] = [_memory(size) for size in ((1_000, 20_000) if quick else (10_000, 1_000_000))]
+    return results
+
+
+def _fill(url: str, count: int) -> None:
+    from wsgisession import SessionManager
+
+    issue = SessionManager(url, secret=SECRET, lifetime=10**6, idle_timeout=10**6).issue
+    for number in range(count):
+        issue(SMALL, owner=f"user{number // 5}" if number % 2 else None)
+
+
+def _timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _copy(source: str, target: str) -> None:
+    from wsgisession import SessionManager
+    from wsgisession.cli.copying import copy_all
+    from wsgisession.cli.reader import Reader
+
+    copy_all(Reader(SessionManager(source)), SessionManager(target), lambda count: None)
+
+
+class _OneByOne:
+    """A store without its bulk operations."""
+
+    def __init__(self, store: Any) -> None:
+        for name in ("load", "create", "replace", "touch", "delete", "owned_by", "keys", "purge", "close"):
+            setattr(self, name, getattr(store, name))
+
+
+def _store(url: str, rounds: int) -> dict[str, float]:
+    """Return seconds: ``stats`` and ``count`` in pages, ``stats`` one by one, in turns; then ``destroy --all``."""
+    from wsgisession import SessionManager
+    from wsgisession.cli import ending, totals
+
+    manager = SessionManager(url)
+    single = SessionManager(_OneByOne(manager.store))
+    ways = {
+        "stats": lambda: _quietly(totals.stats, manager),
+        "stats one by one": lambda: _quietly(totals.stats, single),
+        "count": lambda: _quietly(totals.count, manager),
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            times[name].append(_timed(way))
+    found = {name: statistics.median(each) for name, each in times.items()}
+    if not url.startswith("sqlite:"):  # the source of the copies, which go on
+        found["destroy --all"] = _timed(
+            lambda: _quietly(ending.destroy, manager, all=True, owner=None, yes=True)
+        )
+    return found
+
+
+def _quietly(command: Callable[..., int], manager: Any, **options: Any) -> None:
+    from wsgisession.cli.terminal import Terminal
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        command(manager, Terminal(json=True), Namespace(**options))
+
+
+_COMMAND = """
+import resource, sys
+from wsgisession.__main__ import main
+code = main(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+
+
+def _memory(size: int) -> dict[str, Any]:
+    """Return the most memory in MB that commands take, each in a process of its own, on so many sessions in SQLite."""
+    url = f"sqlite:///{scratch()}/sessions.db"
+    _fill(url, size)
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes
+    found: dict[str, Any] = {"sessions": size}
+    for words in (["stats"], ["list", "--sort", "size", "--limit", "20"], ["list", "--json"]):
+        command = [sys.executable, "-c", _COMMAND, *words, url]
+        done = subprocess.run(
+            command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        found[" ".join(words)] = int(done.stderr.split()[-1]) / unit
+    return found

@@ -1,0 +1,77 @@
+"""Floods: an event that may come thousands of times in a minute is one line a minute, with the count."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from support.clock import Clock
+
+from wsgisession.diagnosis import SUSPICIOUS, Advice, BadSignatures
+from wsgisession.log import Summed
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def store_errors(clock: Clock, **options: Any) -> Summed:
+    return Summed("store error", logging.ERROR, clock=clock, **options)
+
+
+def test_the_first_is_logged_at_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever is woken sees the cause with its fields, not a number."""
+    store_errors(clock).add("the store is down", operation="load", seconds=2.0)
+    [record] = caplog.records
+    assert (record.event, record.levelname) == ("store error", "ERROR")  # type: ignore[attr-defined]
+    assert record.getMessage() == "the store is down count=1 operation='load' seconds=2.0"
+    assert (record.count, record.operation, record.seconds) == (1, "load", 2.0)  # type: ignore[attr-defined]
+
+
+def test_then_one_line_a_minute_with_the_count(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """What came in between is in the next line's count, which has the newest event's fields."""
+    errors = store_errors(clock)
+    for _ in range(100):
+        errors.add("refused", operation="load")
+    clock.advance(59.9)
+    errors.add("refused", operation="load")
+    clock.advance(0.1)
+    errors.add("timed out", operation="replace")
+    told = [(record.count, record.operation) for record in caplog.records]  # type: ignore[attr-defined]
+    assert told == [(1, "load"), (101, "replace")]
+    assert "timed out" in caplog.records[-1].getMessage()
+
+
+def test_a_quiet_time_ends_a_flood(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """The first event of the next one is logged at once again."""
+    errors = store_errors(clock)
+    errors.add("refused")
+    clock.advance(3600)
+    errors.add("refused")
+    assert [record.count for record in caplog.records] == [1, 1]  # type: ignore[attr-defined]
+
+
+def test_the_pause_can_be_another(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """``every`` is in seconds."""
+    errors = store_errors(clock, every=5.0)
+    errors.add("refused")
+    clock.advance(5)
+    errors.add("refused")
+    assert len(caplog.records) == 2
+
+
+def test_each_event_has_a_count_of_its_own(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """A flood of one kind hides nothing of another."""
+    store_errors(clock).add("refused")
+    Summed("bad signature", logging.WARNING, clock=clock).add("ignored")
+    assert [record.event for record in caplog.records] == ["store error", "bad signature"]  # type: ignore[attr-defined]
+
+
+def test_bad_signatures_are_summed_up_and_judged(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Many different ones of the right form are two lines: that they came, and that the secrets may differ."""
+    bad = BadSignatures(Advice(), clock)
+    for number in range(SUSPICIOUS * 3):
+        bad.add(f"{number:x>80}")
+    assert [record.event for record in caplog.records] == ["bad signature", "misconfiguration"]  # type: ignore[attr-defined]

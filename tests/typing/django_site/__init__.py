@@ -1,0 +1,1 @@
+"""A small Django application, checked by mypy and pyright; it is never run."""

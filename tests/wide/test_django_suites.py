@@ -1,0 +1,106 @@
+"""Django's own tests, from its source distribution, with our engine and with Django's: what differs is in the docs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.docs import ROOT
+from support.sdists import unpacked
+from support.web import SECRET
+
+pytestmark = [pytest.mark.wide, pytest.mark.timeout(400)]
+
+VERSION = "5.2.19"
+SUITES = (
+    "sessions_tests",
+    "auth_tests",
+    "messages_tests",
+    "test_client",
+    "test_client_regress",
+    "csrf_tests",
+)
+PAGE = (ROOT / "docs/how-to/frameworks/django.md").read_text()
+
+THEIRS = 'from test_sqlite import *\nTEST_RUNNER = "support.django_runner.Runner"\n'
+OURS = f"""{THEIRS}
+SESSION_ENGINE = "wsgisession.django"
+WSGISESSION = {{"store": "memory:", "secret": {SECRET!r}}}
+"""
+# ``sessions_tests.models`` is a model: it can be imported only in a run that has the application.
+MIXIN = f"""
+from django.test import SimpleTestCase, override_settings
+from sessions_tests.tests import SessionTestsMixin
+from wsgisession.django import SessionStore
+
+class MemoryTests(SessionTestsMixin, SimpleTestCase):
+    backend = SessionStore
+
+@override_settings(WSGISESSION={{"store": "sqlite:///sessions.db", "secret": {SECRET!r}}})
+class SQLiteTests(MemoryTests):
+    pass
+"""
+
+
+def outcomes(folder: Path, settings: str, *suites: str) -> dict[str, Any]:
+    """Run some of Django's suites against its own source, and return what came of them."""
+    file = folder / f"{settings}.json"
+    paths = [str(path) for path in (folder, ROOT, ROOT / "tests")]
+    environ = {**os.environ, "OUTCOMES": str(file), "PYTHONPATH": os.pathsep.join(paths)}
+    command = [
+        sys.executable,
+        "runtests.py",
+        f"--settings={settings}",
+        "--parallel=1",
+        "--verbosity=0",
+        *suites,
+    ]
+    done = subprocess.run(
+        command, cwd=folder / "tests", env=environ, capture_output=True, text=True, timeout=300
+    )
+    assert file.exists(), done.stderr
+    return dict(json.loads(file.read_text()))
+
+
+@pytest.fixture(scope="module")
+def runs() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both runs, side by side."""
+    folder = unpacked("django", VERSION)
+    (folder / "tests" / "theirs.py").write_text(THEIRS)
+    (folder / "tests" / "ours.py").write_text(OURS)
+    (folder / "tests" / "ours_mixin").mkdir()
+    (folder / "tests" / "ours_mixin" / "__init__.py").touch()
+    (folder / "tests" / "ours_mixin" / "tests.py").write_text(MIXIN)
+    with ThreadPoolExecutor(2) as pool:
+        theirs = pool.submit(outcomes, folder, "theirs", *SUITES)
+        ours = pool.submit(outcomes, folder, "ours", *SUITES, "ours_mixin")
+        return theirs.result(), ours.result()
+
+
+def passed(run: dict[str, Any]) -> int:
+    return int(run["run"]) - sum(len(run[name]) for name in ("failed", "unexpected", "left out"))
+
+
+def test_what_differs_is_in_the_docs(runs: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Each test that passes with Django's engine passes with ours, but for those in the page's table."""
+    theirs, ours = runs
+    printed = set(re.findall(r"^\| `(\w+_tests\.\S+)` \|", PAGE, re.MULTILINE))
+    print(
+        f"Django {VERSION}: {passed(theirs)} of {theirs['run']} pass without us, {passed(ours)} of {ours['run']} with us"
+    )
+    assert theirs["failed"] == [] and set(ours["failed"]) == printed and printed != set()
+    mixin = 2 * 65
+    assert ours["run"] == theirs["run"] + mixin
+    assert passed(ours) == passed(theirs) + mixin - len(printed)
+
+
+def test_the_figures_in_the_docs(runs: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Of the pinned version."""
+    assert f"Django {VERSION}" in PAGE and f"{runs[0]['run']:,} tests" in PAGE

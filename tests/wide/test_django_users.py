@@ -1,0 +1,151 @@
+"""Django's users and our owners: a login names the owner, and an owner can be logged out everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib import auth, messages
+from django.contrib.sessions.backends.signed_cookies import SessionStore as Signed
+from django.http import HttpRequest
+from django.test import override_settings
+from support.django_site import Browser, user
+from support.store_double import StoreDouble
+
+from wsgisession import SessionError
+from wsgisession.django import get_session, manager
+
+pytestmark = pytest.mark.wide
+
+
+@pytest.fixture
+def store() -> StoreDouble:
+    return StoreDouble()
+
+
+@pytest.fixture(autouse=True)
+def sessions(store: StoreDouble) -> Iterator[None]:
+    """Each test has a store of its own."""
+    with override_settings(WSGISESSION={"store": store}):
+        yield
+
+
+def log_in(name: str) -> Any:
+    return lambda request: auth.login(request, user(name))
+
+
+def log_out(request: HttpRequest) -> None:
+    auth.logout(request)
+
+
+def owner(request: HttpRequest) -> str | None:
+    return get_session(request).owner
+
+
+def username(request: Any) -> str:
+    return str(request.user.username)
+
+
+def test_a_login_names_the_owner() -> None:
+    """``str(user.pk)``, with the visitor's cart under a new key; a logout ends the session."""
+    browser = Browser()
+    browser.visit(lambda request: request.session.update({"cart": [1]}))
+    anonymous = browser.cookie.value
+    browser.visit(log_in("ada"))
+    assert browser.cookie.value != anonymous
+    assert browser.visit(owner) == str(user("ada").pk) and browser.visit(username) == "ada"
+    assert browser.visit(lambda request: request.session["cart"]) == [1]
+    [info] = manager().owned_by(str(user("ada").pk))
+    assert info.key == browser.visit(lambda request: get_session(request).key)
+    browser.visit(log_out)
+    assert manager().owned_by(str(user("ada").pk)) == [] and browser.visit(username) == ""
+
+
+def test_logged_out_everywhere_else() -> None:
+    """Two devices: one ends the other's session, and goes on."""
+    here, there = Browser(), Browser()
+    for browser in (here, there):
+        browser.visit(log_in("ada"))
+    assert here.visit(lambda request: get_session(request).destroy_siblings()) == 1
+    assert (here.visit(username), there.visit(username)) == ("ada", "")
+
+
+def test_logged_out_everywhere_by_somebody_else() -> None:
+    """By the manager, in a job."""
+    browser = Browser()
+    browser.visit(log_in("ada"))
+    assert manager().destroy_owned(str(user("ada").pk)) == 1 and browser.visit(username) == ""
+
+
+def test_the_next_user_does_not_see_what_the_last_one_left() -> None:
+    """Also if the application had taken the login out of the session by hand, which Django's login() cannot see."""
+    browser = Browser()
+    browser.visit(log_in("ada"))
+
+    def leave(request: Any) -> None:
+        request.session.clear()
+        request.session["diary"] = "Ada's"
+
+    browser.visit(leave)
+    browser.visit(log_in("grace"))
+    assert browser.visit(username) == "grace" and browser.visit(owner) == str(user("grace").pk)
+    assert browser.visit(lambda request: "diary" in request.session) is False
+
+
+def test_a_change_of_password_keeps_this_session(store: StoreDouble) -> None:
+    """Under a new key; the others are no longer logged in, as in Django."""
+    here, there = Browser(), Browser()
+    for browser in (here, there):
+        browser.visit(log_in("alan"))
+    before = here.cookies["sessionid"].value
+
+    def change(request: Any) -> None:
+        request.user.set_password("another")
+        request.user.save()
+        auth.update_session_auth_hash(request, request.user)
+
+    here.visit(change)
+    assert here.cookies["sessionid"].value != before
+    assert (here.visit(username), there.visit(username)) == ("alan", "")
+
+
+def test_the_test_client() -> None:
+    """``force_login`` and ``client.session``, as Django's documentation has them."""
+    client = Browser()
+    client.force_login(user("ada"))
+    session = client.session
+    session["cart"] = [1]
+    session.save()
+    assert client.visit(lambda request: request.session["cart"]) == [1] and client.visit(owner) == str(
+        user("ada").pk
+    )
+    client.logout()
+    assert client.visit(username) == ""
+
+
+@override_settings(MESSAGE_STORAGE="django.contrib.messages.storage.session.SessionStorage")
+def test_messages() -> None:
+    """Kept in the session until they are shown."""
+    browser = Browser()
+    browser.visit(lambda request: messages.info(request, "saved"))
+
+    def shown(request: HttpRequest) -> list[str]:
+        return [str(message) for message in messages.get_messages(request)]
+
+    assert [browser.visit(shown), browser.visit(shown)] == [["saved"], []]
+
+
+@pytest.mark.parametrize(
+    ("session", "expected"),
+    [(None, "MIDDLEWARE"), (Signed(), "SESSION_ENGINE")],
+    ids=["no middleware", "another engine"],
+)
+def test_get_session_says_what_is_missing(session: Any, expected: str) -> None:
+    """A SessionError that names the setting; a login without our session does not mind."""
+    request = HttpRequest()
+    if session is not None:
+        request.session = session
+    with pytest.raises(SessionError, match=expected):
+        get_session(request)
+    auth.user_logged_in.send(auth.get_user_model(), request=request, user=user("ada"))

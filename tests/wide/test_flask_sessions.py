@@ -1,0 +1,575 @@
+"""wsgisession.flask: ``flask.session`` is our session, and everything that Flask's own does works with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import flask
+import pytest
+from flask_babel import Babel, lazy_gettext
+from markupsafe import Markup
+from support.clock import Clock
+from support.store_double import StoreDouble
+from support.web import SECRET
+
+import wsgisession.flask
+from wsgisession import (
+    Cookie,
+    HeadersSent,
+    MemoryStore,
+    Session,
+    SessionManager,
+    SessionTooLarge,
+    get_session,
+)
+from wsgisession.flask import FlaskSession, Sessions
+
+pytestmark = pytest.mark.wide
+
+
+def make(**options: Any) -> flask.Flask:
+    """An application that does to its session what a test says."""
+    app = flask.Flask("shop")
+    app.secret_key = SECRET
+    app.config.update(options.pop("config", {}))
+    app.extensions["sessions"] = Sessions(app, **options)
+
+    @app.route("/", methods=["GET", "POST"], defaults={"path": ""})
+    @app.route("/<path:path>")
+    def act(path: str) -> Any:
+        answer = app.extensions["act"](flask.session)
+        return answer if isinstance(answer, flask.Response) else {"answer": answer}
+
+    return app
+
+
+def ask(client: Any, act: Any = lambda session: dict(session), path: str = "/", **options: Any) -> Any:
+    """Do something with the session of a request, and return what came of it."""
+    client.application.extensions["act"] = act
+    answer = client.get(path, **options)
+    assert answer.status_code == 200, answer.text
+    return answer.json["answer"]
+
+
+def manager(app: flask.Flask) -> SessionManager:
+    sessions: Sessions = app.extensions["sessions"]
+    return sessions.manager
+
+
+def set_cookie(app: flask.Flask, path: str = "/", **options: Any) -> str:
+    """Return the Set-Cookie header of a first visit that writes."""
+    app.extensions["act"] = lambda session: [session.update(n=1)]
+    cookie: str = app.test_client().get(path, **options).headers["Set-Cookie"]
+    return cookie
+
+
+# The session
+
+
+def test_it_is_one_object() -> None:
+    """flask.session, ours of the same name and get_session(environ) are one Session."""
+
+    def act(session: Any) -> bool:
+        here = session._get_current_object()
+        assert wsgisession.flask.session is flask.session and get_session(flask.request.environ) is here
+        return isinstance(here, Session) and isinstance(here, flask.sessions.SessionMixin)
+
+    assert ask(make().test_client(), act) is True
+
+
+def test_changes_inside_a_value_are_saved() -> None:
+    """Without session.modified."""
+    client = make().test_client()
+    for _ in range(2):
+        ask(client, lambda session: session.setdefault("cart", []).append("tea"))
+    assert ask(client) == {"cart": ["tea", "tea"]}
+
+
+def test_templates_read_it() -> None:
+    """As ``session`` and ``session.key``, and an item wherever the session has no such member."""
+    text = "{{ session.cart }} {{ session['cart'] }} {{ session.owner }} {{ session.get('x', 'none') }}"
+    client = make().test_client()
+    ask(client, lambda session: session.update(cart=["tea"]))
+    assert ask(
+        client, lambda session: flask.render_template_string(text)
+    ) == "['tea'] ['tea'] None none".replace("'", "&#39;")
+
+
+def lazy(app: flask.Flask) -> Any:
+    Babel(app)
+    return lazy_gettext("good <b>day</b>")
+
+
+class Shouted(str):
+    """A str that is no plain one, as translation libraries have them."""
+
+
+@pytest.mark.parametrize(
+    ("make_message", "kept"),
+    [
+        pytest.param(lambda app: "a < b", "a < b", id="text"),
+        pytest.param(lambda app: Markup("press <b>play</b>"), Markup("press <b>play</b>"), id="markup"),
+        pytest.param(lazy, Markup("good <b>day</b>"), id="lazy"),
+        pytest.param(lambda app: Shouted("HEY"), "HEY", id="subclass of str"),
+        pytest.param(lambda app: {"text": "a", "level": 3}, {"text": "a", "level": 3}, id="data"),
+    ],
+)
+def test_flash(make_message: Any, kept: Any) -> None:
+    """A message comes back as it would from Flask's own session: HTML as Markup, a lazy text as its translation."""
+    app = make()
+    message = make_message(app)
+    client = app.test_client()
+    ask(client, lambda session: flask.flash(message, "note"))
+
+    def shown(session: Any) -> None:
+        [(category, found)] = flask.get_flashed_messages(with_categories=True)
+        assert category == "note" and found == kept and type(found) is type(kept)
+
+    ask(client, shown)
+    assert ask(client, lambda session: flask.get_flashed_messages()) == []
+
+
+def test_flash_messages_of_overlapping_requests_are_all_shown() -> None:
+    """Each request adds its own; the list is merged."""
+    app = make()
+    client, other = app.test_client(), app.test_client()
+    ask(client, lambda session: session.update(n=1))
+    cookie = client.get_cookie("session")
+    assert cookie is not None
+    other.set_cookie("session", cookie.value)
+
+    def late(session: Any) -> None:
+        flask.flash("first")
+        with app.app_context():
+            app.extensions["act"] = lambda session: flask.flash("second")
+            assert other.get("/").status_code == 200
+
+    ask(client, late)
+    assert ask(client, lambda session: sorted(flask.get_flashed_messages())) == ["first", "second"]
+
+
+def test_permanent_is_persistent() -> None:
+    """It dates the cookie with PERMANENT_SESSION_LIFETIME, and is still True in the next request."""
+    app = make(config={"PERMANENT_SESSION_LIFETIME": 7200})
+    client = app.test_client()
+    app.extensions["act"] = lambda session: [session.update(n=1), setattr(session, "permanent", 1)]
+    assert "Max-Age=7200" in client.get("/").headers["Set-Cookie"]
+    assert ask(client, lambda session: [session.permanent, session.persistent]) == [True, True]
+    app.extensions["act"] = lambda session: setattr(session, "permanent", False)
+    assert "Max-Age" not in client.get("/").headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize(
+    ("act", "modified"),
+    [
+        pytest.param(lambda session: None, False, id="nothing"),
+        pytest.param(lambda session: session.get("a"), False, id="read"),
+        pytest.param(lambda session: session.update(b=1), True, id="assigned"),
+        pytest.param(lambda session: session.pop("a"), True, id="deleted"),
+        pytest.param(lambda session: session.clear(), True, id="cleared"),
+        pytest.param(lambda session: setattr(session, "modified", True), True, id="said so"),
+    ],
+)
+def test_modified(act: Any, modified: bool) -> None:
+    """True from the first assignment or deletion on, as with Flask's own session."""
+    client = make().test_client()
+    ask(client, lambda session: session.update(a=1))
+    assert ask(client, lambda session: [act(session), session.modified][1]) is modified
+
+
+def test_a_slip_is_an_error_that_helps() -> None:
+    """An attribute that no session has cannot be set by mistake."""
+
+    def act(session: Any) -> str:
+        with pytest.raises(AttributeError) as caught:
+            session.ownr = "ada"
+        return str(caught.value)
+
+    assert "did you mean 'owner'" in ask(make().test_client(), act)
+
+
+def test_what_is_not_touched_costs_nothing() -> None:
+    """No call of the store, and a response without our headers."""
+    store = StoreDouble()
+    client = make(store=store).test_client()
+    ask(client, lambda session: session.update(n=1))
+    before = len(store.calls)
+    client.application.extensions["act"] = lambda session: 1  # type: ignore[union-attr]
+    answer = client.get("/")
+    assert (
+        len(store.calls) == before
+        and {"Vary", "Cache-Control", "Set-Cookie"} & {*answer.headers.keys()} == set()
+    )
+
+
+def test_a_stream_saves_at_its_end() -> None:
+    """What changes while the body streams is in the store when it is over."""
+
+    def act(session: Any) -> flask.Response:
+        session["begun"] = True
+
+        def lines() -> Iterator[str]:
+            yield "one"
+            flask.session["ended"] = True
+
+        return flask.Response(flask.stream_with_context(lines()))
+
+    app = make()
+    client = app.test_client()
+    app.extensions["act"] = act
+    assert client.get("/", buffered=True).text == "one"
+    assert ask(client) == {"begun": True, "ended": True}
+
+
+def test_an_error_saves_nothing() -> None:
+    """A view that raises leaves neither a record nor a cookie."""
+    app = make()
+
+    def act(session: Any) -> Any:
+        session["n"] = 1
+        raise ValueError
+
+    app.extensions["act"] = act
+    answer = app.test_client().get("/")
+    assert answer.status_code == 500 and "Set-Cookie" not in answer.headers and manager(app).count() == 0
+
+
+# Without a request
+
+
+def test_session_transaction() -> None:
+    """The test client's session is read and written between requests; an empty one makes no record."""
+    app = make()
+    client = app.test_client()
+    with client.session_transaction():
+        pass
+    assert manager(app).count() == 0
+    with client.session_transaction() as session:
+        session["cart"] = ["tea"]
+        session.permanent = True
+    assert ask(client) == {"cart": ["tea"]}
+    with client.session_transaction() as session:
+        assert session["cart"] == ["tea"] and session.permanent is True
+        session["cart"].append("milk")
+    assert ask(client) == {"cart": ["tea", "milk"]} and manager(app).count() == 1
+
+
+def test_session_transaction_over_https() -> None:
+    """base_url says which of the two cookies it is, of one that has another name over https."""
+    app = make(cookie=Cookie())
+    client = app.test_client()
+    with client.session_transaction(base_url="https://shop.test") as session:
+        session["n"] = 1
+    assert ask(client, base_url="https://shop.test") == {"n": 1}
+
+
+def test_request_context() -> None:
+    """A view is tested without a server: it reads and writes, nothing is stored, and no cookie is needed."""
+    app = make()
+    with app.test_request_context("/"):
+        assert flask.session.get("cart") is None
+        flask.session["cart"] = ["tea"]
+        assert flask.session["cart"] == ["tea"]
+    assert manager(app).count() == 0
+
+
+def test_request_context_with_a_session() -> None:
+    """A pair from the manager is the session of the context; save() stores what the view changed."""
+    app = make()
+    pair = manager(app).issue({"cart": []}, "ada")
+    with app.test_request_context("/", headers={"Cookie": pair}):
+        session = wsgisession.flask.session
+        assert session.owner == "ada"
+        session["cart"].append("tea")
+        assert session.save()
+    [info] = manager(app).owned_by("ada")
+    assert info.data["cart"] == ["tea"]
+
+
+def test_process_response_saves() -> None:
+    """As Flask's own session does there: the response has the cookie, and afterwards it is too late."""
+    app = make()
+    with app.test_request_context("/"):
+        flask.session["n"] = 1
+        response = app.process_response(flask.make_response("text"))
+        assert response.headers["Set-Cookie"].startswith("session=") and response.headers["Vary"] == "Cookie"
+        assert app.process_response(flask.make_response("again")).headers.get("Set-Cookie") is None
+        with pytest.raises(HeadersSent):
+            flask.session["n"] = 2
+    assert manager(app).count() == 1
+
+
+def test_process_response_saves_nothing_after_an_error() -> None:
+    """A response of 500 has no cookie and leaves no record."""
+    app = make()
+    with app.test_request_context("/"):
+        flask.session["n"] = 1
+        response = app.process_response(flask.make_response("broken", 500))
+    assert "Set-Cookie" not in response.headers and manager(app).count() == 0
+
+
+def test_a_transaction_that_cannot_be_stored_is_an_error() -> None:
+    """The test that wrote too much is told so."""
+    client = make(max_size=100).test_client()
+    with pytest.raises(SessionTooLarge), client.session_transaction() as session:
+        session["text"] = "x" * 200
+
+
+# Configuration
+
+
+@pytest.mark.parametrize(
+    ("config", "cookie"),
+    [
+        ({}, r"session=[^;]+; Path=/; HttpOnly; SameSite=Lax"),
+        ({"SESSION_COOKIE_NAME": "shop"}, r"shop=[^;]+; Path=/; HttpOnly; SameSite=Lax"),
+        (
+            {"SESSION_COOKIE_DOMAIN": "shop.test"},
+            r"session=[^;]+; Domain=shop.test; Path=/; HttpOnly; SameSite=Lax",
+        ),
+        ({"SESSION_COOKIE_PATH": "/shop"}, r"session=[^;]+; Path=/shop; HttpOnly; SameSite=Lax"),
+        ({"APPLICATION_ROOT": "/shop"}, r"session=[^;]+; Path=/shop; HttpOnly; SameSite=Lax"),
+        ({"SESSION_COOKIE_HTTPONLY": False}, r"session=[^;]+; Path=/; SameSite=Lax"),
+        ({"SESSION_COOKIE_SAMESITE": "strict"}, r"session=[^;]+; Path=/; HttpOnly; SameSite=Strict"),
+        ({"SESSION_COOKIE_SECURE": True}, r"__Host-session=[^;]+; Path=/; Secure; HttpOnly; SameSite=Lax"),
+        (
+            {
+                "SESSION_COOKIE_SECURE": True,
+                "SESSION_COOKIE_PARTITIONED": True,
+                "SESSION_COOKIE_SAMESITE": "None",
+            },
+            r"__Host-session=[^;]+; Path=/; Secure; HttpOnly; SameSite=None; Partitioned",
+        ),
+    ],
+    ids=["default", "name", "domain", "path", "root", "httponly", "samesite", "secure", "partitioned"],
+)
+def test_cookie_settings(config: dict[str, Any], cookie: str) -> None:
+    """Each SESSION_COOKIE_ setting is an attribute of our cookie."""
+    found = set_cookie(make(config=config), config.get("SESSION_COOKIE_PATH", "/"))
+    assert sorted(found.split("; ")[1:]) == sorted(cookie.split("; ")[1:])
+    assert found.partition("=")[0] == cookie.partition("=")[0]
+
+
+def test_a_session_goes_on_from_http_to_https() -> None:
+    """As with Flask's own cookie, one name serves both, unless SESSION_COOKIE_SECURE is set; over https it is Secure."""
+    app = make()
+    client = app.test_client()
+    ask(client, lambda session: session.update(n=1), base_url="http://shop.test")
+    assert ask(client, base_url="https://shop.test") == {"n": 1}
+    assert "Secure" in set_cookie(app, base_url="https://shop.test")
+
+
+def test_a_cookie_of_ones_own() -> None:
+    """cookie= takes the place of all settings."""
+    app = make(cookie=Cookie(name="mine", samesite="Strict"), config={"SESSION_COOKIE_NAME": "other"})
+    found = set_cookie(app)
+    assert found.startswith("mine=") and "SameSite=Strict" in found
+
+
+def test_a_wrong_cookie_setting_names_its_place() -> None:
+    """The note says that it is a setting of the application."""
+    with pytest.raises(ValueError) as caught:
+        make(config={"SESSION_COOKIE_SAMESITE": "None"})
+    assert "SESSION_COOKIE" in caught.value.__notes__[0]
+
+
+def test_what_is_set_later_counts() -> None:
+    """The configuration is that of the moment; the sessions stay."""
+    app = make()
+    client = app.test_client()
+    ask(client, lambda session: session.update(n=1))
+    before = manager(app)
+    assert manager(app) is before
+    app.config["SESSION_COOKIE_NAME"] = "later"
+    assert set_cookie(app).startswith("later=") and manager(app).count() == 2
+
+
+@pytest.mark.parametrize(
+    ("config", "setting"),
+    [
+        ({"SECRET_KEY": "dev"}, "SECRET_KEY: sessions need at least 32 bytes, and this has 3"),
+        (
+            {"SECRET_KEY_FALLBACKS": ["old"]},
+            "SECRET_KEY_FALLBACKS: sessions need at least 32 bytes, and this has 3",
+        ),
+    ],
+    ids=["key", "fallback"],
+)
+def test_a_short_key_is_an_error(config: dict[str, Any], setting: str) -> None:
+    """When the sessions are set up, in words that say how to make one."""
+    with pytest.raises(ValueError) as caught:
+        make(config=config)
+    assert setting in str(caught.value) and "python -m wsgisession secret" in str(caught.value)
+
+
+def test_a_short_key_that_comes_later_is_an_error() -> None:
+    """With the first request."""
+    app = flask.Flask("shop")
+    Sessions(app)
+    app.secret_key = "dev"
+    with pytest.raises(ValueError, match="at least 32 bytes"):
+        app.test_client().get("/")
+
+
+def test_without_a_key_there_is_flasks_null_session() -> None:
+    """It reads as empty, and writing is Flask's own error, which asks for the key; with a key there is a session."""
+    app = make(config={"SECRET_KEY": None})
+    client = app.test_client()
+
+    def write(session: Any) -> str:
+        with pytest.raises(RuntimeError) as caught:
+            session["n"] = 1
+        return str(caught.value)
+
+    assert ask(client) == {} and "secret_key" in ask(client, write)
+    with pytest.raises(RuntimeError, match="app.secret_key"):
+        manager(app)
+    app.secret_key = SECRET
+    ask(client, lambda session: session.update(n=1))
+    assert ask(client) == {"n": 1}
+
+
+def test_an_old_key_still_verifies() -> None:
+    """SECRET_KEY_FALLBACKS keeps visitors logged in, and their cookie is signed with the new key."""
+    app = make()
+    client = app.test_client()
+    ask(client, lambda session: session.update(n=1))
+    app.config.update(SECRET_KEY="another key that has at least 32 bytes", SECRET_KEY_FALLBACKS=[SECRET])
+    assert ask(client) == {"n": 1}
+    app.config["SECRET_KEY_FALLBACKS"] = None
+    assert ask(client) == {"n": 1}
+
+
+def test_a_secret_of_ones_own() -> None:
+    """secret= takes the place of SECRET_KEY, which may then be as short as Flask allows."""
+    client = make(secret=SECRET, config={"SECRET_KEY": "dev"}).test_client()
+    ask(client, lambda session: session.update(n=1))
+    assert ask(client) == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    ("refresh", "act", "moved"),
+    [
+        pytest.param(True, lambda session: session.get("n"), True, id="on, read"),
+        pytest.param(False, lambda session: session.get("n"), False, id="off, read"),
+        pytest.param(False, lambda session: session.update(n=2), True, id="off, written"),
+        pytest.param(False, lambda session: None, False, id="off, not touched"),
+    ],
+)
+def test_refresh_each_request(refresh: bool, act: Any, moved: bool) -> None:
+    """SESSION_REFRESH_EACH_REQUEST: off, only requests that assign move the expiry of a permanent session."""
+    clock = Clock()
+    config = {"SESSION_REFRESH_EACH_REQUEST": refresh, "PERMANENT_SESSION_LIFETIME": 1000}
+    app = make(store=MemoryStore(clock=clock), clock=clock, config=config)
+    client = app.test_client()
+    ask(client, lambda session: [setattr(session, "permanent", True), session.update(n=1)][1])
+    clock.advance(500)
+    app.extensions["act"] = act
+    assert ("Max-Age=1000" in client.get("/").headers.get("Set-Cookie", "")) is moved
+
+
+def test_refresh_leaves_other_sessions_alone() -> None:
+    """A session that is not permanent moves its expiry with every use, whatever the setting says."""
+    clock = Clock()
+    app = make(
+        store=MemoryStore(clock=clock),
+        clock=clock,
+        idle_timeout=1000,
+        config={"SESSION_REFRESH_EACH_REQUEST": False},
+    )
+    client = app.test_client()
+    ask(client, lambda session: session.update(n=1))
+    for _ in range(3):
+        clock.advance(600)
+        assert ask(client) == {"n": 1}
+
+
+# Applications
+
+
+def test_a_factory_and_a_blueprint() -> None:
+    """init_app serves several applications, each with a store of its own; manager is that of the current one."""
+    sessions = Sessions()
+    pages = flask.Blueprint("pages", __name__)
+
+    @pages.get("/")
+    def count() -> dict[str, int]:
+        flask.session["n"] = flask.session.get("n", 0) + 1
+        return {"n": flask.session["n"]}
+
+    def create_app() -> flask.Flask:
+        app = flask.Flask("shop")
+        app.secret_key = SECRET
+        sessions.init_app(app)
+        app.register_blueprint(pages)
+        return app
+
+    one, two = create_app(), create_app()
+    client = one.test_client()
+    assert [client.get("/").json, client.get("/").json, two.test_client().get("/").json] == [
+        {"n": 1},
+        {"n": 2},
+        {"n": 1},
+    ]
+    two.test_client().get("/")
+    for app, count_ in ((one, 1), (two, 2)):
+        with app.app_context():
+            assert sessions.manager.count() == count_
+    with pytest.raises(RuntimeError, match="app_context"):
+        sessions.manager.count()
+    with flask.Flask("without").app_context(), pytest.raises(RuntimeError, match="init_app"):
+        sessions.manager.count()
+
+
+def test_one_store_for_several_applications() -> None:
+    """With the same secret and store, applications on one domain share their sessions."""
+    store = MemoryStore()
+    one, two = make(store=store).test_client(), make(store=store).test_client()
+    ask(one, lambda session: session.update(n=1))
+    cookie = one.get_cookie("session")
+    assert cookie is not None
+    two.set_cookie("session", cookie.value)
+    assert ask(two) == {"n": 1}
+
+
+def again(app: flask.Flask) -> None:
+    Sessions(app)
+
+
+def by_hand(app: flask.Flask) -> None:
+    del app.extensions["wsgisession"]
+    app.wsgi_app = wsgisession.SessionMiddleware(app.wsgi_app, secret=SECRET)  # type: ignore[method-assign]
+
+
+def interface(app: flask.Flask) -> None:
+    del app.extensions["wsgisession"]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "text"),
+    [
+        (lambda app: None, "has its sessions already"),
+        (by_hand, "in a SessionMiddleware already"),
+        (interface, "session_interface is _Interface already"),
+    ],
+    ids=["twice", "wrapped by hand", "another library"],
+)
+def test_set_up_twice(prepare: Any, text: str) -> None:
+    """A second way to sessions is an error that says what to remove."""
+    app = make()
+    prepare(app)
+    with pytest.raises(ValueError, match=text):
+        Sessions(app)
+
+
+def test_another_environ_key() -> None:
+    """The session is where environ_key says, for other middleware."""
+
+    def act(session: Any) -> bool:
+        return get_session(flask.request.environ, "shop.session") is session._get_current_object()
+
+    app = make(environ_key="shop.session")
+    assert ask(app.test_client(), act) is True
+    with app.test_request_context("/"):
+        assert isinstance(get_session(flask.request.environ, "shop.session"), FlaskSession)

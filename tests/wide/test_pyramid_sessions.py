@@ -1,0 +1,472 @@
+"""wsgisession.pyramid: ``request.session`` is our session, with the whole of Pyramid's ISession."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyramid.config import Configurator
+from pyramid.events import NewResponse
+from pyramid.httpexceptions import HTTPBadRequest, HTTPSeeOther
+from pyramid.i18n import TranslationString
+from pyramid.interfaces import ISession
+from pyramid.request import Request
+from pyramid.response import FileResponse, Response
+from pyramid.testing import DummyRequest
+from support.clock import Clock
+from support.store_double import StoreDouble
+from support.web import SECRET
+from webtest import TestApp
+from zope.interface.verify import verifyObject
+
+from wsgisession import Cookie, JSONCodec, MemoryStore, Session, SessionManager, get_session
+from wsgisession.pyramid import get_manager
+
+pytestmark = pytest.mark.wide
+
+
+class Shop:
+    """An application that does to its session what a test says, and a browser."""
+
+    def __init__(self, configure: Any = lambda config: None, **settings: Any) -> None:
+        self.act: Any = lambda request: None
+        named = {f"wsgisession.{name.replace('__', '.')}": value for name, value in settings.items()}
+        with Configurator(settings={"wsgisession.secret": SECRET, **named}) as config:
+            config.include("wsgisession.pyramid")
+            config.add_route("act", "/*path")
+            config.add_view(self.view, route_name="act")
+            configure(config)
+            self.app = config.make_wsgi_app()
+        self.manager: SessionManager = get_manager(self.app.registry)
+        self.browser = TestApp(self.app)
+
+    def view(self, request: Any) -> Any:
+        answer = self.act(request)
+        return answer if isinstance(answer, Response) else Response(json_body={"answer": answer})
+
+    def send(self, act: Any, path: str = "/", **options: Any) -> Any:
+        self.act = act
+        return self.browser.get(path, **options)
+
+    def ask(self, act: Any = lambda request: dict(request.session), **options: Any) -> Any:
+        return self.send(act, **options).json["answer"]
+
+    def begin(self, **data: Any) -> None:
+        self.ask(lambda request: request.session.update(data))
+
+
+# The session
+
+
+def test_it_is_a_session_and_all_of_isession() -> None:
+    """Pyramid's interface holds, and get_session(environ) is the same object."""
+
+    def act(request: Any) -> bool:
+        session = request.session
+        assert verifyObject(ISession, session) and get_session(request.environ) is session
+        return isinstance(session, Session) and session.new and type(session.created) is int
+
+    assert Shop().ask(act) is True
+
+
+def test_changes_inside_a_value_are_saved() -> None:
+    """changed() does nothing, and is not needed."""
+    shop = Shop()
+    for _ in range(2):
+        shop.ask(lambda request: request.session.setdefault("cart", []).append("tea"))
+    assert shop.ask(lambda request: [request.session.changed(), request.session["cart"]]) == [
+        None,
+        ["tea", "tea"],
+    ]
+
+
+def test_flash_queues() -> None:
+    """Messages wait in their queue for the request that pops it; a duplicate can be refused."""
+    shop = Shop()
+
+    def fill(request: Any) -> None:
+        for message, queue, twice in (("a", "", True), ("a", "", True), ("a", "", False), ("b", "q", False)):
+            request.session.flash(message, queue, twice)
+
+    shop.ask(fill)
+    assert shop.ask(lambda request: [request.session.peek_flash(), request.session.peek_flash("q")]) == [
+        ["a", "a"],
+        ["b"],
+    ]
+    assert shop.ask(lambda request: [request.session.pop_flash(), request.session.pop_flash()]) == [
+        ["a", "a"],
+        [],
+    ]
+    assert shop.ask(lambda request: [request.session.peek_flash(), request.session.pop_flash("q")]) == [
+        [],
+        ["b"],
+    ]
+
+
+def test_a_translated_message_is_text() -> None:
+    """As with Pyramid's own session, whose format is JSON too."""
+    shop = Shop()
+    shop.ask(lambda request: request.session.flash(TranslationString("hello", default="Hello")))
+    assert shop.ask(lambda request: request.session.pop_flash()) == ["hello"]
+    shop.ask(lambda request: request.session.flash({"text": "data"}))
+    assert shop.ask(lambda request: request.session.pop_flash()) == [{"text": "data"}]
+
+
+def test_csrf() -> None:
+    """Pyramid's own protection finds its token in the session; new_csrf_token() makes the old one worthless."""
+    shop = Shop(lambda config: config.set_default_csrf_options(require_csrf=True))
+    first = shop.ask(lambda request: request.session.get_csrf_token())
+    assert shop.ask(lambda request: request.session.get_csrf_token()) == first
+    shop.browser.post("/", {"csrf_token": first})
+    shop.browser.post("/", {"csrf_token": "forged"}, status=400)
+    second = shop.ask(lambda request: request.session.new_csrf_token())
+    shop.browser.post("/", {"csrf_token": first}, status=400)
+    shop.browser.post("/", {"csrf_token": second})
+
+
+def test_invalidate() -> None:
+    """The session ends at once; what is written afterwards begins another one."""
+    shop = Shop()
+    shop.begin(a=1)
+    before = shop.browser.cookies["sid"]
+
+    def act(request: Any) -> None:
+        request.session.invalidate()
+        request.session["b"] = 2
+
+    shop.ask(act)
+    assert shop.browser.cookies["sid"] != before and shop.ask() == {"b": 2}
+    assert len([*shop.manager.sessions()]) == 1
+
+
+def test_get_manager() -> None:
+    """The same sessions outside a request."""
+    shop = Shop()
+    pair = shop.manager.issue({"n": 1}, "ada")
+    assert shop.ask(lambda request: request.session.owner, headers={"Cookie": pair}) == "ada"
+
+
+# Saving
+
+
+def raised(request: Any) -> None:
+    request.session["n"] = 1
+    raise HTTPSeeOther("/")
+
+
+def refused(request: Any) -> None:
+    request.session["n"] = 1
+    raise HTTPBadRequest
+
+
+def failed(request: Any) -> Any:
+    request.session["n"] = 1
+    return Response("broken", status=500)
+
+
+@pytest.mark.parametrize(
+    ("act", "status", "saved"), [(raised, 303, True), (refused, 400, True), (failed, 500, False)], ids=str
+)
+def test_responses(act: Any, status: int, saved: bool) -> None:
+    """A redirect and a refusal save, an error of the server does not."""
+    shop = Shop()
+    answer = shop.send(act, status=status)
+    assert ("Set-Cookie" in answer.headers) is saved and shop.manager.count() == saved
+
+
+def test_an_exception_saves_nothing() -> None:
+    """Whether it reaches the server or an exception view."""
+
+    def act(request: Any) -> None:
+        request.session["n"] = 1
+        raise ValueError
+
+    shop = Shop()
+    with pytest.raises(ValueError):
+        shop.send(act)
+
+    def configure(config: Any) -> None:
+        config.add_exception_view(lambda error, request: Response("broken", status=500))
+
+    shown = Shop(configure)
+    assert "Set-Cookie" not in shown.send(act, status=500).headers
+    assert shop.manager.count() == shown.manager.count() == 0
+
+
+def test_what_is_not_touched_costs_nothing() -> None:
+    """No call of the store, and none of our headers; asking for request.session alone is no touch."""
+    store = StoreDouble()
+    shop = Shop(store=store)
+    shop.begin(n=1)
+    before = len(store.calls)
+    for act in (lambda request: None, lambda request: repr(request.session)):
+        answer = shop.send(act)
+        assert (
+            len(store.calls) == before
+            and {"Vary", "Cache-Control", "Set-Cookie"} & {*answer.headers} == set()
+        )
+
+
+def test_a_stream_saves_at_its_end() -> None:
+    """Length and chunks stay as they are."""
+
+    def act(request: Any) -> Any:
+        session = request.session
+        session["begun"] = True
+
+        def chunks() -> Iterator[bytes]:
+            yield b"one"
+            session["ended"] = True
+
+        return Response(app_iter=chunks(), content_length=3)
+
+    shop = Shop()
+    answer = shop.send(act)
+    assert (answer.body, answer.headers["Content-Length"]) == (b"one", "3")
+    assert shop.ask() == {"begun": True, "ended": True}
+
+
+class Chunks:
+    """A body that counts how often it was closed, and fails if it is told to."""
+
+    closed = 0
+
+    def __init__(self, session: Any, fail: bool) -> None:
+        self.session, self.fail = session, fail
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"one"
+        self.session["ended"] = True
+        if self.fail:
+            raise OSError
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize("fail", [False, True], ids=["ends", "fails"])
+def test_a_stream_that_fails_saves_nothing_more(fail: bool) -> None:
+    """The body is closed once, either way."""
+    bodies: list[Chunks] = []
+
+    def act(request: Any) -> Any:
+        request.session["begun"] = True
+        bodies.append(Chunks(request.session, fail))
+        return Response(app_iter=bodies[0])
+
+    shop = Shop()
+    try:
+        shop.send(act)
+    except OSError:
+        pass
+    assert bodies[0].closed == 1
+    [info] = shop.manager.sessions()
+    assert info.data.keys() == {"begun"} | (set() if fail else {"ended"})
+
+
+def test_a_stream_that_nobody_reads_is_closed() -> None:
+    """A client that leaves, or a HEAD request: the body is closed once, and what had changed is saved."""
+    bodies: list[Chunks] = []
+
+    def act(request: Any) -> Any:
+        request.session["begun"] = True
+        bodies.append(Chunks(request.session, False))
+        return Response(app_iter=bodies[0])
+
+    shop = Shop()
+    shop.act = act
+    shop.browser.head("/")
+    assert bodies[0].closed == 1 and shop.ask() == {"begun": True}
+
+
+def test_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
+    """WebOb sends a part of it, and the server's file_wrapper stays in place."""
+    path = tmp_path / "file.txt"
+    path.write_text("abcdef")
+
+    def act(request: Any) -> Any:
+        request.session["n"] = 1
+        response = FileResponse(str(path), request=request)
+        response.conditional_response = True
+        return response
+
+    shop = Shop()
+    assert shop.send(act, headers={"Range": "bytes=1-2"}, status=206).body == b"bc"
+    shop.browser.reset()
+
+    class Wrapper:
+        def __init__(self, file: Any, size: int = 8192) -> None:
+            self.file = file
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([self.file.read()])
+
+    environ = Request.blank("/", environ={"wsgi.file_wrapper": Wrapper}).environ
+    body = shop.app(environ, lambda *args: None)
+    assert isinstance(body, Wrapper) and [*body] == [b"abcdef"] and shop.manager.count() == 2
+
+
+def test_what_a_subscriber_changes_is_saved() -> None:
+    """Later than the session: in a NewResponse subscriber, or another response callback."""
+
+    def late(event: Any) -> None:
+        event.request.session["late"] = True
+
+    shop = Shop(lambda config: config.add_subscriber(late, NewResponse))
+    shop.begin(n=1)
+    assert shop.ask() == {"n": 1, "late": True}
+
+
+def test_subrequests() -> None:
+    """One that is a copy has the same session; a new one without a cookie has its own."""
+    shop = Shop()
+
+    def act(request: Any) -> Any:
+        if "sub" in request.GET:
+            return Response(json_body=[request.session.get("n"), request.session.setdefault("m", 2)])
+        request.session["n"] = 1
+        copy = request.copy()
+        copy.environ["QUERY_STRING"] = "sub=1"
+        return [request.invoke_subrequest(each).json for each in (copy, Request.blank("/?sub=1"))]
+
+    assert shop.ask(act) == [[1, 2], [None, 2]]
+    assert shop.ask() == {"n": 1, "m": 2}
+
+
+def test_a_view_is_tested_with_a_dummy_request() -> None:
+    """pyramid.testing has a session of its own; ours works there too, through the factory."""
+    shop = Shop()
+    request = DummyRequest()
+    session = shop.app.session_factory(request) if hasattr(shop.app, "session_factory") else None
+    assert session is None or session.new
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "cookie"),
+    [
+        ({}, "sid=; Path=/; HttpOnly; SameSite=Lax"),
+        ({"cookie__name": "shop"}, "shop=; Path=/; HttpOnly; SameSite=Lax"),
+        ({"cookie__path": "/shop"}, "sid=; Path=/shop; HttpOnly; SameSite=Lax"),
+        ({"cookie__domain": "shop.test"}, "sid=; Domain=shop.test; Path=/; HttpOnly; SameSite=Lax"),
+        ({"cookie__httponly": "no"}, "sid=; Path=/; SameSite=Lax"),
+        ({"cookie__samesite": "Strict"}, "sid=; Path=/; HttpOnly; SameSite=Strict"),
+        ({"cookie__secure": "auto"}, "sid=; Path=/; HttpOnly; SameSite=Lax"),
+        ({"cookie__secure": "true"}, "__Host-sid=; Path=/; Secure; HttpOnly; SameSite=Lax"),
+        (
+            {"cookie__secure": "true", "cookie__host_prefix": "false"},
+            "sid=; Path=/; Secure; HttpOnly; SameSite=Lax",
+        ),
+        (
+            {"cookie__secure": "true", "cookie__partitioned": "true"},
+            "__Host-sid=; Path=/; Secure; HttpOnly; SameSite=Lax; Partitioned",
+        ),
+        (
+            {"cookie__persistent": "true", "remember": "60"},
+            "sid=; Path=/; HttpOnly; SameSite=Lax; Max-Age=60",
+        ),
+        ({"cookie": Cookie(name="mine")}, "mine=; Path=/; HttpOnly; SameSite=Lax"),
+        ({"cookie__secure": False}, "sid=; Path=/; HttpOnly; SameSite=Lax"),
+    ],
+    ids=lambda value: " ".join(value) or "none" if isinstance(value, dict) else "",
+)
+def test_cookie_settings(settings: dict[str, Any], cookie: str) -> None:
+    """A string, as in a file, or an object."""
+    shop = Shop(**settings)
+    header = shop.send(lambda request: request.session.update(n=1), "/shop").headers["Set-Cookie"]
+    pair, *attributes = header.split("; ")
+    name, *expected = cookie.split("; ")
+    assert pair.startswith(name) and sorted(attributes) == sorted(expected)
+
+
+def test_a_former_cookie() -> None:
+    """cookie.formerly names those that are still read."""
+    store = MemoryStore()
+    before = Shop(store=store)
+    before.begin(n=1)
+    now = Shop(store=store, cookie__name="shop", cookie__formerly="sid old")
+    now.browser.cookiejar = before.browser.cookiejar
+    assert now.ask() == {"n": 1} and "shop" in now.browser.cookies
+
+
+@pytest.mark.parametrize(
+    ("settings", "passed", "left"),
+    [
+        ({"idle_timeout": "100"}, 99, 1),
+        ({"idle_timeout": "100"}, 101, 0),
+        ({"idle_timeout": timedelta(seconds=100)}, 101, 0),
+        ({"idle_timeout": "none"}, 8000, 1),
+        ({"idle_timeout": "none", "lifetime": "500"}, 501, 0),
+    ],
+    ids=["in time", "too late", "timedelta", "none", "lifetime"],
+)
+def test_timeouts(settings: dict[str, Any], passed: int, left: int) -> None:
+    """Seconds as text, or any other value that the option takes."""
+    clock = Clock()
+    shop = Shop(store=MemoryStore(clock=clock), clock=clock, **settings)
+    shop.begin(n=1)
+    clock.advance(passed)
+    assert len(shop.ask()) == left
+
+
+def test_secrets_are_lines() -> None:
+    """The first signs, the others verify too; a space belongs to a secret."""
+    store = MemoryStore()
+    old = Shop(store=store)
+    old.begin(n=1)
+    new = Shop(store=store, secret=f"\n  a new secret, of at least 32 bytes too\n  {SECRET}\n")
+    new.browser.cookiejar = old.browser.cookiejar
+    assert new.ask() == {"n": 1}
+    assert Shop(store=store, secret=[SECRET, SECRET]).manager.issue()
+
+
+def test_a_dotted_name_is_an_object() -> None:
+    """For codec, identity, clock and cookie, and a store's URL is opened."""
+    shop = Shop(
+        identity="wsgisession.Identity", clock="time.time", codec=JSONCodec(), store="memory:", max_size="200"
+    )
+    shop.begin(n=1)
+    assert shop.ask() == {"n": 1} and type(shop.manager.store) is MemoryStore
+
+
+def test_another_environ_key() -> None:
+    """The session is where environ_key says."""
+    shop = Shop(environ_key="shop.session")
+    assert shop.ask(lambda request: request.session is get_session(request.environ, "shop.session")) is True
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"wsgisession.store": "memory:"}, "wsgisession.secret is missing"),
+        ({"wsgisession.secret": "short"}, "at least 32 bytes"),
+        (
+            {"wsgisession.secret": SECRET, "wsgisession.idletimeout": "1"},
+            "did you mean wsgisession.idle_timeout?",
+        ),
+        ({"wsgisession.secret": SECRET, "wsgisession.xyz": "1"}, "there are secret, store"),
+        (
+            {"wsgisession.secret": SECRET, "wsgisession.lifetime": "a day"},
+            "wsgisession.lifetime: could not convert",
+        ),
+        (
+            {"wsgisession.secret": SECRET, "wsgisession.cookie.colour": "red"},
+            "wsgisession.cookie.colour is unknown",
+        ),
+        (
+            {"wsgisession.secret": SECRET, "wsgisession.cookie": Cookie(), "wsgisession.cookie.name": "x"},
+            "not both",
+        ),
+        ({"wsgisession.secret": SECRET, "wsgisession.cookie.samesite": "None"}, "secure"),
+    ],
+    ids=["no secret", "short secret", "near", "far", "no number", "cookie", "both", "cookie refused"],
+)
+def test_wrong_settings(settings: dict[str, Any], text: str) -> None:
+    """An error when the application is configured, in words that name the setting."""
+    with pytest.raises(ValueError, match=text.replace("?", r"\?")):
+        Configurator(settings=settings).include("wsgisession.pyramid")

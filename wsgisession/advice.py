@@ -1,0 +1,149 @@
+"""What to store in place of a value that cannot be stored, in words. Knows neither tags nor JSON.
+
+What is advised loses nothing that the value says. Classes of other libraries are known by their names and methods. Nothing
+of them is imported and none of their code runs: only the class is looked at, because a lazy object or a proxy would answer
+for what is behind it. Nobody is told to make a list of something that merely can be iterated over.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence, Set, ValuesView
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+_BEHIND = "what the object behind it can be found by, such as x.pk or x.id"
+_SAVED = "the name under which the file was saved"
+
+# By a class of the value's, or one that it inherits from: its package, its name.
+_CLASSES = {
+    ("babel", "LazyProxy"): "x.value",
+    ("bottle", "FileUpload"): _SAVED,
+    ("bson", "ObjectId"): "str(x)",
+    ("collections", "ChainMap"): "x.maps",
+    ("collections", "UserString"): "str(x)",
+    ("datetime", "timezone"): "[x.utcoffset(None), x.tzname(None)]",
+    ("django", "FieldFile"): "x.name",
+    ("django", "LazyObject"): _BEHIND,
+    ("django", "Model"): "x.pk",
+    ("django", "Promise"): "str(x)",
+    ("django", "UploadedFile"): _SAVED,
+    ("flask_babel", "LazyString"): "str(x)",
+    ("fractions", "Fraction"): "str(x)",
+    ("ipaddress", "_IPAddressBase"): "str(x)",
+    ("multidict", "MultiDict"): "[(str(key), value) for key, value in x.items()]",
+    ("multidict", "MultiDictProxy"): "[(str(key), value) for key, value in x.items()]",
+    ("numpy", "complexfloating"): "[x.real.item(), x.imag.item()]",
+    ("numpy", "datetime64"): "str(x)",
+    ("numpy", "generic"): "x.item()",
+    ("numpy", "longdouble"): "str(x)",
+    ("numpy", "timedelta64"): "[x.astype(int).item(), str(x.dtype)]",
+    ("pandas", "DataFrame"): 'x.to_dict("split")',
+    ("pandas", "Series"): 'x.to_frame().to_dict("split")',
+    ("pandas", "Timedelta"): "x.isoformat()",
+    ("pathlib", "PurePath"): "str(x)",
+    ("pytz", "BaseTzInfo"): "x.zone",
+    ("time", "struct_time"): "[*x, x.tm_zone, x.tm_gmtoff]",
+    ("werkzeug", "CombinedMultiDict"): "x.to_dict(flat=False)",
+    ("werkzeug", "FileStorage"): _SAVED,
+    ("werkzeug", "Headers"): "x.to_wsgi_list()",
+    ("werkzeug", "LocalProxy"): _BEHIND,
+    ("werkzeug", "MultiDict"): "x.to_dict(flat=False)",
+    ("werkzeug", "OrderedMultiDict"): "list(x.items(multi=True))",
+    ("werkzeug", "_OrderedMultiDict"): "list(x.items(multi=True))",
+    ("zoneinfo", "ZoneInfo"): "x.key",
+}
+
+# By what the value's class has.
+_MEMBERS = {
+    "model_dump": 'x.model_dump(mode="json")',  # Pydantic
+    "__fields_set__": "json.loads(x.json())",  # Pydantic 1
+    "__attrs_attrs__": "attrs.asdict(x)",
+    "__dataclass_fields__": "dataclasses.asdict(x)",
+    "__struct_fields__": "msgspec.to_builtins(x)",
+    "__mapper__": "sqlalchemy.inspect(x).identity",
+    "values_list": 'list(x.values()), or list(x.values_list("pk", flat=True))',  # Django's query sets
+}
+
+# The same, of what has items: several values for one key, of which dict(x) may keep one.
+_OF_MANY_VALUES = {
+    "dict_of_lists": "x.dict_of_lists()",  # WebOb
+    "multi_items": "x.multi_items()",  # HTTPX
+    "allitems": "list(x.allitems())",  # Bottle
+    "lists": "dict(x.lists())",  # Django
+    "getlist": "each key with the list of its values",
+    "getall": "each key with the list of its values",
+    "get_list": "each key with the list of its values",
+}
+
+# By what the value is a kind of.
+_KINDS: tuple[tuple[Any, str], ...] = (
+    (tuple, "tuple(x)"),
+    (Mapping, "dict(x)"),
+    ((bytes, bytearray, memoryview), "bytes(x)"),
+    ((date, time), "x.isoformat()"),
+    (timedelta, "timedelta(x.days, x.seconds, x.microseconds)"),
+    (int, "int(x)"),
+    (float, "float(x)"),
+    (complex, "[x.real, x.imag]"),
+    (Decimal, "Decimal(x)"),
+    (UUID, "UUID(x.hex)"),
+    (frozenset, "frozenset(x)"),
+    (set, "set(x)"),
+    (BaseException, "[type(x).__name__, str(x)]"),
+    (io.IOBase, "x.read(), or the name of the file"),
+    (os.PathLike, "os.fspath(x)"),
+    (range, "[x.start, x.stop, x.step]"),
+    ((Sequence, Set, ValuesView, Iterator), "list(x)"),
+)
+
+
+def advice(value: object) -> str:
+    """Say what to store in place of a value whose type is not supported."""
+    kind = type(value)
+    name = kind.__name__
+    words = instead(value)
+    if words is None:
+        words = "what it can be found by, such as str(user.id), or teach the codec: JSONCodec(types={...})"
+    elif issubclass(kind, str) and _has(kind, "__html__"):
+        plain = words.removesuffix("(x)")
+        words += f', or teach the codec: JSONCodec(types={{"{name.lower()}": ({name}, {plain}, {name})}})'
+    return f"{name} cannot be stored; store {words}"
+
+
+def instead(value: object) -> str | None:
+    """Return what to store in place of ``value``, called x: an expression, or some, or words; None: nothing is known."""
+    kind = type(value)
+    if issubclass(kind, Enum):
+        return "x.value" if type(value._value_) in (str, int, float) else "x.name"  # type: ignore[attr-defined]
+    if _has(kind, "_get_number_value"):  # of Django: str(x) is empty before it has its number
+        return "x % values, with the values for its placeholders"
+    for base in kind.__mro__:
+        words = _CLASSES.get((str(base.__module__).partition(".")[0], base.__name__))
+        if words is not None:
+            return words
+    for member, words in (_MEMBERS | _OF_MANY_VALUES if _has(kind, "items") else _MEMBERS).items():
+        if _has(kind, member):
+            return words
+    if issubclass(kind, str):
+        return _text(kind)
+    if issubclass(kind, tuple) and _has(kind, "_fields"):
+        return "tuple(x), or x._asdict()"
+    if _has(kind, "tolist") and not issubclass(kind, memoryview):
+        return "x.tolist()"
+    return next((words for base, words in _KINDS if issubclass(kind, base)), None)
+
+
+def _text(kind: type) -> str:
+    if _has(kind, "interpolate"):  # a TranslationString: the text may have placeholders
+        return "x.interpolate()"
+    # A class like Django's SafeString returns itself for str(x).
+    return "str(x)" if kind.__str__ is str.__str__ else "str.__str__(x)"  # type: ignore[comparison-overlap]
+
+
+def _has(kind: type, member: str) -> bool:
+    return any(member in vars(base) for base in kind.__mro__)

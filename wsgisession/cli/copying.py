@@ -1,0 +1,73 @@
+"""``copy``: the live sessions of one store go to another, page by page, while the application runs. Knows no engine.
+
+Payloads go over as they are, so a session keeps its data, its owner and what is left of its time; markers go too. Nothing
+that the other store has is overwritten, so it can be run again for the sessions that began meanwhile.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from typing import NamedTuple
+
+from wsgisession.cli.outcome import closed, plural
+from wsgisession.cli.reader import Closed, Reader
+from wsgisession.cli.target import Unusable, in_memory, open_target
+from wsgisession.cli.terminal import Progress, Terminal
+from wsgisession.manager import SessionManager
+from wsgisession.record import Marker, Record
+
+
+class Copied(NamedTuple):
+    """How many sessions were copied, how many were there already, and how many markers were copied."""
+
+    copied: int = 0
+    already_there: int = 0
+    markers: int = 0
+
+
+def copy(terminal: Terminal, arguments: Namespace) -> int:
+    """Copy the live sessions of FROM that TO lacks."""
+    source = open_target(arguments.source)
+    target = open_target(arguments.target, create=True)
+    if in_memory(target):
+        raise Unusable(
+            "TO is a MemoryStore, which ends with this command; name a store that the application shares"
+        )
+    reader = Reader(source)
+    with Progress("records copied") as progress:
+        done = copy_all(reader, target, progress.step)
+    if terminal.json:
+        terminal.dump(done._asdict())
+    elif terminal.human:
+        terminal.line(f"{plural(done.copied, 'session')} copied, {done.already_there:,} there already")
+    else:
+        terminal.line("copied", str(done.copied))
+        terminal.line("already there", str(done.already_there))
+    return closed(reader, terminal)
+
+
+def copy_all(reader: Reader, target: SessionManager, step: Callable[[int], None]) -> Copied:
+    """Copy what a reader finds and the target lacks.
+
+    Args:
+        step: called with the number of records after each page.
+    """
+    there = Reader(target)
+    copied = already_there = markers = 0
+    for page in reader.pages(reader.store.keys()):
+        found = dict(reader.found(page))
+        taken = {key for key, _ in there.found(list(found))}
+        for key, (payload, left) in found.items():
+            content = reader.read(payload)
+            if isinstance(content, Closed):
+                continue
+            owner = content.owner if isinstance(content, Record) else None
+            # What is there stays, whatever it is: the application may have gone on with it.
+            fresh = key not in taken and target.store.create(key, payload, left, owner)
+            if isinstance(content, Marker):
+                markers += fresh
+            else:
+                copied, already_there = copied + fresh, already_there + (not fresh)
+        step(len(page))
+    return Copied(copied, already_there, markers)

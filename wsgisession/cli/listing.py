@@ -1,0 +1,145 @@
+"""``list`` and ``show``: which sessions live, and what is in one. Knows no store."""
+
+from __future__ import annotations
+
+import heapq
+import shutil
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from wsgisession.cli.codes import OK
+from wsgisession.cli.outcome import absent, closed, plural
+from wsgisession.cli.reader import Entry, Reader
+from wsgisession.cli.terminal import Progress, Terminal
+from wsgisession.cli.text import (
+    brief,
+    clipped,
+    columns,
+    compact,
+    duration,
+    moment,
+    number,
+    raw,
+    size,
+    visible,
+)
+from wsgisession.manager import SessionManager
+
+BEFORE_OWNER = 43 + 2 + 7 + 2 + 7 + 2  # columns of the table
+
+ORDER: dict[str, Callable[[Entry], Any]] = {
+    "created": lambda entry: -entry.created,
+    "expires": lambda entry: entry.expires,
+    "owner": lambda entry: (entry.owner is None, entry.owner or "", -entry.created),
+    "size": lambda entry: -entry.size,
+}
+
+
+def list_(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> int:
+    """Print live sessions, one on a line."""
+    reader = Reader(manager)
+    limit: int | None = arguments.limit
+    if terminal.human:
+        terminal.line(f"{'KEY':<43}  {'AGE':<7}  {'LEFT':<7}  OWNER")
+    count, more = 0, False
+    with Progress("sessions read", quiet=terminal.human) as progress:
+        for entry in _chosen(reader, arguments, progress):
+            if count == limit:
+                more = True
+                break
+            count += 1
+            _print(entry, reader.clock(), terminal)
+    if terminal.human:
+        terminal.note(plural(count, "session") + ("; there are more" if more else ""))
+    return closed(reader, terminal)
+
+
+def _chosen(reader: Reader, arguments: Namespace, progress: Progress) -> Iterable[Entry]:
+    """Return the sessions that were asked for, in the order that was asked for, and one past the limit."""
+    entries = progress.over(
+        reader.everybodys() if arguments.owner is None else reader.owners(arguments.owner)
+    )
+    if arguments.since is not None:
+        entries = (entry for entry in entries if entry.created >= arguments.since)
+    if arguments.sort is None:
+        return entries
+    by = ORDER[arguments.sort]
+    # With a limit a heap of that size is all that is kept.
+    return (
+        sorted(entries, key=by)
+        if arguments.limit is None
+        else heapq.nsmallest(arguments.limit + 1, entries, by)
+    )
+
+
+def _print(entry: Entry, now: float, terminal: Terminal) -> None:
+    owner = visible(entry.owner or "")
+    if terminal.json:
+        terminal.dump(described(entry))
+    elif terminal.human:
+        width = shutil.get_terminal_size().columns - BEFORE_OWNER
+        age, left = brief(now - entry.created), brief(entry.expires - now)
+        terminal.line(f"{entry.shown:<43}  {age:<7}  {left:<7}  {clipped(owner, max(width, 10))}".rstrip())
+    else:
+        terminal.line(entry.shown, moment(entry.created), moment(entry.expires), owner)
+
+
+def described(entry: Entry) -> dict[str, Any]:
+    """Return the facts of a session as JSON has them."""
+    return {
+        "key": entry.shown,
+        "owner": entry.owner,
+        "created": number(entry.created),
+        "expires": number(entry.expires),
+        "persistent": entry.persistent,
+        "idle_timeout": entry.idle_timeout,
+        "size": entry.size,
+    }
+
+
+def show(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> int:
+    """Print one session with its data, as far as it can be read."""
+    reader = Reader(manager)
+    found = reader.one(arguments.key)
+    if found is None:
+        return absent(reader, terminal)
+    entry, record = found
+    data = {name: raw(line) for name, line in record.data.items()}
+    broken = [name for name, line in record.data.items() if not _decodes(reader, line)]
+    if terminal.json:
+        terminal.dump({**described(entry), "data": data, "undecodable": broken})
+        return OK
+    facts = _facts(entry, reader.clock(), terminal.human)
+    if terminal.human:
+        items = [f"  {compact(name)}: {compact(value)}" for name, value in data.items()]
+        for line in [*columns(facts), "data", *(items or ["  none"])]:
+            terminal.line(line)
+    else:
+        for name, fact in facts:
+            terminal.line(name, fact)
+        for name, value in data.items():
+            terminal.line("data", compact(name), compact(value))
+    for name in broken:
+        terminal.note(f"the value of {compact(name)} cannot be decoded; it is shown as it is stored")
+    return OK
+
+
+def _facts(entry: Entry, now: float, human: bool) -> Iterator[tuple[str, str]]:
+    """Yield what is known of a session besides its data; for a person with durations and units."""
+    yield "key", entry.shown
+    yield "owner", visible(entry.owner or "")
+    yield "created", moment(entry.created) + (f", {duration(now - entry.created)} ago" if human else "")
+    yield "expires", moment(entry.expires) + (f", in {duration(entry.expires - now)}" if human else "")
+    yield "size", size(entry.size) if human else str(entry.size)
+    yield "persistent", "yes" if entry.persistent else "no"
+    if entry.idle_timeout is not None:
+        yield "idle timeout", duration(entry.idle_timeout) if human else f"{entry.idle_timeout:g}"
+
+
+def _decodes(reader: Reader, line: bytes) -> bool:
+    try:
+        reader.codec.decode(line)
+    except (ValueError, RecursionError):  # the line is somebody else's, and no mistake of this program
+        return False
+    return True

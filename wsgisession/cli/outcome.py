@@ -1,0 +1,48 @@
+"""How commands end: what was done, how often, and what could not be read or found. Knows no store."""
+
+from __future__ import annotations
+
+from wsgisession import __version__
+from wsgisession.cli.codes import FINDING, OK, UNREACHABLE
+from wsgisession.cli.reader import Reader
+from wsgisession.cli.terminal import Terminal
+
+
+def plural(count: int, what: str) -> str:
+    """Return a number with its noun: 1 session, 2 sessions."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def counted(terminal: Terminal, word: str, count: int, what: str) -> None:
+    """Print how many things something was done to."""
+    if terminal.json:
+        terminal.dump({word: count})
+    elif terminal.human:
+        terminal.line(f"{plural(count, what)} {word}")
+    else:
+        terminal.line(str(count))
+
+
+def absent(reader: Reader, terminal: Terminal) -> int:
+    """Say that there is no such session. What was asked for is not repeated: it may be an id or a token."""
+    if reader.unreadable or reader.later:
+        return closed(reader, terminal)
+    ended = "its id changed within the last minute" if reader.markers else "see list"
+    terminal.note(f"no live session has this key: {ended}")
+    return FINDING
+
+
+def closed(reader: Reader, terminal: Terminal) -> int:
+    """Say how many records could not be read, and return the exit code that follows."""
+    if reader.unreadable:
+        terminal.note(
+            f"{plural(reader.unreadable, 'record')} cannot be read and were left alone; if the application has a codec or an"
+            " identity of its own, name it with --store module:middleware"
+        )
+    if reader.later:
+        terminal.note(
+            f"{plural(reader.later, 'record')} were written by a later version of wsgisession than this one ({__version__});"
+            " run the command with that version"
+        )
+        return UNREACHABLE
+    return FINDING if reader.unreadable else OK

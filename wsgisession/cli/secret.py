@@ -1,0 +1,18 @@
+"""A new secret. Knows no store."""
+
+from __future__ import annotations
+
+import secrets
+
+from wsgisession.cli.codes import OK
+from wsgisession.cli.terminal import Terminal
+
+
+def secret(terminal: Terminal) -> int:
+    """Print a new secret."""
+    value = secrets.token_urlsafe(32)
+    if terminal.json:
+        terminal.dump({"secret": value})
+    else:
+        terminal.line(value)
+    return OK

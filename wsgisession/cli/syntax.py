@@ -1,0 +1,251 @@
+"""What may be typed: the commands, their options, and what is said about a slip. Knows no command and no session.
+
+A wrong word may be a password or a token, so only what has the form of a command or an option is repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from wsgisession import __version__
+from wsgisession.cli.codes import USAGE
+from wsgisession.cli.text import since
+
+DESCRIPTION = """\
+The sessions of a store, from the command line. A session is known by its key,
+the SHA-256 of its id; no command prints an id or a token."""
+
+EPILOG = """\
+STORE is a URL, or module:middleware, which is imported from the current
+directory and brings its codec, prefix and secret along. Without it the
+environment variable WSGISESSION_STORE is read, so that no password has to be
+in the list of processes. A file or table that does not exist is an error; only
+copy makes one.
+
+A terminal gets a table, anything else lines with tabs, --json JSON.
+
+exit code: 0 done; 1 there is a finding, no such session, or the answer was no;
+2 the command line or the configuration is wrong; 3 the store failed;
+130 interrupted; 141 nobody reads the output any more
+"""
+
+KEY = re.compile(r"[A-Za-z0-9_-]{43}")
+ORDERS = ("created", "expires", "owner", "size")
+
+_WORD = re.compile(r"[A-Za-z][A-Za-z-]{0,15}")
+_OPTION = re.compile(r"-[A-Za-z]|--[A-Za-z][A-Za-z-]{0,15}")
+_OTHER_WORDS = {
+    "ls": "list",
+    "delete": "destroy",
+    "rm": "destroy",
+    "remove": "destroy",
+    "clear": "destroy",
+    "get": "show",
+}
+_OTHER_WORDS |= {"doctor": "check", "cleanup": "purge", "info": "stats", "migrate": "copy", "move": "copy"}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and repeat no value that was given."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Write one line, and end with exit code 2."""
+        told = re.sub(r"(unrecognized arguments|ignored explicit argument).*", r"\1", message)
+        self.exit(USAGE, f"wsgisession: {told}; see {self.prog} --help\n")
+
+
+class Command:
+    """One command: its name, its parser, the names of its options, and those of them that take a value."""
+
+    def __init__(self, name: str, parser: Parser) -> None:
+        self.name = name
+        self.parser = parser
+        self.options = ["-h", "--help"]
+        self.valued: list[str] = []
+
+    def option(self, name: str, *, among: Any = None, **details: Any) -> None:
+        """Add an option, to a group of the parser if there is one."""
+        self.options.append(name)
+        if "metavar" in details:
+            self.valued.append(name)
+        (among or self.parser).add_argument(name, **details)
+
+    def check(self, words: Sequence[str]) -> None:
+        """End with an error if one of the options does not exist."""
+        for word, before in zip(words, ["", *words], strict=False):
+            name = word.partition("=")[0]
+            if name[:1] != "-" or KEY.fullmatch(word) or name in self.options or before in self.valued:
+                continue
+            near = get_close_matches(name, self.options, 1)
+            message = f"{self.name} has no option {_quoted(name, _OPTION, 'like this')}"
+            self.parser.error(message + (f"; did you mean {near[0]}?" if near else ""))
+
+    def sorted_out(self, words: Sequence[str]) -> list[str]:
+        """Return the words with keys and stores told apart from options, which argparse cannot."""
+        result: list[str] = []
+        for word, before in zip(words, ["", *words], strict=False):
+            if before in self.valued:
+                result.append(word)
+            elif word[:1] == "-" and KEY.fullmatch(
+                word
+            ):  # one key in 64 begins with a dash; a blank makes it no option
+                result.append(f" {word}")
+            elif (
+                word[:1] != "-" and ":" in word and "--store" in self.options
+            ):  # no key has a colon, each store has one
+                result += ["--store", word]
+            else:
+                result.append(word)
+        return result
+
+
+class Syntax:
+    """The whole command line. ``parse`` makes of words what a command needs."""
+
+    def __init__(self) -> None:
+        self.commands: dict[str, Command] = {}
+        self.parser = Parser(
+            prog="wsgisession", usage="wsgisession COMMAND …", description=DESCRIPTION, epilog=EPILOG
+        )
+        self.parser.add_argument(
+            "--version", action="version", version=f"wsgisession {__version__}", help="show the version"
+        )
+        self._commands = self.parser.add_subparsers(
+            dest="command", metavar="COMMAND", title="commands", prog="wsgisession"
+        )
+        self._looking()
+        self._ending()
+        self._others()
+
+    def _add(self, name: str, usage: str, text: str, *, store: bool = True) -> Command:
+        parser = self._commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        parser.usage = f"wsgisession {name} {'[STORE] ' if store else ''}[--json] {usage}".rstrip()
+        command = self.commands[name] = Command(name, parser)
+        if store:
+            command.option(
+                "--store", metavar="STORE", help="a URL, or module:middleware; STORE alone will do"
+            )
+        command.option("--json", action="store_true", help="write JSON")
+        return command
+
+    def _looking(self) -> None:
+        usage = "[--owner NAME] [--since WHEN]\n" + " " * 24 + "[--sort BY] [--limit N]"
+        listing = self._add("list", usage, "list the live sessions; as JSON, one object on a line")
+        listing.option("--owner", metavar="NAME", help="only this owner's, newest first")
+        listing.option(
+            "--since",
+            metavar="WHEN",
+            type=_told(since),
+            help="only those begun since: 30min, 2h, 7d, 2026-11-24",
+        )
+        listing.option(
+            "--sort", metavar="BY", type=_order, help="created (newest first), expires, owner or size"
+        )
+        listing.option("--limit", metavar="N", type=_number, help="at most so many")
+        showing = self._add("show", "KEY", "show one session with its data")
+        showing.parser.add_argument("key", metavar="KEY", type=_key, help="as list prints it")
+        self._add("count", "", "count the live sessions, as cheaply as the store can")
+        self._add("stats", "", "count live sessions, their owners, sizes and ages")
+
+    def _ending(self) -> None:
+        ending = self._add("destroy", "[--yes] (KEY | --owner NAME | --all)", "end sessions, after asking")
+        which = ending.parser.add_mutually_exclusive_group(required=True)
+        which.add_argument(
+            "key", metavar="KEY", nargs="?", type=_key, help="this session, or the one it became"
+        )
+        ending.option("--owner", among=which, metavar="NAME", help="all sessions of this owner")
+        ending.option("--all", among=which, action="store_true", help="all sessions: everybody is logged out")
+        ending.option("--yes", action="store_true", help="do not ask")
+        self._add("purge", "", "remove expired records from the store")
+
+    def _others(self) -> None:
+        copying = self._add(
+            "copy", "FROM TO", "copy live sessions to another store that lacks them", store=False
+        )
+        copying.parser.add_argument("source", metavar="FROM", help="a STORE; it is only read")
+        copying.parser.add_argument("target", metavar="TO", help="a STORE; it is made if needed")
+        self._add(
+            "check", "", "look for what is wrong with the configuration; writes one record and deletes it"
+        )
+        self._add(
+            "secret", "", "print a new secret: 256 bits from the operating system, base64url", store=False
+        )
+
+    def parse(self, given: Sequence[str]) -> argparse.Namespace:
+        """Return what a command line says. A wrong one is one line on standard error, and exit code 2."""
+        if not given:
+            self.parser.error("name a command")
+        first, *words = given
+        if first[:1] == "-":
+            self.parser.parse_known_args([first])  # --help and --version end here
+            self.parser.error(f"{_quoted(first, _OPTION, 'an option')} cannot come before the command")
+        self._check_command(first)
+        command = self.commands[first]
+        command.check(words)
+        options, rest = self.parser.parse_known_args([first, *command.sorted_out(words)])
+        if rest:
+            place = words.index(rest[0].strip()) + 1
+            command.parser.error(f"there is one argument too many (number {place} after {first})")
+        return options
+
+    def _check_command(self, word: str) -> None:
+        if word in self.commands:
+            return
+        if ":" in word:
+            self.parser.error("the command comes first, then the store")
+        near = _OTHER_WORDS.get(word) or next(iter(get_close_matches(word, self.commands, 1)), None)
+        message = f"there is no command {_quoted(word, _WORD, 'like this')}"
+        self.parser.error(
+            message + (f"; did you mean {near}?" if near else f"; there are {', '.join(self.commands)}")
+        )
+
+
+def build_parser() -> Parser:
+    """Return the parser alone, for tools that write completions."""
+    return Syntax().parser
+
+
+def _quoted(word: str, form: re.Pattern[str], otherwise: str) -> str:
+    return repr(word) if form.fullmatch(word) else otherwise
+
+
+# What an option's value must be. Messages do not repeat the value.
+
+
+def _told(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    def checked(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
+
+
+@_told
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise ValueError("write a whole number above 0")
+    return int(text)
+
+
+@_told
+def _order(text: str) -> str:
+    if text not in ORDERS:
+        raise ValueError(f"write one of {', '.join(ORDERS)}")
+    return text
+
+
+@_told
+def _key(text: str) -> str:
+    if not KEY.fullmatch(text.strip()):
+        raise ValueError("a key has 43 letters, digits, - and _, as list prints it")
+    return text.strip()

@@ -1,0 +1,177 @@
+"""``stats`` and ``count``: how many sessions live, whose, how large and how old. Knows no store.
+
+What is kept while counting does not grow with the number of sessions.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import blake2b
+from heapq import heappush, heappushpop
+
+from wsgisession.cli.codes import OK
+from wsgisession.cli.outcome import closed, plural
+from wsgisession.cli.reader import Entry, Reader
+from wsgisession.cli.terminal import Progress, Terminal
+from wsgisession.cli.text import columns, histogram, size
+from wsgisession.manager import SessionManager
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+AGES = (
+    *(
+        ("under 1 min", _MINUTE),
+        ("under 10 min", 10 * _MINUTE),
+        ("under 1 h", _HOUR),
+        ("under 6 h", 6 * _HOUR),
+    ),
+    *(("under 1 d", _DAY), ("under 7 d", 7 * _DAY), ("under 30 d", 30 * _DAY), ("older", float("inf"))),
+)
+SIZES = (
+    *(("under 256 B", 2**8), ("under 1 KiB", 2**10), ("under 4 KiB", 2**12), ("under 16 KiB", 2**14)),
+    *(("under 64 KiB", 2**16), ("larger", float("inf"))),
+)
+EXACT = 65_536  # different owners that are counted exactly; more are estimated, within one in a hundred
+
+
+def count(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> int:
+    """Print how many sessions live, as the store knows it."""
+    with Progress("") as progress:
+        progress.say("counting sessions")
+        found = manager.count()
+    if terminal.json:
+        terminal.dump({"count": found})
+    else:
+        terminal.line(plural(found, "session") if terminal.human else str(found))
+    return OK
+
+
+def stats(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> int:
+    """Print how many sessions live, whose, how large and how old."""
+    reader, totals = Reader(manager), Totals()
+    now = reader.clock()
+    with Progress("sessions read") as progress:
+        for entry in progress.over(reader.everybodys()):
+            totals.add(entry, now)
+    facts = {**totals.facts(), "markers": reader.markers, "unreadable": reader.unreadable + reader.later}
+    _print(terminal, facts, totals.lengths(), {"size": totals.by_size(), "age": totals.by_age()})
+    return closed(reader, terminal)
+
+
+class Different:
+    """How many different names there were, in bounded memory: exact up to EXACT, an estimate beyond.
+
+    Kept are the smallest of the names' hashes, which are spread evenly: if the k smallest of them fill a part p of all
+    possible values, there were about k / p names.
+
+    Source: Bar-Yossef et al., Counting Distinct Elements in a Data Stream, 2002.
+    """
+
+    def __init__(self) -> None:
+        self._smallest: list[int] = []  # a heap of negative numbers, so that the largest is at hand
+        self._kept: set[int] = set()
+
+    def add(self, name: str) -> None:
+        """Count a name, if it was not there before."""
+        hashed = int.from_bytes(blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+        if hashed in self._kept:
+            return
+        if len(self._kept) < EXACT:
+            heappush(self._smallest, -hashed)
+            self._kept.add(hashed)
+        elif hashed < -self._smallest[0]:
+            self._kept.discard(-heappushpop(self._smallest, -hashed))
+            self._kept.add(hashed)
+
+    def __len__(self) -> int:
+        if len(self._kept) < EXACT:
+            return len(self._kept)
+        return round((EXACT - 1) * 2**64 / -self._smallest[0])
+
+
+class Totals:
+    """What ``stats`` adds up."""
+
+    def __init__(self) -> None:
+        self._sizes: Counter[int] = Counter()  # no more entries than a payload may have bytes
+        self._ages = [0] * len(AGES)
+        self._owners = Different()
+        self._anonymous = self._persistent = 0
+
+    def add(self, entry: Entry, now: float) -> None:
+        """Count one session."""
+        self._sizes[entry.size] += 1
+        self._ages[_place(AGES, now - entry.created)] += 1
+        self._persistent += entry.persistent
+        if entry.owner is None:
+            self._anonymous += 1
+        else:
+            self._owners.add(entry.owner)
+
+    def facts(self) -> dict[str, int]:
+        """Return the plain numbers."""
+        return {
+            "sessions": self._sizes.total(),
+            "owners": len(self._owners),
+            "anonymous": self._anonymous,
+            "persistent": self._persistent,
+        }
+
+    def lengths(self) -> dict[str, int]:
+        """Return how many bytes all have, one in the middle, and the largest."""
+        middle, passed, median = self._sizes.total() // 2, 0, 0
+        for median in sorted(self._sizes):
+            passed += self._sizes[median]
+            if passed > middle:
+                break
+        total = sum(length * often for length, often in self._sizes.items())
+        return {"total": total, "median": median, "largest": max(self._sizes, default=0)}
+
+    def by_age(self) -> dict[str, int]:
+        """Return how many sessions each class of ages has."""
+        return dict(zip((name for name, _ in AGES), self._ages, strict=True))
+
+    def by_size(self) -> dict[str, int]:
+        """Return how many sessions each class of sizes has."""
+        counts = [0] * len(SIZES)
+        for length, often in self._sizes.items():
+            counts[_place(SIZES, length)] += often
+        return dict(zip((name for name, _ in SIZES), counts, strict=True))
+
+
+def _place(classes: Sequence[tuple[str, float]], value: float) -> int:
+    """Return the first class whose bound is above a value."""
+    return min(bisect_right(classes, value, key=lambda one: one[1]), len(classes) - 1)
+
+
+def _print(
+    terminal: Terminal, facts: dict[str, int], lengths: dict[str, int], classes: dict[str, dict[str, int]]
+) -> None:
+    """Print it all; text leaves out what is 0."""
+    if terminal.json:
+        terminal.dump({**facts, "bytes": lengths, **classes})
+        return
+    told = [(name, number) for name, number in facts.items() if number or name == "sessions"]
+    groups = [
+        (name, [one for one in counts.items() if one[1]])
+        for name, counts in classes.items()
+        if any(counts.values())
+    ]
+    if terminal.human:
+        rows = [(name, f"{number:,}") for name, number in told]
+        if lengths["total"]:
+            rows.append(("bytes", ", ".join(f"{name} {size(length)}" for name, length in lengths.items())))
+        lines = [*columns(rows), *(line for name, counts in groups for line in (name, *histogram(counts)))]
+        for line in lines:
+            terminal.line(line)
+        return
+    for name, number in told:
+        terminal.line(name, str(number))
+    for name, length in lengths.items():
+        if length:
+            terminal.line("bytes", name, str(length))
+    for kind, counts in groups:
+        for name, often in counts:
+            terminal.line(kind, name, str(often))

@@ -1,0 +1,80 @@
+"""Exchange: a session for a request whose response a framework makes as an object. For adapters.
+
+A middleware sees the headers of a response go by. A framework that makes response objects can ask earlier, and
+also if no server is involved: in a test client, or in a unit test of one view. An exchange lets the middleware
+serve such a request: the session is in ``environ`` at once, and ``respond()`` is the moment when the headers leave.
+
+It does not know any framework, and it does nothing that the middleware would not do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+Headers = list[tuple[str, str]]
+
+_PENDING = "wsgisession.exchange"  # in environ, from the beginning of an exchange to its response
+
+
+class Exchange:
+    """One request that is held open until its response is there.
+
+    Args:
+        middleware: A SessionMiddleware around ``behind(…)``.
+        environ: The request. The session is put into it.
+
+    ``streams`` is True from ``stream()`` on: then the server closes the exchange with the body.
+    """
+
+    def __init__(self, middleware: WSGIApplication, environ: WSGIEnvironment) -> None:
+        self._response: tuple[str, Headers] | None = None
+        self._chunks: Iterable[bytes] = ()
+        self.streams = False
+        self._sent: Headers = []
+        environ[_PENDING] = self._application
+        self._body: Any = iter(middleware(environ, self._take))
+
+    def respond(self, status: str, headers: Headers) -> Headers:
+        """Save the session as at the end of any request, and return the response's headers, ours included."""
+        self._response = status, headers
+        next(self._body)
+        return self._sent
+
+    def stream(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Return the body that takes the place of ``chunks``. What changes while it streams is saved at its end."""
+        self._chunks, self.streams = chunks, True
+        body: Iterator[bytes] = self._body
+        return body
+
+    def close(self) -> None:
+        """Save late changes. If there was no response, the request is over and nothing is saved."""
+        self._body.close()
+
+    def _application(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        # A generator: the middleware gets it at once, and it runs when the response is there.
+        assert self._response is not None
+        start_response(*self._response)
+        try:
+            yield b""
+            for chunk in self._chunks:  # noqa: UP028 - "yield from" would close the chunks a second time
+                yield chunk
+        finally:
+            close = getattr(self._chunks, "close", None)
+            if close is not None:
+                close()
+
+    def _take(self, status: str, headers: Headers, exc_info: object = None, /) -> Any:
+        self._sent = headers
+
+
+def behind(app: WSGIApplication) -> WSGIApplication:
+    """Return the application that a middleware must wrap so that it can also serve exchanges."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        return environ.pop(_PENDING, app)(environ, start_response)
+
+    return application

@@ -1,0 +1,311 @@
+"""Flask: ``Sessions(app)`` makes ``flask.session`` a session of this library.
+
+::
+
+    from flask import Flask, session
+    from wsgisession.flask import Sessions
+
+    app = Flask(__name__)
+    app.secret_key = "a string of at least 32 bytes, kept out of the repository"
+    Sessions(app, store="redis://localhost:6379")
+
+It does not know how a session is stored, and keeps nothing in a session that the application did not put there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from wsgisession.codec import Codec
+from wsgisession.cookie import Cookie
+from wsgisession.exchange import Exchange, behind
+from wsgisession.identity import Identity
+from wsgisession.jsoncodec import JSONCodec
+from wsgisession.limits import Seconds
+from wsgisession.manager import IdentityFactory, Secret, SessionManager
+from wsgisession.middleware import ENVIRON_KEY, SessionMiddleware
+from wsgisession.session import Session, visit_of
+from wsgisession.stores import Store
+from wsgisession.visit import Visit
+
+try:
+    import flask
+    from flask.sessions import SecureCookieSessionInterface, SessionInterface, SessionMixin
+    from markupsafe import Markup
+    from werkzeug.datastructures import Headers
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "wsgisession.flask needs Flask; install it: pip install flask", name=error.name
+    ) from error
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_SETTINGS = (
+    *("APPLICATION_ROOT", "SESSION_COOKIE_NAME", "SESSION_COOKIE_DOMAIN", "SESSION_COOKIE_PATH"),
+    *(
+        "SESSION_COOKIE_HTTPONLY",
+        "SESSION_COOKIE_SECURE",
+        "SESSION_COOKIE_SAMESITE",
+        "SESSION_COOKIE_PARTITIONED",
+    ),
+)
+
+
+class FlaskSession(Session):
+    """What ``flask.session`` stands for: a Session, with the attributes that Flask and its extensions ask for."""
+
+    __slots__ = ("accessed", "exchange", "modified")
+
+    accessed: bool  # set by Flask
+    exchange: Exchange | None  # what saves a session that has no request
+    modified: bool  # an item was assigned or deleted. What changes inside a value is saved without it
+
+    def __init__(self, visit: Visit, exchange: Exchange | None = None) -> None:
+        super().__init__(visit)
+        self.accessed = self.modified = False
+        self.exchange = exchange
+
+    @property
+    def permanent(self) -> bool:
+        """Flask's word for ``persistent``."""
+        return self.persistent
+
+    @permanent.setter
+    def permanent(self, permanent: bool) -> None:
+        self.persistent = bool(permanent)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key == "_flashes":
+            value = [(category, _text(message)) for category, message in value]
+        super().__setitem__(key, value)
+        self.modified = True
+
+    def __delitem__(self, key: str) -> None:
+        super().__delitem__(key)
+        self.modified = True
+
+    def clear(self) -> None:
+        """Delete every key. The session itself goes on, and so does its owner."""
+        super().clear()
+        self.modified = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in FlaskSession.__dict__:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+
+SessionMixin.register(FlaskSession)
+
+session: FlaskSession = cast(FlaskSession, flask.session)
+"""The same object as ``flask.session``, for type checkers."""
+
+
+def _text(message: Any) -> Any:
+    """Return a flashed message as Flask's own session would: HTML stays HTML, a lazy translation becomes text."""
+    if type(message) is str or type(message) is Markup:
+        return message
+    if callable(getattr(message, "__html__", None)):
+        return Markup(message.__html__())
+    return str(message) if isinstance(message, str) else message
+
+
+class Sessions:
+    """Server-side sessions for Flask: ``Sessions(app)``, or ``sessions = Sessions()`` and later ``init_app(app)``.
+
+    What is not passed comes from the application's configuration, as it is when a request comes. The other
+    arguments are SessionMiddleware's. An application without a secret key has Flask's null session: reading finds
+    nothing, and writing is an error that asks for the key.
+
+    Args:
+        app: The application; None: ``init_app`` is called later.
+        secret: None: ``SECRET_KEY`` signs, and ``SECRET_KEY_FALLBACKS`` verify too.
+        store: A Store, or a URL; None: a MemoryStore for each application.
+        cookie: None: the ``SESSION_COOKIE_…`` settings.
+        remember: Seconds since last use of a session with ``session.permanent = True``; None:
+            ``PERMANENT_SESSION_LIFETIME``.
+
+    Raises:
+        ValueError, TypeError: The configuration is wrong; the message says what to pass instead. If the
+            application gets its secret key later, the error comes with the first request.
+    """
+
+    def __init__(
+        self,
+        app: flask.Flask | None = None,
+        *,
+        secret: Secret | None = None,
+        store: Store | str | None = None,
+        cookie: Cookie | None = None,
+        idle_timeout: Seconds | None = 7200,
+        lifetime: Seconds = 86400,
+        remember: Seconds | None = None,
+        max_size: int = 65536,
+        environ_key: str = ENVIRON_KEY,
+        codec: Codec | None = None,
+        identity: IdentityFactory | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._secret, self._store, self._cookie, self._remember = secret, store, cookie, remember
+        self._environ_key = environ_key
+        self._shortest = getattr(identity, "min_secret", Identity.min_secret)
+        self._middleware = partial(
+            SessionMiddleware,
+            idle_timeout=idle_timeout,
+            lifetime=lifetime,
+            max_size=max_size,
+            environ_key=environ_key,
+            codec=JSONCodec(types={"markup": (Markup, str, Markup)}) if codec is None else codec,
+            identity=identity,
+            clock=clock,
+        )
+        self._app = app
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: flask.Flask) -> None:
+        """Give an application these sessions. Call it once for each application, in its factory for example."""
+        if "wsgisession" in app.extensions:
+            raise ValueError(
+                "this application has its sessions already; call Sessions(app) or init_app(app) once"
+            )
+        if isinstance(app.wsgi_app, SessionMiddleware):
+            raise ValueError(
+                "app.wsgi_app is in a SessionMiddleware already; remove that line, Sessions(app) does it"
+            )
+        interface = type(app.session_interface)
+        if interface is not SecureCookieSessionInterface:
+            raise ValueError(f"app.session_interface is {interface.__name__} already; remove what sets it")
+        store = SessionManager(self._store).store  # opened once, however often the configuration changes
+        served = _Served(app, partial(self._build, app, store))
+        served.build()  # so that wrong configuration is an error now
+        app.extensions["wsgisession"] = app.wsgi_app = served  # type: ignore[method-assign]
+        app.session_interface = _Interface(served, self._environ_key)
+
+    @property
+    def manager(self) -> SessionManager:
+        """The same sessions outside a request: to list them, to end them, to log a test client in.
+
+        They are those of the current application inside ``app.app_context()``, and otherwise those of the
+        application in ``Sessions(app)``.
+
+        Raises:
+            RuntimeError: There is no such application, or it has no secret key.
+        """
+        app = flask.current_app if flask.has_app_context() else self._app
+        served: _Served | None = None if app is None else app.extensions.get("wsgisession")
+        if served is None:
+            raise RuntimeError("whose sessions? Ask inside app.app_context(), after sessions.init_app(app)")
+        return served.manager
+
+    def _build(self, app: flask.Flask, store: Store, wsgi_app: WSGIApplication) -> SessionMiddleware | None:
+        secret = _secrets(app, self._shortest) if self._secret is None else self._secret
+        if not secret:
+            return None
+        cookie = _cookie(app) if self._cookie is None else self._cookie
+        remember = app.permanent_session_lifetime if self._remember is None else self._remember
+        return self._middleware(wsgi_app, secret=secret, store=store, cookie=cookie, remember=remember)
+
+
+def _secrets(app: flask.Flask, shortest: int) -> list[str | bytes]:
+    """Return the application's own keys, the one that signs first. ValueError: one of them is too short."""
+    key, formerly = app.secret_key, app.config["SECRET_KEY_FALLBACKS"] or ()
+    if not key:
+        return []
+    for name, secret in ("SECRET_KEY", key), *(("SECRET_KEY_FALLBACKS", old) for old in formerly):
+        if len(secret) < shortest:
+            raise ValueError(
+                f"{name}: sessions need at least {shortest} bytes, and this has {len(secret)};"
+                " make a key with: python -m wsgisession secret"
+            )
+    return [key, *formerly]
+
+
+def _cookie(app: flask.Flask) -> Cookie:
+    """Return the cookie that the application's own settings describe."""
+    config: dict[str, Any] = app.config
+    secure, samesite = bool(config["SESSION_COOKIE_SECURE"]), config["SESSION_COOKIE_SAMESITE"]
+    try:
+        return Cookie(
+            name=config["SESSION_COOKIE_NAME"],
+            path=config["SESSION_COOKIE_PATH"] or config["APPLICATION_ROOT"],
+            domain=config["SESSION_COOKIE_DOMAIN"] or None,
+            secure=secure or "auto",
+            httponly=bool(config["SESSION_COOKIE_HTTPONLY"]),
+            samesite=samesite.title() if samesite else "Lax",
+            partitioned=bool(config["SESSION_COOKIE_PARTITIONED"]),
+            # As with Flask's own cookie, http and https are one session unless the settings say Secure.
+            host_prefix=secure,
+        )
+    except ValueError as error:
+        error.add_note("This comes from the SESSION_COOKIE_… settings of the application.")
+        raise
+
+
+class _Served:
+    """An application with its sessions: what ``app.wsgi_app`` is, and ``app.extensions["wsgisession"]``."""
+
+    def __init__(self, app: flask.Flask, make: Callable[[WSGIApplication], SessionMiddleware | None]) -> None:
+        self._app = app
+        self._inside = app.wsgi_app
+        self._make = make
+        self._built: tuple[object, SessionMiddleware | None] = None, None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return (self.build() or self._inside)(environ, start_response)
+
+    def build(self) -> SessionMiddleware | None:
+        """Return the middleware for the configuration as it is now, the same one until that changes.
+
+        None: the application has no secret key.
+        """
+        app = self._app
+        settings = [app.secret_key, app.permanent_session_lifetime, *map(app.config.get, _SETTINGS)]
+        settings += app.config["SECRET_KEY_FALLBACKS"] or ()
+        if self._built[0] != settings:
+            self._built = settings, self._make(behind(self._inside))
+        return self._built[1]
+
+    @property
+    def manager(self) -> SessionManager:
+        """The sessions outside a request. RuntimeError: the application has no secret key."""
+        middleware = self.build()
+        if middleware is None:
+            raise RuntimeError("sessions need a secret; set app.secret_key to: python -m wsgisession secret")
+        return middleware.manager
+
+
+class _Interface(SessionInterface):
+    """Where Flask asks for a session: the one of the middleware, or outside of a request one of its own."""
+
+    def __init__(self, served: _Served, environ_key: str) -> None:
+        self._served = served
+        self._environ_key = environ_key
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> SessionMixin | None:
+        """Return the session; None: the application has no secret key, so Flask uses a null session."""
+        environ, key = request.environ, self._environ_key
+        session, exchange = environ.get(key), None
+        if session is None:
+            middleware = self._served.build()
+            if middleware is None:
+                return None
+            exchange = Exchange(middleware, environ)
+        if not isinstance(session, FlaskSession):
+            session = environ[key] = FlaskSession(visit_of(environ[key]), exchange)
+        return cast(SessionMixin, session)
+
+    def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
+        """Save a session that has no request. The middleware saves all others, after this."""
+        assert isinstance(session, FlaskSession)
+        if not app.config["SESSION_REFRESH_EACH_REQUEST"] and session.accessed and session.permanent:
+            session.passive = not session.modified
+        if session.exchange is not None:
+            exchange, session.exchange = session.exchange, None
+            response.headers = Headers(exchange.respond(response.status, response.headers.to_wsgi_list()))
+            exchange.close()

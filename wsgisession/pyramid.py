@@ -1,0 +1,224 @@
+"""Pyramid: ``config.include("wsgisession.pyramid")`` makes ``request.session`` a session of this library.
+
+::
+
+    settings = {"wsgisession.secret": "a string of at least 32 bytes", "wsgisession.store": "redis://localhost:6379"}
+    with Configurator(settings=settings) as config:
+        config.include("wsgisession.pyramid")
+
+It does not know how a session is stored. A request that does not ask for ``request.session`` does not come here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from wsgisession.cookie import Cookie
+from wsgisession.exchange import Exchange, behind
+from wsgisession.manager import SessionManager
+from wsgisession.middleware import ENVIRON_KEY, SessionMiddleware
+from wsgisession.session import Session, visit_of
+
+try:
+    from pyramid.interfaces import ISession
+    from pyramid.settings import asbool
+    from zope.interface import classImplements
+except ModuleNotFoundError as error:
+    if error.name != "pyramid":
+        raise
+    raise ModuleNotFoundError("wsgisession.pyramid needs Pyramid: pip install pyramid", name="pyramid") from None
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+Convert = Callable[[Any], Any]
+
+
+class PyramidSession(Session):
+    """What ``request.session`` is: a Session with the members of Pyramid's ``ISession``."""
+
+    __slots__ = ()
+
+    @property
+    def created(self) -> int:
+        """When it began, in whole POSIX seconds."""
+        return int(super().created)
+
+    def invalidate(self) -> None:
+        """End the session now; what is written afterwards starts a new one."""
+        self.destroy()
+
+    def changed(self) -> None:
+        """Do nothing: changes inside a value are noticed."""
+
+    def flash(self, msg: object, queue: str = "", allow_duplicate: bool = True) -> None:
+        """Add a message to a queue. A string of another type, such as a translation, is stored as plain text."""
+        text = str(msg) if isinstance(msg, str) else msg
+        messages = self.setdefault("_f_" + queue, [])
+        if allow_duplicate or text not in messages:
+            messages.append(text)
+
+    def pop_flash(self, queue: str = "") -> list[Any]:
+        """Return the messages of a queue and empty it."""
+        messages: list[Any] = self.pop("_f_" + queue, [])
+        return messages
+
+    def peek_flash(self, queue: str = "") -> list[Any]:
+        """Return the messages of a queue and leave them there."""
+        messages: list[Any] = self.get("_f_" + queue, [])
+        return messages
+
+    def new_csrf_token(self) -> str:
+        """Replace the token against forged forms, and return the new one."""
+        token = self["_csrft_"] = secrets.token_urlsafe(32)
+        return token
+
+    def get_csrf_token(self) -> str:
+        """Return the token against forged forms; the first call makes it."""
+        token: str | None = self.get("_csrft_")
+        return self.new_csrf_token() if token is None else token
+
+
+classImplements(PyramidSession, ISession)
+
+
+def includeme(config: Any) -> None:
+    """Set the session factory that the settings ``wsgisession.…`` describe.
+
+    Raises:
+        ValueError, TypeError: A setting is missing, unknown or wrong.
+    """
+    options = _options(config)
+    environ_key = options.get("environ_key", ENVIRON_KEY)
+    middleware = SessionMiddleware(behind(_no_application), **options)
+    config.registry["wsgisession.manager"] = middleware.manager
+    config.set_session_factory(partial(_open, middleware, environ_key))
+
+
+def get_manager(registry: Mapping[str, Any]) -> SessionManager:
+    """Return the sessions of an application outside a request: ``get_manager(request.registry)``."""
+    manager: SessionManager = registry["wsgisession.manager"]
+    return manager
+
+
+def _open(middleware: SessionMiddleware, environ_key: str, request: Any) -> PyramidSession:
+    """Be Pyramid's session factory: called at the first ``request.session`` of a request."""
+    environ = request.environ
+    exchange = Exchange(middleware, environ)
+    session = environ[environ_key] = PyramidSession(visit_of(environ[environ_key]))
+    request.add_response_callback(partial(_respond, exchange))
+    request.add_finished_callback(partial(_finish, exchange))
+    return session
+
+
+def _respond(exchange: Exchange, request: Any, response: Any) -> None:
+    """Save the session, now that views and tweens are done. A body that is still to be made may change it later."""
+    response.headerlist = exchange.respond(response.status, response.headerlist)
+    body, length = response.app_iter, response.content_length
+    # A body about which the server or WebOb knows more (a file, a part of it) is handed on as it is.
+    if not (isinstance(body, list | tuple) or hasattr(body, "app_iter_range") or _is_file(request, body)):
+        response.app_iter = exchange.stream(body)
+        response.content_length = length  # WebOb drops it together with the body
+
+
+def _finish(exchange: Exchange, request: Any) -> None:
+    if not exchange.streams:
+        exchange.close()
+
+
+def _is_file(request: Any, body: object) -> bool:
+    wrapper = request.environ.get("wsgi.file_wrapper")
+    return isinstance(wrapper, type) and isinstance(body, wrapper)
+
+
+def _no_application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    raise AssertionError("this middleware serves exchanges only")
+
+
+# Settings
+
+
+def _lines(value: str) -> list[str]:
+    return [line.strip() for line in value.splitlines() if line.strip()]
+
+
+def _optional_seconds(value: str) -> float | None:
+    return None if value.lower() == "none" else float(value)
+
+
+def _secure(value: str) -> bool | str:
+    return "auto" if value.lower() == "auto" else asbool(value)
+
+
+# How a setting that is a string becomes an argument. Another value, from a program, is passed as it is.
+_COOKIE: dict[str, Convert] = {
+    "name": str,
+    "path": str,
+    "domain": str,
+    "secure": _secure,
+    "httponly": asbool,
+    "samesite": str,
+    "partitioned": asbool,
+    "persistent": asbool,
+    "host_prefix": asbool,
+    "formerly": lambda value: tuple(value.split()),
+}
+_OPTIONS: dict[str, Convert] = {
+    "secret": _lines,
+    "store": str,
+    "idle_timeout": _optional_seconds,
+    "lifetime": float,
+    "remember": float,
+    "max_size": int,
+    "environ_key": str,
+}
+_OBJECTS = ("cookie", "codec", "identity", "clock")  # or the dotted name of one
+_PREFIX = "wsgisession."
+
+
+def _options(config: Any) -> dict[str, Any]:
+    """Return the arguments of SessionMiddleware. ValueError: a setting is missing, unknown or wrong."""
+    options: dict[str, Any] = {}
+    cookie: dict[str, Any] = {}
+    for setting, value in config.registry.settings.items():
+        if not setting.startswith(_PREFIX):
+            continue
+        name = setting.removeprefix(_PREFIX)
+        part = name.removeprefix("cookie.")
+        if name in _OBJECTS:
+            options[name] = config.maybe_dotted(value)
+        elif name in _OPTIONS:
+            options[name] = _converted(setting, value, _OPTIONS[name])
+        elif part != name and part in _COOKIE:
+            cookie[part] = _converted(setting, value, _COOKIE[part])
+        else:
+            raise ValueError(_unknown(name))
+    if "secret" not in options:
+        raise ValueError(
+            "the setting wsgisession.secret is missing; make one with: python -m wsgisession secret"
+        )
+    if cookie:
+        if "cookie" in options:
+            raise ValueError("pass either the setting wsgisession.cookie or wsgisession.cookie.…, not both")
+        options["cookie"] = Cookie(**cookie)
+    return options
+
+
+def _converted(setting: str, value: object, convert: Convert) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return convert(value)
+    except ValueError as error:
+        raise ValueError(f"{setting}: {error}") from error
+
+
+def _unknown(name: str) -> str:
+    known = [*_OPTIONS, *_OBJECTS, *(f"cookie.{part}" for part in _COOKIE)]
+    near = get_close_matches(name, known, 1)
+    hint = f"did you mean {_PREFIX}{near[0]}?" if near else f"there are {', '.join(known)}"
+    return f"the setting {_PREFIX}{name} is unknown; {hint}"

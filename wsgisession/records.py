@@ -1,0 +1,359 @@
+"""Records: the sessions of a store by key: load, list, end. Says each failure of the store to the log once.
+
+Every call of the store goes through here. Knows no drafts, no cookies and no WSGI.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from enum import Enum
+from itertools import islice
+from math import inf
+from time import monotonic
+
+from wsgisession.codec import Codec
+from wsgisession.errors import SessionConflict, StoreError
+from wsgisession.info import SessionInfo, SessionItems
+from wsgisession.limits import Limits
+from wsgisession.log import Summed, event
+from wsgisession.record import Marker, Record
+from wsgisession.stores.base import NO_EXPIRY, Store
+
+MARKER_SECONDS = 60.0
+ATTEMPTS = 250  # with the pauses below some six seconds; 64 writers of one key need a few dozen
+_SHORTEST = 0.0005  # seconds
+_HOPS = 8  # changes of id that are followed; markers that lead in a circle lead nowhere
+_BATCH = 1000  # keys in one look at the store
+_OUTAGE = 3  # loads that fail in a row: it is the store, and not the payloads
+
+
+class Stored:
+    """A live record as it stands in the store.
+
+    Args:
+        until: When it expires, by ``time.monotonic``: a stepped wall clock does not change what is left. Minus infinity:
+            somebody took its expiry away.
+    """
+
+    __slots__ = ("key", "payload", "record", "until")
+
+    def __init__(self, key: str, payload: bytes, record: Record, until: float) -> None:
+        self.key = key
+        self.payload = payload
+        self.record = record
+        self.until = until
+
+    def left(self) -> float:
+        """Return the seconds that this record still has. It is always a little: the store has the last word."""
+        left = self.until - monotonic()
+        if left > _SHORTEST:
+            return left
+        return NO_EXPIRY if left == -inf else _SHORTEST
+
+    @property
+    def expired(self) -> bool:
+        """True if its time is over by now, as far as this process can tell."""
+        return monotonic() >= self.until
+
+
+class End(Enum):
+    """What became of a session that was to be ended."""
+
+    ENDED = "ended"
+    NOTHING = "there was none"
+    LED_ON = "a login or logout gave the browser a newer cookie"
+
+
+class Records:
+    """The sessions of one store, by key.
+
+    Args:
+        clock: POSIX seconds.
+        show: a key as logs may name it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        codec: Codec,
+        limits: Limits,
+        *,
+        clock: Callable[[], float] = time.time,
+        show: Callable[[str], str] = str,
+    ) -> None:
+        self.store = store
+        self.codec = codec
+        self.limits = limits
+        self.clock = clock
+        self.show = show
+        self.sleep: Callable[[float], None] = time.sleep
+        """Waits so many seconds; tests replace it."""
+        self._failures = Summed("store error", logging.ERROR)
+
+    # One operation of the store each
+
+    def find(self, key: str) -> Stored | Marker | None:
+        """Return what stands under a key. None: nothing does, or nobody can read it (logged)."""
+        since = monotonic()  # before the store is asked, so that no expiry ever moves later by the time it takes
+        try:
+            found = self.store.load(key)
+        except StoreError as error:
+            self.failed(error, "load", since, key)
+            raise
+        return None if found is None else self._read(key, found, since)
+
+    def load(self, key: str) -> Stored | None:
+        """Return the live record under a key. None: there is none."""
+        found = self.find(key)
+        return found if isinstance(found, Stored) else None
+
+    def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
+        """Put a payload under a free key. False: the key is taken."""
+        since = monotonic()
+        try:
+            return self.store.create(key, payload, ttl, owner)
+        except StoreError as error:
+            self.failed(error, "create", since, key)
+            raise
+
+    def replace(self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None) -> bool:
+        """Swap in a payload. False: another one stands there by now, or none. ``ttl`` None: the expiry stays."""
+        since = monotonic()
+        try:
+            return self.store.replace(key, expected, payload, ttl, owner)
+        except StoreError as error:
+            self.failed(error, "replace", since, key)
+            raise
+
+    def touch(self, stored: Stored, ttl: float) -> bool:
+        """Set the expiry of a record. False: it is no longer what stands there."""
+        since = monotonic()
+        try:
+            return self.store.touch(stored.key, ttl, stored.record.owner, stored.payload)
+        except StoreError as error:
+            self.failed(error, "touch", since, stored.key)
+            raise
+
+    def delete(self, key: str, expected: bytes | None = None) -> bool:
+        """Remove what stands under a key. False: there was nothing, or something else than ``expected``."""
+        since = monotonic()
+        try:
+            return self.store.delete(key, expected)
+        except StoreError as error:
+            self.failed(error, "delete", since, key)
+            raise
+
+    def leave_marker(self, stored: Stored, successor: str, *, owner_changed: bool) -> bool:
+        """Swap a live record for a marker that names its new key. False: another request wrote first."""
+        if not self.codec.markers:
+            return self.delete(stored.key, stored.payload)
+        marker = self.codec.pack(Marker(successor, owner_changed))
+        return self.replace(stored.key, stored.payload, marker, MARKER_SECONDS)
+
+    def _read(self, key: str, found: tuple[bytes, float], since: float) -> Stored | Marker | None:
+        payload, left = found
+        try:
+            content = self.codec.unpack(payload)
+        except ValueError as error:
+            event(logging.ERROR, "unreadable", f"a record cannot be read: {error}", key=self.show(key))
+            return None
+        except StoreError as error:  # of a later version
+            self.failed(error, "load", monotonic(), key)
+            raise
+        if isinstance(content, Marker):
+            return content
+        return Stored(key, payload, content, since + left if left != NO_EXPIRY else -inf)
+
+    def _payload(self, key: str) -> tuple[bytes, float] | None:
+        since = monotonic()
+        try:
+            return self.store.load(key)
+        except StoreError as error:
+            self.failed(error, "load", since, key)
+            raise
+
+    # Listing
+
+    def info(self, stored: Stored) -> SessionInfo:
+        """Describe a live session."""
+        record, now, left = stored.record, self.clock(), stored.left()
+        used = max(record.created, now + left - self.limits.timeout(record))
+        return SessionInfo(
+            stored.key, record.owner, record.created, now + left, min(used, now), SessionItems(record, self.codec)
+        )
+
+    def every(self) -> Iterator[Stored]:
+        """Yield every live session, read in batches.
+
+        Raises:
+            StoreError: The store failed, or a record cannot be used; in the second case after all others.
+        """
+        return self._live(self._named("keys", self.store.keys))
+
+    def owned_by(self, owner: str) -> list[Stored]:
+        """List an owner's live sessions, newest first. The store's index may name too many, so each record is read."""
+        return self._owned(owner)[0]
+
+    def _owned(self, owner: str) -> tuple[list[Stored], set[str]]:
+        """List an owner's live sessions, and the keys the index named under which none lives."""
+        keys = set(self._named("owned_by", lambda: self.store.owned_by(owner)))
+        live = list(self._live(keys))
+        mine = sorted((stored for stored in live if stored.record.owner == owner), key=lambda stored: -stored.record.created)
+        return mine, keys - {stored.key for stored in live}
+
+    def _named(self, operation: str, names: Callable[[], Iterator[str]]) -> Iterator[str]:
+        since = monotonic()
+        try:
+            yield from names()
+        except StoreError as error:
+            self.failed(error, operation, since)
+            raise
+
+    def _live(self, keys: Iterable[str]) -> Iterator[Stored]:
+        unusable: StoreError | None = None
+        remaining = iter(keys)
+        while batch := list(islice(remaining, _BATCH)):
+            since = monotonic()
+            for key, item in zip(batch, self._payloads(batch), strict=True):
+                try:
+                    if isinstance(item, StoreError):
+                        raise item
+                    found = None if item is None else self._read(key, item, since)
+                except StoreError as error:
+                    unusable = error
+                else:
+                    if isinstance(found, Stored):
+                        yield found
+        if unusable is not None:
+            raise unusable
+
+    def _payloads(self, keys: list[str]) -> Iterable[tuple[bytes, float] | StoreError | None]:
+        """Return the payloads under some keys, in one look if the store can do that."""
+        load_many = getattr(self.store, "load_many", None)
+        if load_many is not None:
+            try:
+                found: list[tuple[bytes, float] | None] = load_many(keys)
+                return found
+            except StoreError:  # an outage, or one payload that cannot be used: key by key tells
+                pass
+        return self._one_by_one(keys)
+
+    def _one_by_one(self, keys: list[str]) -> Iterator[tuple[bytes, float] | StoreError | None]:
+        failed = 0  # in a row
+        for key in keys:
+            try:
+                item = self._payload(key)
+            except StoreError as error:
+                failed += 1
+                if failed == _OUTAGE:
+                    raise
+                yield error
+            else:
+                failed = 0
+                yield item
+
+    # Ending
+
+    def end(self, key: str) -> End:
+        """End the session under a key, and if its id was changed by ``regenerate()``, the one that this led to.
+
+        A record that nobody can read, or of a later version, is ended all the same.
+        """
+        hops = 0
+        for _ in self.attempts():
+            found = self._payload(key)
+            if found is None or hops > _HOPS:
+                return End.NOTHING
+            marker = self._marker(found[0])
+            if marker is None:
+                if self.delete(key, found[0]):
+                    return End.ENDED
+            elif marker.owner_changed or marker.successor is None:
+                return End.LED_ON
+            else:
+                key, hops = marker.successor, hops + 1
+        raise self.conflict(key)
+
+    def _marker(self, payload: bytes) -> Marker | None:
+        try:
+            content = self.codec.unpack(payload)
+        except (ValueError, StoreError):
+            return None
+        return content if isinstance(content, Marker) else None
+
+    def end_owned(self, owner: str, keep: Collection[str] = (), claim: Callable[[], bool] | None = None) -> int:
+        """End an owner's sessions but those in ``keep``; list again until a pass finds nothing to end.
+
+        A key that was listed, and under which nothing lived when it was read, may have changed its id in between: the new
+        one is only in the next listing. An index may go on naming such a key, so it counts once.
+
+        Args:
+            keep: keys; what a change of id made of them meanwhile is kept too.
+            claim: called between listing and ending. False: nobody may be ended any more.
+
+        Returns:
+            How many ended.
+        """
+        count = 0
+        vanished: set[str] = set()
+        for _ in self.attempts():
+            mine, dead = self._owned(owner)
+            doomed = self._without(mine, keep)
+            if not doomed and dead <= vanished:
+                return count
+            vanished |= dead
+            if doomed and claim is not None and not claim():
+                return count
+            for stored in doomed:
+                if self.delete(stored.key, stored.payload):
+                    count += 1
+                    event(logging.INFO, "revoked", "session revoked", key=self.show(stored.key), owner=owner)
+        raise SessionConflict("sessions of this owner kept appearing while they were being ended")
+
+    def others(self, owner: str, keep: Collection[str]) -> list[Stored]:
+        """List an owner's live sessions but those in ``keep``, and what a change of id made of them meanwhile."""
+        return self._without(self.owned_by(owner), keep)
+
+    def _without(self, mine: list[Stored], keep: Collection[str]) -> list[Stored]:
+        kept = set(keep)
+        if any(stored.key not in kept for stored in mine):  # otherwise there is nothing to read for
+            heirs = [self.follow(self.find(key)) for key in keep]
+            kept.update(heir.key for heir in heirs if heir is not None)
+        return [stored for stored in mine if stored.key not in kept]
+
+    def follow(self, stands: Stored | Marker | None) -> Stored | None:
+        """Return the live session that a marker leads to; a live session leads to itself."""
+        for _ in range(_HOPS):
+            if not isinstance(stands, Marker) or stands.successor is None:
+                break
+            stands = self.find(stands.successor)
+        return stands if isinstance(stands, Stored) else None
+
+    # If others are faster, and if the store fails
+
+    def attempts(self) -> Iterator[int]:
+        """Yield attempt numbers, with a jittered pause between them, up to a generous bound."""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self.pause(attempt)
+            yield attempt
+
+    def pause(self, attempt: int) -> None:
+        """Let others go first. Before a load: one between a load and its swap would make the swap fail again."""
+        self.sleep(random.random() * min(0.05, 0.0005 * 2 ** min(attempt, 10)))
+
+    def conflict(self, key: str) -> SessionConflict:
+        """Return the error for a swap that kept failing, logged."""
+        event(logging.ERROR, "conflict", "compare-and-swap kept failing", key=self.show(key))
+        return SessionConflict("other requests kept changing this session; nothing of this change was saved")
+
+    def failed(self, error: StoreError, operation: str, since: float, key: str | None = None) -> None:
+        """Log a store's failure, once, however many hands the error passes through."""
+        if not error.logged:
+            error.logged = True
+            fields = {} if key is None else {"key": self.show(key)}
+            took = round(monotonic() - since, 3)
+            self._failures.add(str(error), operation=operation, seconds=took, **fields)

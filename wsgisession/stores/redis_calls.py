@@ -1,0 +1,172 @@
+"""Every call into redis-py: errors get a reason, a server that hangs is left alone, and no reply goes astray.
+
+A fork waits until the calls in progress are over. A server that did not answer in time is left alone for a second.
+
+An exception from outside (a signal handler's, gevent's Timeout) can end redis-py's work at any point. A connection may then be
+lost to its pool for good, or wait there with a reply that nobody has read. So the pools are emptied, and every reply is
+checked for the command that it answers.
+
+Knows nothing of what a command is for, or of which server it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from random import random
+from time import monotonic
+from typing import Any
+
+from wsgisession.errors import StoreError
+from wsgisession.stores.outage import Outage
+from wsgisession.stores.redis_errors import explain, no_longer_master, timed_out
+from wsgisession.stores.fork import guard as gate
+from wsgisession.stores.redis_script import Command, ForeignReply, in_full, read
+
+# Seconds that an attempt during an outage waits, because all workers of a site make such attempts. One in so many waits as
+# long as the client always does: a server that is slow, but does not hang, comes back by it.
+PATIENCE = 0.1
+PATIENT = 16
+
+
+class Calls:
+    """Runs what calls redis-py, and puts redis-py in order after what went wrong.
+
+    Args:
+        pools: returns all pools of connections that the client has.
+    """
+
+    def __init__(self, pools: Callable[[], list[Any]]) -> None:
+        from redis import exceptions
+
+        self._pools = pools
+        # Those that are no RedisErrors after the first.
+        others = (exceptions.RedisClusterException, exceptions.ChildDeadlockedError, ForeignReply)
+        self.troubles = (exceptions.RedisError, *others)
+        self.unknown_script = exceptions.NoScriptError
+
+    def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what ``work`` returns."""
+        with gate:
+            try:
+                return work(*arguments)
+            except BaseException as error:
+                self.failed(error)
+                raise
+
+    def failed(self, error: BaseException) -> None:
+        """Raise StoreError for what redis-py raises. After anything else from outside, put redis-py's pools in order."""
+        if isinstance(error, self.troubles):
+            # After a time-out redis-py's connections by way of sentinels keep the reply that comes too late.
+            if timed_out(error) or no_longer_master(error):
+                self.close_idle()
+            raise StoreError(explain(error)) from error
+        if not isinstance(error, StoreError):
+            self.renew()
+
+    def close_idle(self) -> None:
+        """Close the connections that nobody uses. The next ones may lead to a new master."""
+        for pool in self._pools():
+            with suppress(TypeError):  # BlockingConnectionPool cannot tell them from busy ones before redis-py 8
+                pool.disconnect(inuse_connections=False)
+
+    def renew(self) -> None:
+        """Close the connections that nobody uses, and those in use as soon as they are given back; forget lost ones."""
+        self.close_idle()
+        for pool in self._pools():
+            pool.reset()
+
+
+class Line:
+    """The way to one server, and whether it answers."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._outage = Outage()
+
+    def exchange(self, command: Command, client: Any, execute: Callable[..., Any]) -> Any:
+        """Return what the reply to a command says.
+
+        Args:
+            client: a ``redis.Redis`` for this server.
+            execute: sends a command to this server and returns the reply.
+        """
+        try:
+            if self._outage.lasts:
+                self._try(client)
+            try:
+                return read(command, execute(*command))
+            except self._calls.unknown_script:
+                return read(command, execute(*in_full(command)))
+        except ForeignReply:  # left behind by somebody's exception from outside
+            self._calls.close_idle()
+            return read(command, execute(*in_full(command)))
+        except self._calls.troubles as error:
+            self._learn(error)
+            raise
+
+    def pipelined(self, commands: Sequence[Command], client: Any) -> list[Any]:
+        """Return the replies and the errors that answer these commands, in one round trip."""
+        try:
+            if self._outage.lasts:
+                self._try(client)
+            pipeline = client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            # Raised by the pipeline, an error would quote the command, payload and all.
+            return pipeline.execute(raise_on_error=False)  # type: ignore[no-any-return]
+        except self._calls.troubles as error:
+            self._learn(error)
+            raise
+
+    def settled(
+        self,
+        command: Command,
+        reply: Any,
+        alone: Callable[[Command], Any],
+        unsettled: tuple[type[Exception], ...],
+    ) -> Any:
+        """Return what a reply from a pipeline says; after an ``unsettled`` error the command goes ``alone``."""
+        try:
+            return read(command, reply)
+        except ForeignReply:
+            self._calls.close_idle()
+        except unsettled:
+            pass
+        return alone(command)
+
+    def is_silent(self) -> None:
+        """Let nobody ask for a second."""
+        self._outage.silent(monotonic())
+
+    def _learn(self, error: Exception) -> None:
+        if timed_out(error):
+            self.is_silent()
+        else:
+            self._outage.answered()
+
+    def _try(self, client: Any) -> None:
+        if not self._outage.admits(monotonic()):
+            raise StoreError("Redis: it has not answered in time a moment ago; one request a second tries again")
+        _ping(client.connection_pool)
+        self._outage.answered()
+
+
+def _ping(pool: Any) -> None:
+    """Wait a short time for any answer at all, on a connection of its own."""
+    from redis.backoff import NoBackoff
+    from redis.exceptions import ResponseError
+    from redis.retry import Retry
+
+    options = {**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)}
+    if random() * PATIENT >= 1:
+        for name in ("socket_timeout", "socket_connect_timeout"):
+            options[name] = min(options.get(name) or PATIENCE, PATIENCE)
+    connection = pool.connection_class(**options)
+    try:
+        connection.connect()
+        connection.send_command("PING")
+        with suppress(ResponseError):  # an ACL may forbid it
+            connection.read_response()
+    finally:
+        connection.disconnect()

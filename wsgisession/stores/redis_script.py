@@ -1,0 +1,138 @@
+"""What the Redis store asks of a server: one Lua script, and replies that say what they answer.
+
+Redis runs a script without anything in between, so compare-and-swap needs no lock, and no answer ever comes from a replica
+or from a client-side cache. It is one script rather than twelve: after a flush of the server's scripts one reload is
+enough, and in a pipeline of index and record the server knows either both or neither. Every command uses a single key, so a
+Cluster may put each key on another node.
+
+A reply carries the command's own token. Nothing else in Redis' protocol ties a reply to its command but their order on the
+connection. An exception from outside (a signal handler's, gevent's Timeout) between sending and reading breaks the order,
+and whoever uses the connection next would get another visitor's session.
+
+A full Redis (``noeviction``) refuses what needs memory. It refuses nothing of ``touch`` and ``delete``: those use no
+command that Redis marks as ``denyoom``.
+
+Knows nothing of connections, clients, or what a payload says.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from itertools import count
+from random import SystemRandom
+from typing import Any
+
+# A number of Redis' is a float in Lua, which ".." writes with 14 digits: enough for the milliseconds of three thousand years.
+# The time stands still while a script runs. Redis 6.2 has all it uses.
+LOAD, CREATE, REPLACE, TOUCH, DELETE, EXISTS, MEET, SCAN, OWNED, LIST = range(10)
+SCRIPT = b"""\
+local load, create, replace, touch, delete, exists, meet, scan, owned, list = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+local token, key = ARGV[#ARGV], KEYS[1]
+local operation = token % 16
+
+local function answer(number)
+  return token * 2 + number  -- of all kinds of reply redis-py reads a number fastest, 4 us before any other
+end
+
+if operation == load then
+  local payload = redis.call('GET', key)
+  if not payload then return answer(0) end
+  -- -1 is a key without an expiry, which somebody else must have taken away: 0.001 s, which no other key ever has, since
+  -- of the others the middle of the millisecond is said. 0 is the last millisecond; both are alive.
+  local left = redis.call('PTTL', key)
+  return token .. ' ' .. (left < 0 and 1 or left + 0.5) .. ' ' .. payload
+elseif operation == create then
+  if redis.call('SET', key, ARGV[1], 'PX', ARGV[2], 'NX') then return answer(1) end
+  -- The live payload is the new one: this command was carried out before, and its reply was lost.
+  return answer(redis.call('GET', key) == ARGV[1] and 1 or 0)
+elseif operation == replace then
+  local payload = redis.call('GET', key)
+  if payload ~= ARGV[3] then
+    return answer(payload == ARGV[1] and 1 or 0)
+  elseif ARGV[2] == '' then
+    redis.call('SET', key, ARGV[1], 'KEEPTTL')
+  else
+    redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
+  end
+  return answer(1)
+elseif operation == touch then
+  if #ARGV == 3 and redis.call('GET', key) ~= ARGV[2] then return answer(0) end
+  return answer(redis.call('PEXPIRE', key, ARGV[1]))
+elseif operation == delete then
+  if #ARGV == 2 and redis.call('GET', key) ~= ARGV[1] then return answer(0) end
+  return answer(redis.call('DEL', key))
+elseif operation == exists then
+  return answer(redis.call('EXISTS', key))
+elseif operation == meet then
+  -- If an ACL forbids it, it is an error, which is no string.
+  local info = redis.pcall('INFO', 'cluster')
+  return answer(type(info) == 'string' and string.find(info, 'cluster_enabled:1', 1, true) and 1 or 0)
+elseif operation == scan then
+  local page = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
+  return {token, page[1], page[2]}
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if operation == owned then
+  return {token, redis.call('ZRANGEBYSCORE', key, string.format('(%.0f', now), '+inf')}
+end
+-- Only ever later (GT): of a replace and a touch at the same time either may be the last to reach the record.
+redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now))
+redis.call('ZADD', key, 'GT', string.format('%.0f', now + ARGV[2]), ARGV[1])
+redis.call('PEXPIREAT', key, redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2])
+return answer(1)
+"""
+DIGEST = sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
+
+Command = tuple[Any, ...]  # what redis-py is told to execute
+NAME, TOKEN = 3, -1  # where they stand
+
+# A token is a serial number and, in its last four bits, the operation: an argument less, which is 1 us less. No two commands of
+# a process share one, and none is likely to turn up in what is no reply to ours; nobody has to guess it. Twice a token is still
+# a whole number for Lua.
+_serials = count(SystemRandom().getrandbits(44) << 4, 1 << 4)
+
+
+class ForeignReply(Exception):
+    """What came back answers another command."""
+
+
+def on_key(operation: int, name: bytes, *values: Any) -> Command:
+    """Return the command that does this to the key of that name."""
+    return ("EVALSHA", DIGEST, b"1", name, *values, next(_serials) + operation)
+
+
+def on_server(operation: int, *values: Any) -> Command:
+    """Return the command that asks one server about all its keys."""
+    return ("EVALSHA", DIGEST, b"0", *values, next(_serials) + operation)
+
+
+def in_full(command: Command) -> Command:
+    """Return the same command for a server that does not know the script (any more)."""
+    return ("EVAL", SCRIPT, *command[2:])
+
+
+def read(command: Command, reply: Any) -> Any:
+    """Return what a reply says to a command: whether it was so (a bool), or a list whose first part is the token.
+
+    Raises:
+        ForeignReply: it answers another command.
+        Exception: the reply is this error, as pipelines return them.
+    """
+    token = command[TOKEN]
+    kind = type(reply)
+    if kind is int:
+        said = reply - 2 * token
+        if said == 1 or said == 0:
+            return said == 1
+    elif kind is bytes:
+        parts = reply.split(b" ", 2)
+        if parts[0] == b"%d" % token:
+            return parts
+    elif kind is list:
+        if reply[:1] == [b"%d" % token]:
+            return reply
+    elif isinstance(reply, Exception):
+        raise reply
+    raise ForeignReply("it answers another command")

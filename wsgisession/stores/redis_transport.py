@@ -1,0 +1,211 @@
+"""How commands reach one Redis server or the nodes of a Cluster through redis-py, and how their replies come back.
+
+Knows nothing of records, owners, or what a command is for.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import CodeType
+from typing import Any, Protocol
+
+from wsgisession.errors import StoreError
+from wsgisession.stores.redis_errors import CLUSTER, timed_out
+from wsgisession.stores.fork import guard as gate
+from wsgisession.stores.redis_calls import Calls, Line
+from wsgisession.stores.redis_script import MEET, NAME, SCAN, TOKEN, Command, on_server
+
+PAGE = 1000  # keys that SCAN looks at in one step, and commands that go in one pipeline
+
+
+class Transport(Protocol):
+    """The way to wherever the keys are. Whatever goes wrong on it is a StoreError."""
+
+    calls: Calls
+
+    def run(self, command: Command) -> Any:
+        """Return what the reply to one command says: a bool or a list of parts."""
+
+    def run_in_order(self, commands: Sequence[Command]) -> list[Any]:
+        """Carry out commands one after the other; in one round trip if they are for one server."""
+
+    def run_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Carry out commands in any order, in one round trip for each server."""
+
+    def scan(self, pattern: bytes) -> Iterator[list[bytes]]:
+        """Yield the names of all keys that match, page by page."""
+
+    def servers(self) -> list[Any]:
+        """Return a ``redis.Redis`` for each server that has keys."""
+
+
+def transport(client: Any) -> Transport:
+    """Return the way that a redis-py client knows."""
+    return ToCluster(client) if hasattr(client, "keyslot") else ToServer(client)
+
+
+class ToServer:
+    """The way to one server, or to the one that sentinels call the master."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.calls = Calls(self._pools)
+        self._line = Line(self.calls)
+        # Its queue waits for itself if a signal handler, say, comes to it while this thread is inside.
+        self._queues = hasattr(client.connection_pool, "queue_class")
+        self._met = self._ready = False
+
+    def run(self, command: Command) -> Any:
+        with gate:  # ``calls.run(self._one, …)`` written out: after a wait for the network each call costs 0.3 us
+            try:
+                if not self._ready:
+                    self._prepare()
+                return self._line.exchange(command, self._client, self._client.execute_command)
+            except BaseException as error:
+                self.calls.failed(error)
+                raise
+
+    def run_in_order(self, commands: Sequence[Command]) -> list[Any]:
+        return self.calls.run(self._all, commands)  # type: ignore[no-any-return]
+
+    run_all = run_in_order
+
+    def scan(self, pattern: bytes) -> Iterator[list[bytes]]:
+        return _scan(self.run, pattern)
+
+    def servers(self) -> list[Any]:
+        self.calls.run(self._prepare)
+        return [self._client]
+
+    def _one(self, command: Command) -> Any:
+        return self._line.exchange(command, self._client, self._client.execute_command)
+
+    def _all(self, commands: Sequence[Command]) -> list[Any]:
+        if not self._ready:
+            self._prepare()
+        replies = self._line.pipelined(commands, self._client)
+        unsettled = (self.calls.unknown_script,)
+        return [self._line.settled(*turn, self._one, unsettled) for turn in zip(commands, replies, strict=True)]
+
+    def _prepare(self) -> None:
+        """Refuse what would not work, as often as needed."""
+        if self._queues:
+            refuse_reentry(ToServer.run.__code__, Calls.run.__code__)
+        if not self._met:
+            # A part of the sessions would seem to work on a node of a Cluster.
+            if self._one(on_server(MEET)):
+                raise StoreError(f"Redis: {CLUSTER}")
+            self._met = True
+        self._ready = not self._queues
+
+    def _pools(self) -> list[Any]:
+        pool = self._client.connection_pool
+        sentinels = getattr(getattr(pool, "sentinel_manager", None), "sentinels", ())
+        return [pool, *(sentinel.connection_pool for sentinel in sentinels)]
+
+
+class ToCluster:
+    """The ways to the nodes of a Cluster, as far as redis-py knows them. Each node may be silent by itself."""
+
+    def __init__(self, client: Any) -> None:
+        from redis import exceptions
+
+        self._client = client
+        self.calls = Calls(self._pools)
+        self._lines: dict[str, Line] = {}
+        self._uncovered = exceptions.SlotNotCoveredError
+        self._no_node = exceptions.RedisClusterException
+        # What redis-py's client for Clusters asks again after. It would do so after a time-out as well, so that one command
+        # hangs several times over: the repetition is made here.
+        self._passing = tuple(kind for kind in client.ERRORS_ALLOW_RETRY if kind is not exceptions.TimeoutError)
+        # What a pipeline to one node cannot settle, and a command by itself can.
+        self._unsettled = (*self._passing, exceptions.AskError, exceptions.TryAgainError, exceptions.NoScriptError)
+
+    def run(self, command: Command) -> Any:
+        return self.calls.run(self._one, command)
+
+    def run_in_order(self, commands: Sequence[Command]) -> list[Any]:
+        return [self.run(command) for command in commands]
+
+    def run_all(self, commands: Sequence[Command]) -> list[Any]:
+        return self.calls.run(self._all, commands)  # type: ignore[no-any-return]
+
+    def scan(self, pattern: bytes) -> Iterator[list[bytes]]:
+        for node in self._client.get_primaries():
+            yield from _scan(partial(self.calls.run, self._at, node), pattern)
+
+    def servers(self) -> list[Any]:
+        return [self._client.get_redis_connection(node) for node in self._client.get_primaries()]
+
+    def _at(self, node: Any, command: Command) -> Any:
+        execute = partial(self._client.execute_command, target_nodes=node)
+        return self._line(node).exchange(command, self._client.get_redis_connection(node), execute)
+
+    def _one(self, command: Command) -> Any:
+        repeats = self._client.retry.get_retries()
+        while True:
+            try:
+                return self._at(self._node(command[NAME]), command)
+            except self._passing as error:
+                if not repeats or type(error) not in self._passing or timed_out(error):
+                    raise
+                repeats -= 1
+            except self._no_node as error:
+                if timed_out(error):  # of all nodes that redis-py went on to, none has said who serves what
+                    for node in self._client.get_primaries():
+                        self._line(node).is_silent()
+                raise
+
+    def _all(self, commands: Sequence[Command]) -> list[Any]:
+        by_node: dict[str, list[Command]] = {}
+        nodes = {}
+        for command in commands:
+            node = self._node(command[NAME])
+            nodes[node.name] = node
+            by_node.setdefault(node.name, []).append(command)
+        found: dict[int, Any] = {}
+        for name, its_own in by_node.items():
+            client, line = self._client.get_redis_connection(nodes[name]), self._line(nodes[name])
+            try:
+                replies = line.pipelined(its_own, client)
+            except self._passing as error:
+                replies = [error] * len(its_own)
+            for command, reply in zip(its_own, replies, strict=True):
+                found[command[TOKEN]] = line.settled(command, reply, self._one, self._unsettled)
+        return [found[command[TOKEN]] for command in commands]
+
+    def _node(self, name: bytes) -> Any:
+        try:
+            return self._client.get_node_from_key(name)
+        except self._uncovered:  # nobody served it when redis-py last looked
+            self._client.nodes_manager.initialize()
+            return self._client.get_node_from_key(name)
+
+    def _line(self, node: Any) -> Line:
+        return self._lines.setdefault(node.name, Line(self.calls))
+
+    def _pools(self) -> list[Any]:
+        clients = [node.redis_connection for node in self._client.get_nodes()]
+        return [client.connection_pool for client in clients if client is not None]
+
+
+def refuse_reentry(*ways: CodeType) -> None:
+    """Raise StoreError if this thread came here by one of these ways twice."""
+    frame, inside = sys._getframe(), 0
+    while frame is not None:
+        inside += frame.f_code in ways
+        frame = frame.f_back  # type: ignore[assignment]
+    if inside > 1:
+        raise StoreError("Redis: this thread is using the client already, and its pool would wait for itself")
+
+
+def _scan(run: Callable[[Command], Any], pattern: bytes) -> Iterator[list[bytes]]:
+    """Yield the names of one server's keys that match. Some may come twice if Redis halves its table meanwhile (see SCAN)."""
+    cursor = b"0"
+    while True:
+        _, cursor, names = run(on_server(SCAN, cursor, pattern, PAGE))
+        yield names
+        if cursor == b"0":
+            return

@@ -1,0 +1,212 @@
+"""The file of a SQLite store: how it is made and opened, and whether its path still leads to it.
+
+SQLite finds the two files beside a database, ``-wal`` and ``-shm``, by their names alone. If a database is removed or
+replaced while programs have it open, the old file's log lies beside the new file, and whoever opens that one applies the log
+of another database to it (https://www.sqlite.org/howtocorrupt.html, 1.4 and 2.4). So before a process that has the old file
+open goes on to the new one, it removes what is the old file's own.
+
+Knows nothing of keys, payloads, threads, or who waits for whom.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open can be neither removed nor replaced
+    fcntl = None
+
+APPLICATION = 0x77736573  # "wses": the file is ours, and no other program's
+VERSION = 1  # of the table
+SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
+# Bytes that the write-ahead log keeps after a burst. It holds 4 MB before SQLite copies it back.
+WAL_KEPT = 16 * 2**20
+# Seconds to wait for another process that removes what an old file left: microseconds of work.
+LOCK_TIMEOUT = 1.0
+
+_SCHEMA = (
+    # A table with rowids: without them SQLite 3.40 needs three times the space and time for payloads of 1 KB. The payload
+    # comes last: a walk over the expiries does not read its overflow pages.
+    "CREATE TABLE IF NOT EXISTS sessions"
+    " (key TEXT NOT NULL PRIMARY KEY, expires INTEGER NOT NULL, owner TEXT, payload BLOB NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS sessions_owner ON sessions (owner, key) WHERE owner IS NOT NULL",
+    f"PRAGMA application_id = {APPLICATION}",
+    f"PRAGMA user_version = {VERSION}",
+)
+
+Identity = tuple[int, int]  # device and inode
+
+
+class Again(Exception):
+    """Not at this moment; nothing was done, and the same may succeed a moment later."""
+
+
+class Place(NamedTuple):
+    """Where a path leads to, and which files are there (None: no file). Equal means: nothing was replaced."""
+
+    real: str
+    database: Identity | None
+    log: Identity | None
+    shared: Identity | None  # what SQLite calls the WAL index
+
+
+class Connection(sqlite3.Connection):
+    """A connection that can be referred to weakly, and knows which files it has open; None when it was closed."""
+
+    __slots__ = ("__weakref__", "place")
+    place: Place | None
+
+    def close(self) -> None:
+        super().close()
+        self.place = None
+
+
+class File:
+    """One database file.
+
+    Args:
+        path: absolute; it may be a symbolic link.
+        synchronous: SQLite's setting, in capitals.
+        create: whether a file that is missing or empty becomes a store.
+    """
+
+    def __init__(self, path: str, synchronous: str, create: bool) -> None:
+        self.path = path
+        self._synchronous = synchronous
+        self._create = create
+
+    def place(self) -> Place:
+        """Look where the path leads to now: four calls of the system."""
+        real = os.path.realpath(self.path)
+        return Place(real, _identity(real), _identity(f"{real}-wal"), _identity(f"{real}-shm"))
+
+    def connect(self) -> Connection:
+        """Open a connection that is ready for use.
+
+        The caller sees to it that no other thread connects meanwhile: closing a descriptor, as making the file does, drops all
+        locks that this process has on it (https://www.sqlite.org/howtocorrupt.html, 2.2), those of a new connection too.
+
+        Raises:
+            OSError, sqlite3.Error: this file cannot be used, or it is busy.
+            Again: the file was replaced meanwhile.
+        """
+        if self._create:
+            _make(self.path)
+        before = self.place()
+        if not self._create and (before.database is None or not os.path.getsize(before.real)):
+            what = "there is no such file" if before.database is None else "the file is empty"
+            raise sqlite3.OperationalError(f"{what}, and with create=False none is made; look whether the path is right")
+        # A URI, so that SQLite makes no file, which others could read. timeout=0: the pool waits, not SQLite.
+        # isolation_level=None: each statement commits itself.
+        connection = sqlite3.connect(
+            f"{Path(self.path).as_uri()}?mode=rw",
+            uri=True,
+            timeout=0,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=Connection,
+        )
+        try:
+            _prepare(connection, self._synchronous)
+            connection.place = self.place()
+            if connection.place[:2] != before[:2]:
+                raise Again("the file was replaced while it was opened")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def leave(self, old: Place) -> None:
+        """Remove the log and the index of a file that is not at its place any more, so that nobody uses them for another.
+
+        Only while a connection has the old file open: this keeps the system from giving the numbers of its files to others.
+        Under a lock of all processes: otherwise one would look, another remove and open the new file, and then the first one
+        remove the new file's log. The lock is on the directory, so it leaves nothing behind.
+
+        Raises:
+            OSError: the directory is not accessible.
+            Again: another process has the lock.
+        """
+        if fcntl is None:
+            return
+        try:
+            with _locked(os.path.dirname(old.real)):
+                if _identity(old.real) != old.database:
+                    for name, own in ((f"{old.real}-wal", old.log), (f"{old.real}-shm", old.shared)):
+                        if own is not None and _identity(name) == own:
+                            with suppress(FileNotFoundError):
+                                os.unlink(name)
+        except FileNotFoundError:
+            pass  # with the whole directory
+
+
+def _identity(path: str) -> Identity | None:
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+@contextmanager
+def _locked(directory: str) -> Iterator[None]:
+    assert fcntl is not None
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        deadline = time.monotonic() + LOCK_TIMEOUT
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Again(f"another process has the lock of {directory}") from None
+            time.sleep(0.001)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make(path: str) -> None:
+    """Create the file with mode 0600, whatever the umask; SQLite gives the same to the files beside it."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    os.chmod(path, 0o600)  # a umask may have taken bits away
+
+
+def _prepare(connection: sqlite3.Connection, synchronous: str) -> None:
+    connection.execute("BEGIN")  # one look at all three: another process may be creating the table
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.execute("COMMIT")
+    if application == APPLICATION and version > VERSION:
+        raise sqlite3.DatabaseError(
+            f"the file was made by a later wsgisession (table version {version}; this one knows {VERSION})"
+        )
+    if application != APPLICATION and (application or version or tables):
+        raise sqlite3.DatabaseError("the file is another program's database; give the sessions one of their own")
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise sqlite3.NotSupportedError(
+            f"the file system has no write-ahead log (journal mode {mode!r}); put the file on a local disk"
+        )
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT}")
+    if application != APPLICATION:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _SCHEMA:
+            connection.execute(statement)
+        connection.execute("COMMIT")
+    connection.execute("PRAGMA user_version").fetchone()  # a read opens the log and its index, if nothing did so far

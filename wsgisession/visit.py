@@ -1,0 +1,621 @@
+"""Visit: one request's session, from the cookie to a draft, from the draft to the store, and back to a cookie.
+
+What a session is follows from what its visit holds. It is live if a record is ``stored``. It is ``gone`` if its record was
+there and is no more, or if a newer cookie is on its way: it reads as empty, and nothing of it is stored. Otherwise it is
+new. Nothing happens before the first touch. Knows cookies, but no environ and no headers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from time import monotonic
+from typing import TypeVar
+
+from wsgisession.commit import Commit, Gone, Meet
+from wsgisession.cookie import Cookie
+from wsgisession.diagnosis import Advice, BadSignatures
+from wsgisession.draft import Draft
+from wsgisession.errors import HeadersSent, SessionError, StoreError
+from wsgisession.identity import Identity
+from wsgisession.info import SessionInfo
+from wsgisession.limits import Limits
+from wsgisession.log import event
+from wsgisession.record import Marker, Record
+from wsgisession.records import MARKER_SECONDS, End, Records, Stored
+
+T = TypeVar("T")
+
+SIGNED = 8  # validly signed cookies of a name that are looked up
+UNUSUAL = 190  # characters of a header; in a shorter one nothing is ever left out
+
+
+@dataclass(slots=True, frozen=True)
+class Setup:
+    """What the sessions of one manager share."""
+
+    records: Records
+    commit: Commit
+    limits: Limits
+    cookie: Cookie
+    signer: Identity
+    """Makes ids, and signs them. Nobody asks it if the manager has no secret: its sessions are only opened by their key."""
+    advice: Advice
+    bad_signatures: BadSignatures
+    names: tuple[tuple[str, ...], tuple[str, ...]]
+    """The cookie's names on the wire, over http and over https: the present one, then the former ones."""
+
+
+class Phase(Enum):
+    """How far the response is."""
+
+    OPEN = "its headers are held back"
+    SENT = "its headers have left"
+    FAILED = "it tells of a failure"
+    OVER = "its request is over"
+
+
+# An Enum's members take 0.07 µs each to look up.
+OPEN, SENT, FAILED, OVER = Phase.OPEN, Phase.SENT, Phase.FAILED, Phase.OVER
+
+
+class Visit:
+    """What happens to one request's session, whether the application asks for it or not.
+
+    Args:
+        header: the Cookie header. None or empty: there is none.
+        scheme: ``wsgi.url_scheme``.
+    """
+
+    __slots__ = (
+        *("_by_key", "_destroyed", "_found", "_header", "_id", "_in_atomic", "_mixes", "_own", "_renew", "_reported"),
+        *("_resign", "_scheme", "_set", "draft", "gone", "passive", "phase", "setup", "stored", "touched"),
+    )
+
+    touched: bool
+    """True: the application has looked at the session, even if the store failed then."""
+    draft: Draft | None
+    """This request's changes. None: there are none yet."""
+    stored: Stored | None
+    """The record behind the session. None: there is none."""
+    gone: bool
+    """True: what this request writes is dropped."""
+    passive: bool
+    """True: this request is no use of the session. Its expiry is not moved."""
+    phase: Phase
+    """How far the response is."""
+
+    def __init__(self, setup: Setup, header: str | None = None, scheme: str | None = None) -> None:
+        self.setup = setup
+        self._header = header
+        self._scheme = scheme
+        self.draft = None
+        self.phase = OPEN
+        self.touched = False
+
+    @classmethod
+    def of_key(cls, setup: Setup, stored: Stored) -> Visit:
+        """Return the visit of a stored record, without a cookie."""
+        visit = cls(setup)
+        visit.load()
+        visit._by_key = True
+        visit._start(None, False, stored)
+        return visit
+
+    # From the cookie to a draft
+
+    def load(self) -> Draft:
+        """Return the draft, made at the first touch.
+
+        Raises:
+            StoreError: The store failed, or a later version of the library wrote the record.
+        """
+        if self.draft is not None:
+            return self.draft
+        self.touched = True
+        # What a request that leaves its session alone need not have.
+        self._by_key = False  # opened by the manager: there is no cookie
+        self._destroyed = False  # destroy() ended what the cookies stood for
+        self._found: dict[str, Stored | Marker | None] = {}  # what stands under the keys of the validly signed cookies
+        self._id: str | None = None
+        self._in_atomic = False
+        self._mixes = True  # False: an owner left in this request, and what others save is not merged
+        self._own: tuple[str, ...] = ()  # keys that this session has and had in this request
+        self._renew = False  # a new id is due with the next commit
+        self._reported: tuple[str, ...] = ()  # keys of values that cannot be read
+        self._resign = False  # the cookie was signed with an old secret, or came under a former name
+        self._set = False  # this response sets the cookie
+        self.gone = self.passive = False
+        self.stored = None
+        return self._look(self._header) if self._header else self._blank()
+
+    def _look(self, header: str) -> Draft:
+        """Start from the one session that lives, of those that the cookies brought."""
+        setup, found, names = self.setup, self._found, self._names
+        identity, records, lives, complete = setup.signer, setup.records, 0, True
+        for name in names:
+            for token in Cookie.read(header, name):
+                verified = identity.unsign(name, token)
+                if verified is None:
+                    setup.bad_signatures.add(token)
+                    continue
+                id, old_secret = verified
+                key = identity.key(id)
+                if key in found:
+                    continue
+                if len(found) == SIGNED:
+                    complete = False
+                    break
+                stored = found[key] = records.find(key)
+                if isinstance(stored, Stored):
+                    lives += 1
+                    start = id, old_secret or name != names[0], stored
+            if lives:
+                break
+        if lives == 1:
+            return self._start(*start)
+        return self._none_of(header, lives, complete)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self.setup.names[self._scheme == "https"]
+
+    def _start(self, id: str | None, resign: bool, stored: Stored) -> Draft:
+        """Start from a live record."""
+        self._id, self._resign, self.stored = id, resign, stored
+        self._own = (stored.key,)
+        draft = self.draft = Draft(self.setup.records.codec, stored.record)
+        return draft
+
+    def _none_of(self, header: str, lives: int, complete: bool) -> Draft:
+        """Start empty: the cookies' sessions have ended, or more than one lives, or not all cookies were seen."""
+        setup, found, names = self.setup, self._found, self._names
+        show = setup.records.show
+        for key, stands in found.items():
+            if stands is None:
+                event(logging.DEBUG, "unknown id", "a cookie's session has expired or was ended", key=show(key))
+            else:
+                self.gone = True
+        if lives:
+            live = [show(key) for key, stands in found.items() if isinstance(stands, Stored)]
+            setup.advice.warn_once("two cookies", cookie=names[0], keys=live)
+        elif not complete or (len(header) > UNUSUAL and any(Cookie.left_out(header, name) for name in names)):
+            self.gone = True
+            setup.advice.warn_once("too many cookies", cookie=names[0])
+        elif not found and "," in header and Cookie.joined(header, names[0]):
+            setup.advice.warn_once("joined cookies", cookie=names[0])
+        return self._blank()
+
+    def _blank(self) -> Draft:
+        """Start an empty draft, with nothing behind it."""
+        self.stored = None
+        self.draft = Draft(self.setup.records.codec, self._empty())
+        return self.draft
+
+    def _empty(self) -> Record:
+        setup = self.setup
+        return Record.of_lines(setup.records.clock(), None, setup.cookie.persistent, None, {}, [], None)
+
+    # What the application asks for
+
+    @property
+    def key(self) -> str | None:
+        """The key of the stored record. None: there is none."""
+        return None if self.stored is None else self.stored.key
+
+    @property
+    def token(self) -> str | None:
+        """What the cookie should hold by now, for an adapter that sets the cookie itself. None: nothing is stored."""
+        self.load()
+        return None if self.stored is None or self._id is None else self.setup.signer.sign(self._names[0], self._id)
+
+    @property
+    def unsaved(self) -> bool:
+        """True if a commit would write: something changed, or a new id or expiry is due. For an adapter that asks first."""
+        draft = self.draft
+        if draft is None or self.gone:
+            return False
+        if self._renew or draft.record() is not draft.base:
+            return True
+        if self.stored is None or self.passive:
+            return False
+        limits, now = self.setup.limits, self.setup.records.clock()
+        return limits.due(self.stored.record, self.stored.left(), now) is not None
+
+    @property
+    def was_live(self) -> bool:
+        """True if a record was read or written in this request, so that what the application shows may be personal."""
+        return self.draft is not None and len(self._own) > 0
+
+    @property
+    def begins(self) -> bool:
+        """True if a session begins with this response, as far as can be told before the commit."""
+        draft = self.draft
+        return draft is not None and (self._set or (self.stored is None and not self.gone and len(draft) > 0))
+
+    def expires(self) -> float:
+        """Return when the session ends unless it is used again, in POSIX seconds."""
+        draft, now = self.load(), self.setup.records.clock()
+        return now + (self.setup.limits.allowed(draft.facts, now) if self.stored is None else self.stored.left())
+
+    def set_owner(self, owner: str | None) -> None:
+        """Log somebody in or out: a new id with the next commit. If an owner leaves, their data leaves too."""
+        draft = self.load()
+        if owner == draft.facts.owner:
+            return
+        self.outside_atomic("another owner")
+        self.needs_cookie("a new owner")
+        if draft.facts.owner is not None:
+            draft.restart(self._empty())
+            self._mixes = False
+        draft.set_facts(owner=owner)
+        self._renew, self.gone = True, False
+
+    def set_length(self, **facts: bool | float | None) -> None:
+        """Change ``persistent`` or ``idle_timeout``."""
+        draft = self.load()
+        facts = {name: value for name, value in facts.items() if value != getattr(draft.facts, name)}
+        if facts:
+            dated = draft.facts.persistent or "persistent" in facts or self.setup.limits.dates_cookie
+            if dated and not self.gone:
+                self.needs_cookie(f"another {next(iter(facts))}")
+            self.check_change()
+            draft.set_facts(**facts)
+
+    def regenerate(self) -> None:
+        """Give the same data a new id with the next commit."""
+        self.load()
+        self.outside_atomic("regenerate()")
+        self.needs_cookie("regenerate()")
+        if self.phase is FAILED:
+            raise HeadersSent("the response's headers have left: the id can no longer change")
+        if not self.gone or any(self._found.values()):
+            self._renew, self.gone = True, False
+
+    def report(self, key: str, error: ValueError) -> None:
+        """Log that a value cannot be read, once for each."""
+        if key not in self._reported:
+            self._reported += (key,)
+            shown = self.key and self.setup.records.show(self.key)
+            event(logging.ERROR, "unreadable", str(error), key=shown, item=key)
+
+    # What is refused
+
+    def check_change(self) -> None:
+        """Refuse a change that could no longer be kept."""
+        if self.phase is OVER:
+            raise HeadersSent(
+                "the request is over, so this change would be lost: open the session again with manager.open(key), change"
+                " that one, and save() it"
+            )
+        if self.phase is SENT and self.stored is None and not self.gone:
+            self.setup.advice.warn_once("late session")
+            raise HeadersSent("the response's headers have left: a new session can no longer reach the client")
+
+    def needs_cookie(self, what: str) -> None:
+        """Refuse what no cookie can follow."""
+        if self._by_key:
+            raise SessionError(f"{what} needs the visitor's cookie, and a session opened by its key does not have it")
+        if self.phase is SENT or self.phase is OVER:
+            raise HeadersSent(f"the response's headers have left: {what} can no longer reach the client")
+
+    def outside_atomic(self, what: str) -> None:
+        """Refuse what would save or end the session while ``atomic()`` is at work."""
+        if self._in_atomic:
+            raise SessionError(f"{what} cannot be used inside atomic(); call it before or after")
+
+    # From the draft to the store
+
+    def save(self) -> bool:
+        """Commit now. False: the session is gone, or the response tells of a failure."""
+        self.load()
+        self.outside_atomic("save()")
+        return self.phase is not FAILED and self.commit()
+
+    def commit(self, overtaken: Meet | None = None) -> bool:
+        """Bring the store up to date: one routine for the headers, save(), atomic() and the end of a stream.
+
+        Args:
+            overtaken: what to do instead of merging if another request saved in between.
+
+        Returns:
+            False if the session is gone.
+        """
+        draft = self.load()
+        if self.gone:
+            return False
+        try:
+            if self.stored is None:
+                self._begin(draft)
+            elif self._renew:
+                self._move(draft, self.stored)
+            else:
+                self._save(draft, self.stored, overtaken)
+        except Gone as gone:
+            if not self._lose(draft, gone.marker):
+                return False
+            self._begin(draft)
+        return True
+
+    def _save(self, draft: Draft, before: Stored, overtaken: Meet | None) -> None:
+        setup = self.setup
+        dated = setup.limits.dated
+        follows = self.phase is OPEN and not self._by_key
+        moves = not self.passive and (follows or not dated(draft.facts))
+        stored = self.stored = setup.commit.save(draft, before, moves=moves, overtaken=overtaken)
+        # The expiry was set anew, as it is too if persistent was switched: the Max-Age of the cookie follows.
+        if stored.until != before.until and (dated(stored.record) or dated(before.record)):
+            self._set = True
+
+    def _move(self, draft: Draft, before: Stored) -> None:
+        setup = self.setup
+        id, key = self._new_id()
+        changed = not self._mixes or draft.facts.owner != before.record.owner
+        stored = setup.commit.move(
+            draft, before, key, owner_changed=changed, mixes=self._mixes, moves=not self.passive
+        )
+        self._has(id, stored)
+        if changed:
+            self._mark_others(key)
+
+    def _begin(self, draft: Draft) -> None:
+        """Store a session that is new, or that a login starts from nothing."""
+        setup, owner = self.setup, draft.facts.owner
+        if self._renew:
+            self._end_others()
+        if not len(draft) and owner is None:
+            return
+        heir = None if owner is None else self._heir(owner)
+        if heir is not None:
+            draft.rebase(heir.record)
+        elif len(draft.base):
+            draft.rebase(draft.base.without_values())
+        if owner is not None:
+            draft.set_facts(created=setup.records.clock())
+        newer = self._destroyed or owner is not None
+        id, key = self._new_id()
+        self._has(id, setup.commit.create(draft, key))
+        if newer:
+            self._mark_others(key)
+        if heir is not None:
+            self._give_a_minute(heir)
+
+    def _new_id(self) -> tuple[str, str]:
+        identity = self.setup.signer
+        id = identity.new_id()
+        return id, identity.key(id)
+
+    def _has(self, id: str, stored: Stored) -> None:
+        """Take note of the new id of this session."""
+        self._id, self.stored = id, stored
+        self._own += (stored.key,)
+        self._set = self._mixes = True
+        self._renew = False
+
+    def _heir(self, owner: str) -> Stored | None:
+        """Return the session that a login of the same owner made of the one that a cookie stood for."""
+        for stands in self._found.values():
+            heir = self.setup.records.follow(stands) if isinstance(stands, Marker) else None
+            if heir is not None and heir.record.owner == owner:
+                return heir
+        return None
+
+    def _give_a_minute(self, heir: Stored) -> None:
+        """Let a session end unless it is used: the browser may keep its cookie, or that of the new one."""
+        try:
+            if heir.left() > MARKER_SECONDS:
+                self.setup.records.touch(heir, MARKER_SECONDS)
+        except StoreError:  # logged; the login itself stands
+            pass
+
+    def _end_others(self) -> None:
+        """End the sessions of several live cookies, so that one is left that means anything."""
+        for key, stands in self._found.items():
+            if isinstance(stands, Stored):
+                self.setup.records.end(key)
+                self._found[key] = None
+
+    def _mark_others(self, successor: str) -> None:
+        """Leave a marker under each other cookie of the request: a late request with it must not overwrite the new one."""
+        records = self.setup.records
+        try:
+            for key, stands in self._found.items():
+                if stands is None and records.codec.markers:
+                    records.create(key, records.codec.pack(Marker(successor, True)), MARKER_SECONDS)
+        except StoreError:  # logged; the login itself stands
+            pass
+
+    def _lose(self, draft: Draft, marker: Marker | None) -> bool:
+        """Take note that the record is no more. True: a login was pending, and leads on to a new session."""
+        assert self.stored is not None
+        login = self._renew and draft.facts.owner is not None and draft.facts.owner != draft.base.owner
+        self._found[self.stored.key] = marker
+        self.stored, self._set = None, False
+        if not login:
+            self.gone = True
+            self._blank()
+        return login
+
+    def undo(self) -> None:
+        """Show what is stored again."""
+        if self.stored is None:
+            self._blank()
+        else:
+            self.load().restart(self.stored.record)
+
+    def reload(self) -> None:
+        """Drop unsaved changes and read again. A new id that is due stays due."""
+        draft = self.load()
+        self.outside_atomic("reload()")
+        if self.stored is None:
+            self._blank()
+            return
+        found = self.setup.records.find(self.stored.key)
+        if isinstance(found, Stored):
+            self.stored, self._mixes = found, True
+            draft.restart(found.record)
+        else:
+            draft.restart(draft.base)
+            self._lose(draft, found)
+
+    def atomic(self, function: Callable[[], T]) -> T:
+        """Save what is pending, run ``function`` and save; run it again on fresh data if another request saved."""
+        self.load()
+        self.outside_atomic("atomic()")
+        self.save()
+        results: list[T] = []
+
+        def again(theirs: Stored) -> None:
+            self.stored = theirs
+            self.undo()
+            results.append(function())
+
+        self._in_atomic = True
+        try:
+            results.append(function())
+            if self.phase is not FAILED:
+                self.commit(again)
+            return results[-1]
+        except BaseException:
+            self.undo()
+            raise
+        finally:
+            self._in_atomic = False
+
+    # Ending
+
+    def destroy(self) -> None:
+        """End what every validly signed cookie of this request stands for, and this session."""
+        self.load()
+        self.outside_atomic("destroy()")
+        records = self.setup.records
+        ends: dict[str, End] = {}
+        for key in dict.fromkeys([*self._found, *self._own]):
+            ends[key] = records.end(key)
+            if ends[key] is End.ENDED:
+                event(logging.INFO, "destroyed", "session destroyed", key=records.show(key))
+        for key in self._found:
+            if ends[key] is not End.LED_ON:
+                self._found[key] = None
+        led_on = len(ends) > 0 and all(end is End.LED_ON for end in ends.values())
+        self.gone = led_on or self._by_key
+        self._destroyed = not led_on
+        self._set = self._renew = False
+        self._mixes = True
+        self._blank()
+
+    def siblings(self) -> list[SessionInfo]:
+        """List the owner's other live sessions, newest first."""
+        records = self.setup.records
+        return [records.info(stored) for stored in records.others(self._owner(), self._own)]
+
+    def destroy_siblings(self) -> int:
+        """End the owner's other sessions, if this one still lives. Returns how many ended.
+
+        Two sessions that do this to each other at the same moment must not both end. So each writes its own record again
+        after it has listed the others, and ends a sibling only if that did not write since.
+        """
+        owner, records = self._owner(), self.setup.records
+        if self.stored is None:
+            return records.end_owned(owner, self._own)
+        found = records.find(self.stored.key)
+        if not isinstance(found, Stored):
+            self._lose(self.load(), found)
+            return 0
+        return records.end_owned(owner, self._own, self._claim)
+
+    def _claim(self) -> bool:
+        assert self.stored is not None
+        try:
+            claimed = self.setup.commit.claim(self.stored)
+        except Gone as gone:
+            self._lose(self.load(), gone.marker)
+            return False
+        if claimed.record is self.stored.record:  # otherwise the next commit has something to merge
+            self.stored = claimed
+        return True
+
+    def _owner(self) -> str:
+        owner = self.load().facts.owner
+        if owner is None:
+            raise SessionError("this session has no owner; set session.owner at login")
+        return owner
+
+    # The response
+
+    def leave(self, ok: bool) -> list[str]:
+        """Commit, because the headers are about to leave; return the values of this response's Set-Cookie headers.
+
+        Args:
+            ok: False: the response tells of a failure, and nothing more is saved.
+        """
+        draft = self.draft
+        if draft is None:
+            self.phase = SENT if ok else FAILED
+            return []
+        before = self.stored
+        if ok:
+            if draft.pending or self._renew or self._may_be_due():
+                self.commit()
+            if self._resign and self.stored is not None:
+                self._set = True
+        if self._set and self.stored is before:
+            self._confirm()
+        self.phase = SENT if ok else FAILED
+        return self.set_cookies() if self._set or self._destroyed else []
+
+    def _may_be_due(self) -> bool:
+        stored = self.stored
+        if stored is None or self.passive:
+            return False
+        return self.setup.limits.may_be_due(stored.record, stored.until - monotonic())
+
+    def _confirm(self) -> None:
+        """Set no cookie of a session that another request ended: nothing was stored just now that would have told."""
+        assert self.stored is not None
+        try:
+            found = self.setup.records.find(self.stored.key)
+        except StoreError:  # logged; without its cookie the visitor would lose a session that save() gave a new id
+            return
+        if not isinstance(found, Stored):
+            self.load().restart(self.stored.record)
+            self._lose(self.load(), found)
+
+    def fail(self) -> None:
+        """Save nothing more: the response tells of a failure."""
+        self.phase = FAILED
+
+    def end(self) -> None:
+        """The headers have left, and no code of the application runs for this request any more."""
+        if self.phase is SENT:
+            self.phase = OVER
+
+    def finish(self) -> None:
+        """Save late changes, because the body has ended well."""
+        if self.phase is SENT and self.draft is not None:
+            self.commit()
+        self.end()
+
+    def set_cookies(self) -> list[str]:
+        """Return the values of this response's Set-Cookie headers."""
+        if self.draft is None or not (self._set or self._destroyed):
+            return []
+        cookie = self.setup.cookie
+        secure = cookie.is_secure(self._scheme)
+        name, *others = self._names
+        if not self._set:
+            return [cookie.expire(name, secure=secure) for name in self._names if self._came(name)]
+        stored = self.stored
+        assert self._id is not None and stored is not None
+        # As it is stored: if the response tells of a failure, the draft may hold more.
+        max_age = max(round(stored.left()), 1) if self.setup.limits.dated(stored.record) else None
+        token = self.setup.signer.sign(name, self._id)
+        value = cookie.render(name, token, secure=secure, max_age=max_age)
+        return [value, *(cookie.expire(other, secure=secure) for other in others if self._came(other))]
+
+    def _came(self, name: str) -> bool:
+        """True if the request brought a validly signed cookie of this name."""
+        unsign = self.setup.signer.unsign
+        return any(unsign(name, token) is not None for token in Cookie.read(self._header or "", name))
