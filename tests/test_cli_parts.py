@@ -146,6 +146,13 @@ class TestCheck:
         assert "redis 4.6.0 is too old: 6 is needed" in self.findings(manager(store=RedisStore()))
         monkeypatch.setattr(check.importlib.metadata, "version", lambda name: "6.0.0")
         assert not any("too old" in message for message in self.findings(manager(store=RedisStore())))
+
+        def not_installed(name: str) -> None:
+            raise check.importlib.metadata.PackageNotFoundError(name)
+
+        for nothing in (lambda name: None, not_installed):
+            monkeypatch.setattr(check.importlib.metadata, "requires", nothing)
+            assert list(check.outdated(manager(store=RedisStore()))) == []
         for version in ((3, 51, 3), (3, 50, 7), (3, 44, 6)):
             assert check._fixed(version) and not check._fixed((*version[:2], version[2] - 1))
 
@@ -226,6 +233,17 @@ class TestCheck:
             "one thing",
             "not all could be looked at: NOPERM",
         ]
+
+
+def test_what_sqlite_says_of_itself(tmp_path: Path) -> None:
+    """Where the file is, how large it is, and how it is written."""
+    facts = check.examine(SessionManager(f"sqlite:///{tmp_path}/s.db")).facts
+    assert (facts["file"], facts["journal_mode"], facts["synchronous"]) == (
+        f"{tmp_path}/s.db",
+        "wal",
+        "NORMAL",
+    )
+    assert facts["size"].endswith(" bytes")
 
 
 def test_a_store_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

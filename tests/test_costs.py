@@ -203,8 +203,8 @@ def test_sql_statements(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     request = prepared(CASES[name], store)
     request()
     shelf = store._pool._shelf
-    for connection in shelf.idle:
-        connection.set_trace_callback(lambda statement: seen.append(statement.split()[0]))
+    for cursor in shelf.idle:
+        cursor.connection.set_trace_callback(lambda statement: seen.append(statement.split()[0]))
     monkeypatch.setattr(store, "_sweep", lambda: None)  # one write in sixteen looks for expired rows
     request()
     store.close()

@@ -104,7 +104,9 @@ def test_own_connections_are_few_and_waited_for(
     impatient.close()
 
 
-def test_a_quiet_connection_is_not_trusted(store: PostgresStore, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quiet_connection_is_not_trusted(
+    store: PostgresStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection that was idle for long is closed, not used: a firewall may have forgotten it in silence."""
     before = backends(name)
     monkeypatch.setattr(postgres_pool, "IDLE", -1.0)
@@ -112,7 +114,9 @@ def test_a_quiet_connection_is_not_trusted(store: PostgresStore, name: str, monk
     until(lambda: not set(backends(name)) & set(before))
 
 
-def test_close_ends_own_connections_and_a_later_operation_connects_again(store: PostgresStore, name: str, url: str) -> None:
+def test_close_ends_own_connections_and_a_later_operation_connects_again(
+    store: PostgresStore, name: str, url: str
+) -> None:
     """close: the store's own connections end; the store can be used afterwards."""
     key, _ = created(store)
     store.close()
@@ -312,5 +316,7 @@ assert store.load("key")
 assert len(connections) == 1
 store.close()
 """
-    done = subprocess.run([sys.executable, "-c", program, url, name], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", program, url, name], capture_output=True, text=True, timeout=30
+    )
     assert done.returncode == 0, done.stderr

@@ -33,7 +33,9 @@ def make() -> Iterator[Make]:
     stores: list[PostgresStore] = []
 
     def make_store(connect: Any = None, **options: Any) -> PostgresStore:
-        stores.append(PostgresStore(connect or connector(shared_postgres().url), **{"table": table, **options}))
+        stores.append(
+            PostgresStore(connect or connector(shared_postgres().url), **{"table": table, **options})
+        )
         return stores[-1]
 
     yield make_store
@@ -65,7 +67,9 @@ def trigger(store: PostgresStore, code: str, times: int) -> None:
         f"IF nextval('{table}_count') <= {times} THEN RAISE 'made to fail' USING ERRCODE = '{code}'; END IF; "
         "RETURN NEW; END $$"
     )
-    execute(f"CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_fail()")
+    execute(
+        f"CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_fail()"
+    )
 
 
 def test_first_users_at_once_share_one_table(make: Make) -> None:
@@ -86,7 +90,9 @@ def test_the_indexes_are_used(make: Make) -> None:
     store = make()
     created(store)
     table = table_of(store)
-    names = [row[0] for row in execute("SELECT indexname FROM pg_indexes WHERE tablename = %s ORDER BY 1", table)]
+    names = [
+        row[0] for row in execute("SELECT indexname FROM pg_indexes WHERE tablename = %s ORDER BY 1", table)
+    ]
     assert names == [f"{table}_expires", f"{table}_owner", f"{table}_pkey"]
     with psycopg.connect(shared_postgres().url) as connection:
         connection.execute("SET enable_seqscan = off")
@@ -291,7 +297,10 @@ ADVICE: dict[str, tuple[Callable[[PostgresStore, pytest.MonkeyPatch], object], s
         ),
         "more than 10,000 expired sessions",
     ),
-    "index": (lambda store, patch: execute(f"DROP INDEX {table_of(store)}_expires"), "lacks an index.*PostgresStore.ddl"),
+    "index": (
+        lambda store, patch: execute(f"DROP INDEX {table_of(store)}_expires"),
+        "lacks an index.*PostgresStore.ddl",
+    ),
 }
 
 

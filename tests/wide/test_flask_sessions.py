@@ -116,7 +116,7 @@ class Shouted(str):
     ],
 )
 def test_flash(make_message: Any, kept: Any) -> None:
-    """A message comes back as it would from Flask's own session: HTML as Markup, a lazy text as its translation."""
+    """A message comes back as from Flask's own session: HTML as Markup, a lazy text as its translation."""
     app = make()
     message = make_message(app)
     client = app.test_client()
@@ -300,6 +300,20 @@ def test_process_response_saves() -> None:
     assert manager(app).count() == 1
 
 
+def test_an_environ_is_used_again() -> None:
+    """As a WebSocket's is, for each of its messages: each time there is a session that can be saved."""
+    app = make()
+    pair = manager(app).issue({"n": 0})
+    with app.test_request_context("/", headers={"Cookie": pair}) as context:
+        environ = context.request.environ
+    for _ in range(2):
+        with app.request_context(environ):
+            flask.session["n"] += 1
+            app.process_response(flask.make_response("text"))
+    [info] = manager(app).sessions()
+    assert info.data["n"] == 2
+
+
 def test_process_response_saves_nothing_after_an_error() -> None:
     """A response of 500 has no cookie and leaves no record."""
     app = make()
@@ -352,7 +366,7 @@ def test_cookie_settings(config: dict[str, Any], cookie: str) -> None:
 
 
 def test_a_session_goes_on_from_http_to_https() -> None:
-    """As with Flask's own cookie, one name serves both, unless SESSION_COOKIE_SECURE is set; over https it is Secure."""
+    """As with Flask's own cookie, one name serves both. Over https the cookie is Secure."""
     app = make()
     client = app.test_client()
     ask(client, lambda session: session.update(n=1), base_url="http://shop.test")
@@ -403,6 +417,13 @@ def test_a_short_key_is_an_error(config: dict[str, Any], setting: str) -> None:
     assert setting in str(caught.value) and "python -m wsgisession secret" in str(caught.value)
 
 
+def test_a_key_is_measured_in_bytes() -> None:
+    """16 characters of two bytes each are enough."""
+    client = make(config={"SECRET_KEY": "é" * 16}).test_client()
+    ask(client, lambda session: session.update(n=1))
+    assert ask(client) == {"n": 1}
+
+
 def test_a_short_key_that_comes_later_is_an_error() -> None:
     """With the first request."""
     app = flask.Flask("shop")
@@ -413,7 +434,7 @@ def test_a_short_key_that_comes_later_is_an_error() -> None:
 
 
 def test_without_a_key_there_is_flasks_null_session() -> None:
-    """It reads as empty, and writing is Flask's own error, which asks for the key; with a key there is a session."""
+    """It reads as empty, and writing is Flask's own error, which asks for the key. Then there is one."""
     app = make(config={"SECRET_KEY": None})
     client = app.test_client()
 
@@ -489,7 +510,7 @@ def test_refresh_leaves_other_sessions_alone() -> None:
 
 
 def test_a_factory_and_a_blueprint() -> None:
-    """init_app serves several applications, each with a store of its own; manager is that of the current one."""
+    """init_app serves several applications, each with a store of its own; manager is the current one's."""
     sessions = Sessions()
     pages = flask.Blueprint("pages", __name__)
 

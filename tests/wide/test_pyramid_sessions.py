@@ -12,7 +12,7 @@ from pyramid.config import Configurator
 from pyramid.events import NewResponse
 from pyramid.httpexceptions import HTTPBadRequest, HTTPSeeOther
 from pyramid.i18n import TranslationString
-from pyramid.interfaces import ISession
+from pyramid.interfaces import ISession, ISessionFactory
 from pyramid.request import Request
 from pyramid.response import FileResponse, Response
 from pyramid.testing import DummyRequest
@@ -22,6 +22,7 @@ from support.web import SECRET
 from webtest import TestApp
 from zope.interface.verify import verifyObject
 
+import wsgisession.pyramid
 from wsgisession import Cookie, JSONCodec, MemoryStore, Session, SessionManager, get_session
 from wsgisession.pyramid import get_manager
 
@@ -67,6 +68,7 @@ def test_it_is_a_session_and_all_of_isession() -> None:
     def act(request: Any) -> bool:
         session = request.session
         assert verifyObject(ISession, session) and get_session(request.environ) is session
+        assert wsgisession.pyramid.get_session(request) is session
         return isinstance(session, Session) and session.new and type(session.created) is int
 
     assert Shop().ask(act) is True
@@ -116,7 +118,7 @@ def test_a_translated_message_is_text() -> None:
 
 
 def test_csrf() -> None:
-    """Pyramid's own protection finds its token in the session; new_csrf_token() makes the old one worthless."""
+    """Pyramid's own protection finds its token here; new_csrf_token() makes the old one worthless."""
     shop = Shop(lambda config: config.set_default_csrf_options(require_csrf=True))
     first = shop.ask(lambda request: request.session.get_csrf_token())
     assert shop.ask(lambda request: request.session.get_csrf_token()) == first
@@ -337,11 +339,12 @@ def test_subrequests() -> None:
 
 
 def test_a_view_is_tested_with_a_dummy_request() -> None:
-    """pyramid.testing has a session of its own; ours works there too, through the factory."""
+    """Through the session factory, for a test that has no application around it."""
     shop = Shop()
     request = DummyRequest()
-    session = shop.app.session_factory(request) if hasattr(shop.app, "session_factory") else None
-    assert session is None or session.new
+    session = shop.app.registry.queryUtility(ISessionFactory)(request)
+    session["n"] = 1
+    assert session.new and dict(session) == {"n": 1} and shop.manager.count() == 0
 
 
 # Settings

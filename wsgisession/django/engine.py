@@ -59,7 +59,8 @@ class SessionStore(SessionBase):
         self.accessed = True
         if self._found is None:
             session = self._load()
-            session.passive = _is_date(session.get(EXPIRY))  # use does not move a date
+            if _is_date(session.get(EXPIRY)):
+                session.passive = True  # use does not move a date
             self._found = session
         return self._found
 

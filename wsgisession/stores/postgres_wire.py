@@ -167,7 +167,7 @@ class Transactions:
 
 
 def _reason(error: Any) -> str:
-    """Say what went wrong in words that show no value: the server's first line, or the error's name."""
+    """Say what went wrong in words that show no value: the server's first line, or our own."""
     if error.sqlstate is None:
-        return f"the connection broke ({type(error).__name__})"
+        return f"the connection broke: {cause(error)}"
     return f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"
