@@ -12,7 +12,7 @@ from typing import Any
 
 from wsgisession.codec import Codec
 from wsgisession.errors import UnreadableValue, UnsupportedType
-from wsgisession.marks import Mark, fingerprint, unchanged
+from wsgisession.fingerprints import Mark, fingerprint, unchanged
 from wsgisession.merge import MISSING, adopt, merge_value
 from wsgisession.record import Record
 from wsgisession.values import IMMUTABLE

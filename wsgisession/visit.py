@@ -21,10 +21,10 @@ from wsgisession.draft import Draft
 from wsgisession.errors import HeadersSent, SessionError, StoreError
 from wsgisession.identity import Identity
 from wsgisession.info import SessionInfo
-from wsgisession.limits import Limits
+from wsgisession.limits import MARKER_SECONDS, Limits
 from wsgisession.log import event
 from wsgisession.record import NO_LINES, NO_PLACES, Marker, Record
-from wsgisession.records import MARKER_SECONDS, End, Records, Stored
+from wsgisession.records import End, Records, Stored
 from wsgisession.stores.base import NO_EXPIRY
 
 T = TypeVar("T")
