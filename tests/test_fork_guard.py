@@ -1,4 +1,6 @@
-"""The fork guard: a fork never falls into the middle of an operation, and nobody ever waits for themselves."""
+"""The fork guard: a fork never falls into the middle of an operation, and nobody ever waits for
+themselves.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +126,9 @@ def test_two_threads_fork_one_after_the_other() -> None:
 
 
 def test_a_child_starts_afresh() -> None:
-    """If another thread was inside, or waited, nobody is in the child: operations begin at once, on any thread."""
+    """If another thread was inside, or waited, nobody is in the child: operations begin at once, on any
+    thread.
+    """
     inside = Inside(guard)
     assert inside.entered.wait(PATIENCE)
 
@@ -136,13 +140,17 @@ def test_a_child_starts_afresh() -> None:
         return other.entered.is_set() and all_quiet(guard)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(guard, "_grace", 0.02)  # the only way to a guard of the process that does not wait ten seconds
+        patch.setattr(
+            guard, "_grace", 0.02
+        )  # the only way to a guard of the process that does not wait ten seconds
         assert in_child(works)
     inside.end()
 
 
 def test_a_fork_does_not_wait_for_ever() -> None:
-    """An operation that hangs, because it has no timeout, holds a fork up for the grace and no longer; hooks are told."""
+    """An operation that hangs, because it has no timeout, holds a fork up for the grace and no longer; hooks
+    are told.
+    """
     guard = Guard(grace=0.02)
     quiet: list[bool] = []
     guard.before_fork.append(quiet.append)
@@ -227,7 +235,9 @@ def test_an_exception_at_any_step_leaves_nobody_inside(
 
 
 def test_what_runs_inside_an_operation_may_begin_another() -> None:
-    """A finalizer or a signal handler on the same thread does not wait, not even if a fork waits for that thread."""
+    """A finalizer or a signal handler on the same thread does not wait, not even if a fork waits for that
+    thread.
+    """
     guard = Guard()
     inner = threading.Event()
     inside = Inside(guard)
@@ -265,7 +275,9 @@ def test_an_operation_in_the_middle_of_a_fork(quiet: list[bool]) -> None:
 
 
 def test_a_fork_in_the_middle_of_an_operation_of_its_own_thread(quiet: list[bool]) -> None:
-    """A signal handler forks: it does not wait for the operation that it interrupts, and hooks are told that it goes on."""
+    """A signal handler forks: it does not wait for the operation that it interrupts, and hooks are told that
+    it goes on.
+    """
     start = time.monotonic()
     with guard:
         assert in_child(lambda: guard.forking is False)
@@ -322,7 +334,9 @@ os._exit(0)
 
 
 def test_a_signal_that_raises_in_the_middle_of_a_fork() -> None:
-    """Python forks all the same, and may skip a hook: other threads go on after each such fork, and forks are quiet again."""
+    """Python forks all the same, and may skip a hook: other threads go on after each such fork, and forks are
+    quiet again.
+    """
     command = [sys.executable, "-c", SIGNALS_AND_FORKS, fork.__file__]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
@@ -381,4 +395,3 @@ def test_many_guards_do_not_meet() -> None:
     assert inside.entered.wait(PATIENCE)
     assert all_quiet(other) and not all_quiet(one)
     inside.end()
-

@@ -1,4 +1,6 @@
-"""The SQLite file is another one: removed, replaced or moved under the running store, in one process and in several."""
+"""The SQLite file is another one: removed, replaced or moved under the running store, in one process and in
+several.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +117,9 @@ def test_the_new_file_is_used(
     copy: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """One error in the log names the file; what is read is the new file's, and what is written is in it, for everybody."""
+    """One error in the log names the file; what is read is the new file's, and what is written is in it, for
+    everybody.
+    """
     replace(path, copy)
     assert store.load(OLD) is None
     assert (store.load(COPY) or (None,))[0] == (b"copy" if replace in COPIED else None)
@@ -124,14 +128,20 @@ def test_the_new_file_is_used(
     [message] = told(caplog)
     assert str(path) in message and "replaced" in message and ".restore" in message
     store.close()
-    assert os.listdir(path.parent) in (["sessions.db"], ["sessions.away", "sessions.db"], ["sessions.db", "sessions.away"])
+    assert os.listdir(path.parent) in (
+        ["sessions.db"],
+        ["sessions.away", "sessions.db"],
+        ["sessions.db", "sessions.away"],
+    )
     assert intact(path)
 
 
 def test_a_restored_file_is_the_same_file(
     store: SQLiteStore, path: Path, copy: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """.restore, as the docs advise, writes the copy into the file in use: nothing is lost on the way, nothing logged."""
+    """.restore, as the docs advise, writes the copy into the file in use: nothing is lost on the way, nothing
+    logged.
+    """
     restore(copy, path)
     assert store.load(OLD) is None and store.load(COPY) is not None
     assert store.replace(COPY, b"copy", b"changed", LONG) is True
@@ -140,7 +150,10 @@ def test_a_restored_file_is_the_same_file(
 
 
 def test_looks_are_a_second_apart(path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within a second the old file may still answer; then it is noticed. A look is not paid for by every operation."""
+    """Within a second the old file may still answer; then it is noticed.
+
+    A look is not paid for by every operation.
+    """
     now = 1000.0
     monkeypatch.setattr(sqlite_pool, "monotonic", lambda: now)
     store = SQLiteStore(path)
@@ -165,7 +178,9 @@ def test_the_old_log_is_never_applied_to_the_new_file(store: SQLiteStore, path: 
 
 
 def test_a_store_that_is_closed_leaves_nothing_of_the_old_file(path: Path, copy: Path) -> None:
-    """A server that is stopped right after the file was replaced: the next one finds the copy, not a mixture."""
+    """A server that is stopped right after the file was replaced: the next one finds the copy, not a
+    mixture.
+    """
     store = SQLiteStore(path)
     store.create(OLD, b"old", LONG)
     os.replace(copy, path)
@@ -177,15 +192,21 @@ def test_a_store_that_is_closed_leaves_nothing_of_the_old_file(path: Path, copy:
 def test_a_fork_leaves_nothing_of_the_old_file(
     store: SQLiteStore, path: Path, copy: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server that forks right after the file was replaced: parent and child find the copy, and both say so."""
+    """A server that forks right after the file was replaced: parent and child find the copy, and both say
+    so.
+    """
     os.replace(copy, path)
-    assert in_child(lambda: store.load(COPY) is not None and store.load(OLD) is None and len(told(caplog)) == 1)
+    assert in_child(
+        lambda: store.load(COPY) is not None and store.load(OLD) is None and len(told(caplog)) == 1
+    )
     assert store.load(COPY) is not None and len(told(caplog)) == 1
     assert ask(path, "SELECT key FROM sessions") == [(COPY,)]
 
 
 def test_files_of_others_stay(store: SQLiteStore, path: Path, copy: Path) -> None:
-    """Only what was the old file's own is removed: a log that came with the new file, and other files, are kept."""
+    """Only what was the old file's own is removed: a log that came with the new file, and other files, are
+    kept.
+    """
     os.replace(copy, path)
     os.unlink(f"{path}-wal")
     Path(f"{path}-wal").write_bytes(b"")
@@ -216,7 +237,10 @@ def test_a_file_that_came_back_keeps_its_log(store: SQLiteStore, path: Path) -> 
 def test_a_link_that_leads_elsewhere(
     tmp_path: Path, path: Path, copy: Path, looks_always: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A symbolic link is followed. If it is set to another file, that one is used, and the first keeps its log."""
+    """A symbolic link is followed.
+
+    If it is set to another file, that one is used, and the first keeps its log.
+    """
     link = tmp_path / "current.db"
     link.symlink_to(path)
     store = SQLiteStore(link)
@@ -229,7 +253,9 @@ def test_a_link_that_leads_elsewhere(
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm"])
-def test_a_log_that_was_removed(suffix: str, store: SQLiteStore, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_that_was_removed(
+    suffix: str, store: SQLiteStore, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Somebody tidied up: that is noticed too, and what was written before is not lost."""
     os.unlink(f"{path}{suffix}")
     assert store.load(OLD) is not None
@@ -276,7 +302,9 @@ def test_another_programs_file_is_left_alone(store: SQLiteStore, path: Path) -> 
 
 
 def test_a_connection_in_use_is_closed_by_its_operation(store: SQLiteStore, path: Path, copy: Path) -> None:
-    """Another thread is in the middle of a statement when the file is replaced: afterwards nothing of the old one is open."""
+    """Another thread is in the middle of a statement when the file is replaced: afterwards nothing of the old
+    one is open.
+    """
     inside, leave = threading.Event(), threading.Event()
 
     class Key:
@@ -316,7 +344,9 @@ def test_the_lock_of_another_process_is_waited_for(
     assert ask(path, "SELECT key FROM sessions") == [(COPY,)]
 
 
-def test_a_close_does_not_fail_on_the_lock(store: SQLiteStore, path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_close_does_not_fail_on_the_lock(
+    store: SQLiteStore, path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If the lock is taken, close gives the connections back all the same."""
     monkeypatch.setattr(sqlite_file, "LOCK_TIMEOUT", 0.0)
     os.replace(copy, path)
@@ -352,7 +382,9 @@ def test_a_file_that_is_replaced_while_it_is_opened(
 def test_a_second_connection_to_a_file_that_was_just_replaced(
     store: SQLiteStore, path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The look and the opening are two steps; if the file is replaced in between, the operation asks again."""
+    """The look and the opening are two steps; if the file is replaced in between, the operation asks
+    again.
+    """
     connect = sqlite_file.File.connect
 
     class Key:
@@ -384,22 +416,29 @@ def test_diagnose_tells(store: SQLiteStore, path: Path, copy: Path) -> None:
 
 
 def test_a_system_without_these_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On Windows there is no fcntl, and a file in use can be neither removed nor replaced: nothing is removed."""
+    """On Windows there is no fcntl, and a file in use can be neither removed nor replaced: nothing is
+    removed.
+    """
     monkeypatch.setitem(sys.modules, "fcntl", None)
     module = runpy.run_path(sqlite_file.__file__)
     file = module["File"](str(path), "NORMAL", True)
-    with closing(file.connect()) as connection:
+    connection, _ = file.connect()
+    with closing(connection):
         os.unlink(path)
         file.leave(connection.place)
         assert sorted(os.listdir(path.parent)) == ["sessions.db-shm", "sessions.db-wal"]
 
 
 class Worker:
-    """A process of its own with a store on the file, which does what it is told and hands on what it logged."""
+    """A process of its own with a store on the file, which does what it is told and hands on what it
+    logged.
+    """
 
     def __init__(self, path: Path, look: float = 0.0) -> None:
         self.pipe, there = multiprocessing.Pipe()
-        self.process = multiprocessing.get_context("spawn").Process(target=_work, args=(there, str(path), look), daemon=True)
+        self.process = multiprocessing.get_context("spawn").Process(
+            target=_work, args=(there, str(path), look), daemon=True
+        )
         self.process.start()
         assert self.ask("ready") == []
 
@@ -441,7 +480,9 @@ def workers(path: Path) -> Iterator[list[Worker]]:
 def test_a_process_that_notices_later_removes_nothing_of_the_new_file(
     replace: Callable[[Path, Path], None], workers: list[Worker], path: Path, copy: Path
 ) -> None:
-    """The first process has written to the new file when the second one finds out: both see everything, in one file."""
+    """The first process has written to the new file when the second one finds out: both see everything, in
+    one file.
+    """
     first, second = workers
     assert first.ask("create", OLD, b"old", LONG) is True
     assert second.ask("load", OLD)[0] == b"old"
@@ -457,7 +498,9 @@ def test_a_process_that_notices_later_removes_nothing_of_the_new_file(
     assert intact(path)
 
 
-def test_a_process_that_ends_late_removes_nothing_of_the_new_file(workers: list[Worker], path: Path, copy: Path) -> None:
+def test_a_process_that_ends_late_removes_nothing_of_the_new_file(
+    workers: list[Worker], path: Path, copy: Path
+) -> None:
     """The last one to close the old file does not take the new file's log along."""
     first, second = workers
     second.ask("create", OLD, b"old", LONG)

@@ -10,14 +10,14 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clock import Clock
-from support.sqlite_files import ask, connections_here, intact
+from support.sqlite_files import ask, connections_here
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import sqlite, sqlite_file
@@ -38,6 +38,11 @@ def store(path: Path, clock: Clock) -> Iterator[SQLiteStore]:
     store._writes = itertools.count(1)  # the first sweep comes with the sixteenth write, not with any
     yield store
     store.close()
+
+
+def left(seconds: float) -> Any:
+    """What load says is left: kept to the millisecond."""
+    return pytest.approx(seconds, abs=0.001)
 
 
 class TestContract(BulkStoreContract):
@@ -89,14 +94,18 @@ class TestArguments:
         with pytest.raises(ValueError, match="timeout must be a finite number of seconds above 0"):
             SQLiteStore(path, timeout=value)
 
-    @pytest.mark.parametrize(("value", "level"), [("off", 0), ("NORMAL", 1), ("Full", 2), ("EXTRA", 3)], ids=str)
+    @pytest.mark.parametrize(
+        ("value", "level"), [("off", 0), ("NORMAL", 1), ("Full", 2), ("EXTRA", 3)], ids=str
+    )
     def test_synchronous_reaches_every_connection(self, path: Path, value: str, level: int) -> None:
         """The setting, in any letter case, is what SQLite uses."""
         store = SQLiteStore(path, synchronous=value)
         assert store._run("PRAGMA synchronous", (), sqlite3.Cursor.fetchone) == (level,)
         store.close()
 
-    def test_a_relative_path_is_resolved_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_relative_path_is_resolved_at_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A server that changes its directory later keeps its sessions."""
         monkeypatch.chdir(tmp_path)
         store = SQLiteStore("sessions.db")
@@ -106,7 +115,9 @@ class TestArguments:
         assert os.listdir() == []
         store.close()
 
-    @pytest.mark.parametrize("name", ["with space", "percent%20", "q?mode=ro", "#1", "file:x.db", "ü"], ids=str)
+    @pytest.mark.parametrize(
+        "name", ["with space", "percent%20", "q?mode=ro", "#1", "file:x.db", "ü"], ids=str
+    )
     def test_a_path_is_no_uri(self, tmp_path: Path, name: str) -> None:
         """The file has exactly the name that was given."""
         SQLiteStore(tmp_path / name).close()
@@ -118,7 +129,9 @@ class TestCreate:
     def test_with_create_false_nothing_is_made(
         self, tmp_path: Path, make: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A missing or empty file is a StoreError when the store is built; it names the whole path and stays as it is."""
+        """A missing or empty file is a StoreError when the store is built; it names the whole path and stays
+        as it is.
+        """
         monkeypatch.chdir(tmp_path)
         make(Path("sessions.db"))
         before = os.listdir()
@@ -149,7 +162,9 @@ class TestFile:
         try:
             store = SQLiteStore(path)
             store.create(new_key(), b"secret", LONG)
-            modes = {name: stat.S_IMODE(os.stat(path.parent / name).st_mode) for name in os.listdir(path.parent)}
+            modes = {
+                name: stat.S_IMODE(os.stat(path.parent / name).st_mode) for name in os.listdir(path.parent)
+            }
             assert modes == dict.fromkeys(["sessions.db", "sessions.db-wal", "sessions.db-shm"], 0o600)
             store.close()
         finally:
@@ -194,7 +209,7 @@ class TestFile:
         store.create(key, payload, 60.0)
         store.close()
         clock.advance(10)
-        assert SQLiteStore(path, clock=clock).load(key) == (payload, 50.0)
+        assert SQLiteStore(path, clock=clock).load(key) == (payload, left(50.0))
 
     def test_the_journal_is_a_log_again_after_a_restore(self, path: Path) -> None:
         """A file that a tool set to another journal mode is used in WAL mode all the same."""
@@ -205,31 +220,40 @@ class TestFile:
 
     def test_every_operation_finds_its_row_by_an_index(self, store: SQLiteStore) -> None:
         """No statement of a request walks the table, and the lists need no sorting."""
-        for sql in (sqlite._LOAD, sqlite._REPLACE, sqlite._REPLACE_AND_OWNER, sqlite._REPLACE_PAYLOAD, sqlite._TOUCH, sqlite._DELETE, sqlite._OWNED_BY):
-            plan = store._run("EXPLAIN QUERY PLAN " + sql, (None,) * sql.count("?"), lambda cursor: cursor.fetchall())
+        replaces = (sqlite._REPLACE, sqlite._REPLACE_AND_OWNER, sqlite._REPLACE_PAYLOAD)
+        for sql in (sqlite._LOAD, *replaces, sqlite._TOUCH, sqlite._DELETE, sqlite._OWNED_BY):
+            plan = store._run(
+                "EXPLAIN QUERY PLAN " + sql, (None,) * sql.count("?"), lambda cursor: cursor.fetchall()
+            )
             assert [row[3].split()[0] for row in plan] == ["SEARCH"], plan
-        plan = store._run("EXPLAIN QUERY PLAN " + sqlite._LOAD_MANY, ("[]", 0), lambda cursor: cursor.fetchall())
+        plan = store._run(
+            "EXPLAIN QUERY PLAN " + sqlite._LOAD_MANY, ("[]", 0), lambda cursor: cursor.fetchall()
+        )
         assert any(row[3].startswith("SEARCH sessions") for row in plan), plan
 
 
 class TestClock:
-    def test_a_stepped_clock_shifts_the_end_and_a_write_sets_it_anew(self, store: SQLiteStore, clock: Clock) -> None:
-        """A clock that was set back an hour adds it to what is left; the next write or touch gives the time it says."""
+    def test_a_stepped_clock_shifts_the_end_and_a_write_sets_it_anew(
+        self, store: SQLiteStore, clock: Clock
+    ) -> None:
+        """A clock that was set back an hour adds it to what is left; the next write or touch gives the time
+        it says.
+        """
         key, payload = new_key(), new_payload()
         store.create(key, payload, 600.0)
         clock.advance(-3600)
-        assert store.load(key) == (payload, 4200.0)
+        assert store.load(key) == (payload, left(4200.0))
         store.touch(key, 600.0)
-        assert store.load(key) == (payload, 600.0)
+        assert store.load(key) == (payload, left(600.0))
         clock.advance(300)
-        assert store.load(key) == (payload, 300.0)
+        assert store.load(key) == (payload, left(300.0))
 
     @pytest.mark.parametrize("ttl", [float("inf"), 1e300, 1e12], ids=str)
     def test_an_extreme_time_is_a_hundred_years(self, store: SQLiteStore, clock: Clock, ttl: float) -> None:
         """Nothing overflows, and nothing lives forever."""
         key, payload = new_key(), new_payload()
         assert store.create(key, payload, ttl) is True
-        assert store.load(key) == (payload, 100.0 * YEAR)
+        assert store.load(key) == (payload, left(100 * YEAR))
         clock.advance(100 * YEAR)
         assert store.load(key) is None
 
@@ -237,22 +261,28 @@ class TestClock:
         """A positive time is never nothing."""
         key = new_key()
         assert store.create(key, b"", 1e-9) is True
-        assert store.load(key) == (b"", 0.001)
+        assert store.load(key) == (b"", left(0.001))
 
     @pytest.mark.parametrize("expires", [2**62, -(2**62), "soon", b"\xff", 1e300], ids=repr)
     def test_a_damaged_expiry_is_dead(self, store: SQLiteStore, path: Path, expires: Any) -> None:
-        """An expiry that no write of ours can have made is not immortal: the record is none, and is removed."""
+        """An expiry that no write of ours can have made is not immortal: the record is none, and is
+        removed.
+        """
         key, payload = new_key(), new_payload()
         store.create(key, payload, LONG, "ada")
         ask(path, "UPDATE sessions SET expires = ?", expires)
         assert store.load(key) is None
         assert [*store.keys(), *store.owned_by("ada")] == []
-        assert (store.replace(key, payload, b"", LONG), store.touch(key, LONG), store.delete(key)) == (False,) * 3
+        assert (store.replace(key, payload, b"", LONG), store.touch(key, LONG), store.delete(key)) == (
+            False,
+        ) * 3
         assert store.purge() == 1
         assert ask(path, "SELECT * FROM sessions") == []
 
     def test_the_default_clock_is_the_wall_clock(self, path: Path) -> None:
-        """Expiries are POSIX milliseconds, so that they mean the same to all processes and after a restart."""
+        """Expiries are POSIX milliseconds, so that they mean the same to all processes and after a
+        restart.
+        """
         store = SQLiteStore(path)
         store.create(new_key(), b"", 60)
         ((expires,),) = ask(path, "SELECT expires FROM sessions")
@@ -273,14 +303,16 @@ class TestOwners:
             }
 
     def test_a_repeated_replace_changes_nothing(self, store: SQLiteStore) -> None:
-        """Where the payload already is the new one the answer is True, and what happened since then stands."""
+        """Where the payload already is the new one the answer is True, and what happened since then
+        stands.
+        """
         key, old, new = new_key(), new_payload(), new_payload()
         store.create(key, old, LONG, "ada")
         store.replace(key, old, new, LONG, "ada")
         store.touch(key, 5)
         assert store.replace(key, old, new, LONG, "ada") is True
         assert store.create(key, new, LONG, "ada") is True
-        assert store.load(key) == (new, 5.0)
+        assert store.load(key) == (new, left(5))
 
 
 class TestListing:
@@ -292,7 +324,9 @@ class TestListing:
         assert sorted(store.keys()) == keys
         assert sorted(store.owned_by("ada")) == keys
 
-    @pytest.mark.parametrize("listing", [SQLiteStore.keys, lambda store: store.owned_by("ada")], ids=["keys", "owned_by"])
+    @pytest.mark.parametrize(
+        "listing", [SQLiteStore.keys, lambda store: store.owned_by("ada")], ids=["keys", "owned_by"]
+    )
     def test_a_list_holds_nothing_between_two_keys(
         self, store: SQLiteStore, path: Path, listing: Callable[[SQLiteStore], Iterator[str]]
     ) -> None:
@@ -336,7 +370,9 @@ class TestTheDead:
         assert 0 < max(steps) <= sqlite.SWEEP_ROWS
         assert sum(step > 0 for step in steps) <= 3
 
-    def test_a_sweep_that_fails_does_not_fail_the_write(self, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_sweep_that_fails_does_not_fail_the_write(
+        self, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The write was acknowledged by the engine; whatever the sweep meets is left to the next one."""
         store._swept = 0
         monkeypatch.setattr(sqlite, "_LOOK", "SELECT no_such_function()")
@@ -366,7 +402,9 @@ class TestTheDead:
     def test_writers_have_their_turn_between_two_batches(
         self, name: str, store: SQLiteStore, path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """However many there are, no more than a batch goes at once, and nothing is held while others write."""
+        """However many there are, no more than a batch goes at once, and nothing is held while others
+        write.
+        """
         for number in range(3 * sqlite.PURGE_ROWS):
             store.create(new_key(), b"", LONG if name == "clear" or number % 2 else 60, "ada")
         clock.advance(60)
@@ -400,7 +438,16 @@ class TestStatements:
             (lambda store, key, payload: store.load_many([key] * 1001), ["SELECT"] * 2),
         ],
         ids=[
-            *("load", "create", "replace", "replace, no ttl", "touch", "touch, expected", "delete", "delete, expected"),
+            *(
+                "load",
+                "create",
+                "replace",
+                "replace, no ttl",
+                "touch",
+                "touch, expected",
+                "delete",
+                "delete, expected",
+            ),
             *("load_many, a page", "load_many, a page and one"),
         ],
     )
@@ -446,7 +493,9 @@ def traced(seen: list[str]) -> type[sqlite_file.Connection]:
 
 @contextmanager
 def locked(path: Path, how: str = "IMMEDIATE") -> Iterator[None]:
-    """Hold the write lock, or with "EXCLUSIVE" in another locking mode everything, as a foreign program would."""
+    """Hold the write lock, or with "EXCLUSIVE" in another locking mode everything, as a foreign program
+    would.
+    """
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         if how == "EXCLUSIVE":
@@ -503,11 +552,15 @@ class TestErrors:
         ids=["table", "user_version", "application_id"],
     )
     def test_another_programs_database_is_left_alone(self, path: Path, sql: str) -> None:
-        """Its version numbers and its journal mode are its own: a StoreError that says to use another file."""
+        """Its version numbers and its journal mode are its own: a StoreError that says to use another
+        file.
+        """
         ask(path, sql)
         ask(path, "PRAGMA journal_mode = DELETE")
         before = path.read_bytes()
-        with pytest.raises(StoreError, match="another program's database; give the sessions one of their own"):
+        with pytest.raises(
+            StoreError, match="another program's database; give the sessions one of their own"
+        ):
             SQLiteStore(path)
         assert path.read_bytes() == before
 
@@ -543,7 +596,9 @@ class TestErrors:
     def test_a_locked_database_is_an_error_in_time(
         self, store: SQLiteStore, path: Path, write: Callable[[SQLiteStore, str, bytes], object]
     ) -> None:
-        """No answer at all, and above all no True, while somebody else keeps the lock; afterwards it works."""
+        """No answer at all, and above all no True, while somebody else keeps the lock; afterwards it
+        works.
+        """
         key, payload = new_key(), new_payload()
         store.create(key, payload, LONG)
         with locked(path):
@@ -551,7 +606,7 @@ class TestErrors:
             with pytest.raises(StoreError, match="still busy after 0.05 s: database is locked"):
                 write(store, key, payload)
             assert 0.05 <= time.monotonic() - start < 5
-            assert store.load(key) == (payload, LONG)
+            assert store.load(key) == (payload, left(LONG))
         assert write(store, key, payload) is True
 
     def test_a_database_that_somebody_has_for_himself(self, store: SQLiteStore, path: Path) -> None:
@@ -577,14 +632,18 @@ class TestErrors:
                 for _ in range(100):
                     write(store, key, payload)
                     store.touch(key, LONG)
-                    assert store.load(key) is not None, "the delete of a full disk was acknowledged, and came true"
+                    assert store.load(key) is not None, (
+                        "the delete of a full disk was acknowledged, and came true"
+                    )
             assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
-        assert store.load(key) == (payload, LONG) or write is not WRITES["delete"]
+        assert store.load(key) == (payload, left(LONG)) or write is not WRITES["delete"]
         assert store.create(new_key(), b"", LONG) is True
         assert ask(path, "PRAGMA integrity_check") == [("ok",)]
 
     def test_a_damaged_file_is_an_error_until_it_is_mended(self, store: SQLiteStore, path: Path) -> None:
-        """Damage is reported by each operation that meets it, the file is left as it is, and a copy put back works."""
+        """Damage is reported by each operation that meets it, the file is left as it is, and a copy put back
+        works.
+        """
         key, payload = new_key(), new_payload()
         store.create(key, payload, LONG)
         store.close()
@@ -594,7 +653,7 @@ class TestErrors:
             with pytest.raises(StoreError, match="not a database"):
                 store.load(key)
         os.replace(str(path) + ".good", path)
-        assert store.load(key) == (payload, LONG)
+        assert store.load(key) == (payload, left(LONG))
 
     def test_a_connection_that_failed_is_not_used_again(self, store: SQLiteStore, path: Path) -> None:
         """After an error other than "busy" the connection is closed and the next operation opens one."""

@@ -1,4 +1,7 @@
-"""SQLite files from outside: past the store, as another program or an operator would. Knows nothing of sessions."""
+"""SQLite files from outside: past the store, as another program or an operator would.
+
+Knows nothing of sessions.
+"""
 
 from __future__ import annotations
 

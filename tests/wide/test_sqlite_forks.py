@@ -1,4 +1,6 @@
-"""SQLite and processes: forks in the middle of writes, servers that fork after loading, many that start at once."""
+"""SQLite and processes: forks in the middle of writes, servers that fork after loading, many that start at
+once.
+"""
 
 from __future__ import annotations
 
@@ -103,7 +105,9 @@ def test_a_fork_while_threads_write_and_the_parent_closes(store: SQLiteStore, pa
     try:
         for _ in range(ROUNDS):
             records = {new_key(): new_payload() for _ in range(100)}
-            assert in_child(lambda records=records: all(store.create(*record, LONG) for record in records.items()))
+            assert in_child(
+                lambda records=records: all(store.create(*record, LONG) for record in records.items())
+            )
             expected |= records
     finally:
         end.set()
@@ -111,7 +115,9 @@ def test_a_fork_while_threads_write_and_the_parent_closes(store: SQLiteStore, pa
         for writer in writers:
             writer.end()
     expected |= {writer.key: writer.payload for writer in writers}
-    assert {key: (store.load(key) or ())[:1] for key in expected} == {key: (payload,) for key, payload in expected.items()}
+    assert {key: (store.load(key) or ())[:1] for key in expected} == {
+        key: (payload,) for key, payload in expected.items()
+    }
     store.close()
     assert intact(path)
 
@@ -141,7 +147,9 @@ def refused(store: SQLiteStore) -> bool:
 
 
 def test_a_child_forked_in_the_middle_of_a_statement_refuses(store: SQLiteStore, impatient: None) -> None:
-    """If a statement did not end in time the child has an error at once, never a damaged file; the parent goes on."""
+    """If a statement did not end in time the child has an error at once, never a damaged file; the parent
+    goes on.
+    """
     held = Held(store)
     assert in_child(lambda: refused(store))
     held.end()
@@ -174,8 +182,35 @@ def test_a_child_forked_while_a_thread_connects_refuses(
     assert store.create(new_key(), b"", LONG) is True
 
 
+def test_a_fork_while_a_thread_waits_for_its_next_try(store: SQLiteStore, path: Path) -> None:
+    """Another program writes, so a thread asks again and again: it has no connection meanwhile."""
+    store.create(new_key(), b"", LONG)
+    seen: list[int] = []
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    thread = threading.Thread(target=store.create, args=(new_key(), b"", LONG), daemon=True)
+
+    def hook(quiet: bool) -> None:
+        seen.append(connections_here(path))
+
+    guard.before_fork.append(hook)
+    try:
+        thread.start()
+        for _ in range(20):
+            guard.shut()
+            guard.open()
+    finally:
+        guard.before_fork.remove(hook)
+        other.execute("ROLLBACK")
+        other.close()
+        thread.join(PATIENCE)
+    assert seen == [1] * 20, "more than the other program's"
+
+
 def test_a_store_is_used_and_closed_in_the_middle_of_a_fork(store: SQLiteStore, path: Path) -> None:
-    """By a hook, or by the collector: it waits for nothing, has its answer, and no connection is on both sides."""
+    """By a hook, or by the collector: it waits for nothing, has its answer, and no connection is on both
+    sides.
+    """
     key = new_key()
     seen: list[object] = []
 
@@ -192,8 +227,12 @@ def test_a_store_is_used_and_closed_in_the_middle_of_a_fork(store: SQLiteStore, 
 
 
 @pytest.mark.parametrize("operation", ["load", "replace", "delete"])
-def test_a_fork_in_the_middle_of_a_statement_of_its_own_thread(operation: str, store: SQLiteStore, path: Path) -> None:
-    """A signal handler or a finalizer forks: no wait; the operation has its answer, and only that child refuses."""
+def test_a_fork_in_the_middle_of_a_statement_of_its_own_thread(
+    operation: str, store: SQLiteStore, path: Path
+) -> None:
+    """A signal handler or a finalizer forks: no wait; the operation has its answer, and only that child
+    refuses.
+    """
     key, payload = new_key(), new_payload()
     store.create(key, payload, LONG)
     forks: list[bool] = []
@@ -215,7 +254,9 @@ def test_a_fork_in_the_middle_of_a_statement_of_its_own_thread(operation: str, s
 
 def test_a_connection_that_an_exception_lost_does_not_cross_a_fork(store: SQLiteStore, path: Path) -> None:
     """A traceback that somebody keeps may keep a connection alive: it is closed, and the child works."""
-    connection = store._pool._connect(_Shelf()).idle[0].connection  # where an exception would come between two steps
+    connection = (
+        store._pool._connect(_Shelf()).idle[0].connection
+    )  # where an exception would come between two steps
     assert in_child(lambda: store.create(new_key(), b"", LONG))
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         connection.execute("SELECT 1")
@@ -264,9 +305,13 @@ APPLICATION = f"""
 import os, threading
 from wsgisession import SessionMiddleware
 
+def count(session):
+    session["views"] = session.get("views", 0) + 1
+    return session["views"]
+
 def site(environ, start_response):
     session = environ["wsgisession.session"]
-    views = session.atomic(lambda session: session.update(views=session.get("views", 0) + 1) or session["views"])
+    views = session.atomic(count)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [f"{{os.getpid()}} {{views}}".encode()]
 
@@ -289,7 +334,19 @@ class Gunicorn(Process):
 
     def __init__(self, folder: Path, kind: str, *options: str, **env: str) -> None:
         (folder / "site_that_counts.py").write_text(APPLICATION)
-        command = ["-m", "gunicorn", "-w", "4", "-k", kind, "--bind", "127.0.0.1:0", "--graceful-timeout", "5", *options]
+        command = [
+            "-m",
+            "gunicorn",
+            "-w",
+            "4",
+            "-k",
+            kind,
+            "--bind",
+            "127.0.0.1:0",
+            "--graceful-timeout",
+            "5",
+            *options,
+        ]
         super().__init__([*command, "site_that_counts:application"], cwd=folder, end=signal.SIGTERM, **env)
 
 
@@ -299,7 +356,9 @@ class Gunicorn(Process):
     [((), {}), (("--preload",), {}), (("--preload",), {"WRITE_WHILE_FORKING": "1"})],
     ids=["each loads", "preload", "preload, a thread writes"],
 )
-def test_gunicorn_counts_without_a_gap(tmp_path: Path, kind: str, options: tuple[str, ...], env: dict[str, str]) -> None:
+def test_gunicorn_counts_without_a_gap(
+    tmp_path: Path, kind: str, options: tuple[str, ...], env: dict[str, str]
+) -> None:
     """120 overlapping requests of one browser to four workers: every number, once."""
     with Gunicorn(tmp_path, kind, *options, PYTHONPATH=str(Path(__file__).parents[2]), **env) as server:
         first, cookie = server.views()

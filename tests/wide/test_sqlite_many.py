@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from support.clock import Clock
@@ -62,10 +61,17 @@ def live() -> int:
 
 @pytest.mark.parametrize(
     ("work", "answer"),
-    [(SQLiteStore.count, live()), (read_all, live()), (SQLiteStore.purge, MILLION // 3), (SQLiteStore.clear, live())],
+    [
+        (SQLiteStore.count, live()),
+        (read_all, live()),
+        (SQLiteStore.purge, MILLION // 3),
+        (SQLiteStore.clear, live()),
+    ],
     ids=["count", "keys and load_many", "purge", "clear"],
 )
-def test_memory_does_not_grow_with_the_number(work: Callable[[SQLiteStore], int], answer: int, store: SQLiteStore) -> None:
+def test_memory_does_not_grow_with_the_number(
+    work: Callable[[SQLiteStore], int], answer: int, store: SQLiteStore
+) -> None:
     """In this order: each walks over what the one before has left."""
     found, memory = peak(lambda: work(store))
     assert found == answer and memory < MEMORY

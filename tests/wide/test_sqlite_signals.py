@@ -1,4 +1,6 @@
-"""SQLite and real signals: handlers that raise, and handlers that use the store, at any moment of any operation."""
+"""SQLite and real signals: handlers that raise, and handlers that use the store, at any moment of any
+operation.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,9 @@ assert connections_here(path) == 0 and time.monotonic() - start < 5, "close wait
 
 @pytest.mark.parametrize("way", ["raises", "uses"])
 def test_signals_at_any_moment(way: str, tmp_path: Path) -> None:
-    """The next operation works at once, forks and close do not wait, no connection is left, and the file is whole."""
+    """The next operation works at once, forks and close do not wait, no connection is left, and the file is
+    whole.
+    """
     path = tmp_path / "sessions.db"
     command = [sys.executable, "-c", SCRIPT, way, str(path), str(Path(__file__).parents[1])]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)

@@ -1,12 +1,13 @@
-"""SQLite connections that no fork can corrupt, and the patience that makes a busy database an answer within a bound.
+"""SQLite connections that no fork can corrupt, and a bounded patience with a database that is busy.
 
-A connection that crosses a fork loses acknowledged writes: the child inherits what SQLite remembers about its file locks,
-but not the locks, so that another process can remove the write-ahead log under it. Checking the process id afterwards is
-too late for a thread that was inside an operation. So a fork waits for the operations in progress, closes every connection,
-and both sides open new ones (https://www.sqlite.org/howtocorrupt.html, 2.6).
+A connection that crosses a fork loses acknowledged writes: the child inherits what SQLite remembers about its
+file locks, but not the locks, so that another process can remove the write-ahead log under it. Checking the
+process id afterwards is too late for a thread that was inside an operation. So a fork waits for the
+operations in progress, closes every connection, and both sides open new ones
+(https://www.sqlite.org/howtocorrupt.html, 2.6).
 
-The connections of one file lie on one shelf. If the path leads to another file, the whole shelf is put away: what is in use
-is closed by the operation that uses it.
+The connections of one file lie on one shelf. If the path leads to another file, the whole shelf is put away:
+what is in use is closed by the operation that uses it.
 
 Knows nothing of keys, payloads, expiries or tables.
 """
@@ -35,20 +36,21 @@ T = TypeVar("T")
 KEPT = 16
 # Seconds between two looks whether the path still leads to the file that is open. A look costs 10 µs.
 LOOK = 1.0
-# Seconds; the longest pause before a busy database is asked again. Each pause is a random part of it: SQLite's own
-# handler sleeps in fixed, growing steps, and the process that came first stays behind for seconds.
+# Seconds; the longest pause before a busy database is asked again. Each pause is a random part of it:
+# SQLite's own handler sleeps in fixed, growing steps, and the process that came first stays behind for
+# seconds.
 PAUSE = 0.002
 # What goes away by itself. PROTOCOL is what WAL answers when it lost the race for its index too often.
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 
 REPLACED = (
-    "was removed or replaced while it was in use. What was written to the old file in the last second is lost, and the file"
-    " that is there now is used. Restore with sqlite3's .restore, which does not replace the file"
+    "was removed or replaced while it was in use. What was written to the old file in the last second is"
+    " lost, and the file that is there now is used. Restore with sqlite3's .restore, which replaces no file"
 )
 
 
 class _Shelf:
-    """The idle connections to one file, each as a cursor: a new one for every statement would cost 0.15 µs."""
+    """The idle connections to one file, each as a cursor: a new one for every statement costs 0.15 µs."""
 
     __slots__ = ("due", "idle", "place")
 
@@ -80,17 +82,25 @@ class Pool:
         self._name = f"SQLite {file.path}"
         self._timeout = timeout
         self._shelf = _Shelf()
-        # All connections, those in use as well. Weak, because a signal handler may raise anywhere: a connection lost that
-        # way is closed by the collector. Without callbacks, because an exception could skip one.
+        # All connections, those in use as well. Weak, because a signal handler may raise anywhere: a
+        # connection lost that way is closed by the collector. Without callbacks, because an exception could
+        # skip one.
         self._all: list[weakref.ref[Connection]] = []
         self._untold: list[str] = []  # what the log does not have yet; written while nothing is held
         _pools.add(self)
 
-    def run(self, sql: str, values: tuple[Any, ...], answer: Callable[[sqlite3.Cursor], T], timeout: float | None = None) -> T:
+    def run(
+        self,
+        sql: str,
+        values: tuple[Any, ...],
+        answer: Callable[[sqlite3.Cursor], T],
+        timeout: float | None = None,
+    ) -> T:
         """Execute one statement in a transaction of its own and return what ``answer`` takes from its cursor.
 
         Raises:
-            StoreError: whatever SQLite, or opening the file, raised; ``timeout`` seconds later if it was "busy".
+            StoreError: whatever SQLite, or opening the file, raised; ``timeout`` seconds later if it was
+                "busy".
         """
         deadline = None
         while True:
@@ -121,7 +131,10 @@ class Pool:
                 self._pause(error, deadline, timeout)
 
     def close(self) -> None:
-        """Close the connections; one in use is closed by the operation that uses it. A later operation opens new ones."""
+        """Close the connections; one in use is closed by the operation that uses it.
+
+        A later operation opens new ones.
+        """
         with guard:
             self._put_away(self._shelf)
         self._tell()
@@ -142,12 +155,18 @@ class Pool:
             shelf.clear()
 
     def in_child(self) -> list[Connection]:
-        """Begin without any connection. Return those of the parent that were in use, never to be used, nor closed."""
+        """Begin without any connection.
+
+        Return those of the parent that were in use, never to be used, nor closed.
+        """
         found, self._all, self._shelf = self._open(), [], _Shelf()
         return found
 
     def _pause(self, error: BaseException, deadline: float, timeout: float | None) -> None:
-        """Wait a moment before the next try. Nothing is held here: no fork waits, and a greenlet may let another one in."""
+        """Wait a moment before the next try.
+
+        Nothing is held here: no fork waits, and a greenlet may let another one in.
+        """
         self._tell()
         if not _passes(error):
             raise StoreError(f"{self._name}: {error}") from error
@@ -157,7 +176,7 @@ class Pool:
         time.sleep(min(PAUSE * random.random(), left))
 
     def _fail(self, error: BaseException, shelf: _Shelf, cursor: sqlite3.Cursor) -> None:
-        """Keep a connection that did nothing; after any other error the file may be another one: begin afresh."""
+        """Keep a connection that did nothing; after any other error begin afresh: the file may be another."""
         if _passes(error) or isinstance(error, UnicodeEncodeError):
             shelf.idle.append(cursor)
             if shelf is not self._shelf:
@@ -174,11 +193,15 @@ class Pool:
             raise Again("the file was replaced")  # the log has it before the new file is used
         with _turn:
             if _connecting.locked():
-                raise StoreError(f"{self._name}: this code interrupts the opening of a file on its own thread; ask again later")
+                raise StoreError(
+                    f"{self._name}: this code interrupts the opening of a file on its own thread; try later"
+                )
             with _connecting:
                 if _crossed:
-                    raise StoreError(f"{self._name}: this process was forked in the middle of an operation; start it again")
-                connection = self._file.connect()
+                    raise StoreError(
+                        f"{self._name}: this process was forked in the middle of an operation; start it again"
+                    )
+                connection, cursor = self._file.connect()
                 found = self._open()
                 self._all = [weakref.ref(one) for one in (*found, connection)]
                 if guard.forking or len(found) >= KEPT:
@@ -187,11 +210,15 @@ class Pool:
                     connection.close()
                     raise Again("the file was replaced while it was opened")
                 shelf.place, shelf.due = connection.place, monotonic() + LOOK
-                shelf.idle.append(connection.cursor())
+                shelf.idle.append(cursor)
         return shelf
 
     def _look(self, shelf: _Shelf) -> _Shelf:
-        """Make sure that the path still leads to the files that are open, or put them away; return the shelf to use."""
+        """Make sure that the path leads to the files that are open, or put them away.
+
+        Returns:
+            The shelf to use.
+        """
         with _turn:
             if self._shelf is shelf:
                 if self._replaced(shelf):
@@ -220,11 +247,17 @@ class Pool:
         return shelf.place is not None and self._differs(self._file.place(), shelf)
 
     def _differs(self, place: Place, shelf: _Shelf) -> bool:
-        """Whether a place is another one. Only while a connection is open, nobody removes the log and makes a new one."""
+        """Whether a place is another one.
+
+        Only while a connection is open, nobody removes the log and makes a new one.
+        """
         return place != shelf.place if self._pinned(shelf) else place[:2] != (shelf.place or place)[:2]
 
     def _leave(self, shelf: _Shelf) -> None:
-        """Remove what an old file left. Not if nothing is open: the system may have given its files' numbers to others."""
+        """Remove what an old file left.
+
+        Not if nothing is open: the system may have given its files' numbers to others.
+        """
         if shelf.place is not None and self._pinned(shelf):
             self._file.leave(shelf.place)
         self._untold.append(f"{self._file.path} {REPLACED}")
@@ -245,13 +278,14 @@ def _passes(error: BaseException) -> bool:
     return isinstance(error, Again) or getattr(error, "sqlite_errorcode", 0) & 0xFF in BUSY
 
 
-# Held while a connection is opened or files are put away, so that one thread at a time does either. Reentrant, because the
-# collector may close a forgotten pool meanwhile. Whoever finds the second one taken is inside already, on this very thread.
+# Held while a connection is opened or files are put away, so that one thread at a time does either.
+# Reentrant, because the collector may close a forgotten pool meanwhile. Whoever finds the second one taken is
+# inside already, on this very thread.
 _turn = threading.RLock()
 _connecting = threading.Lock()
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-# The parent's connections that were in use beyond the grace. Never used; never closed, which would release the parent's locks.
-# SQLite itself may hang in such a child, so every pool refuses.
+# The parent's connections that were in use beyond the grace. Never used; never closed, which would release
+# the parent's locks. SQLite itself may hang in such a child, so every pool refuses.
 _crossed: list[Connection] = []
 
 
