@@ -150,6 +150,7 @@ def test_what_the_client_library_calls_a_time_out_is_one(name: str, monkeypatch:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator[PostgresStore]:
     """A store that would not ask again for an hour."""
+    monkeypatch.setattr(postgres_wire, "GRACE", 10.0)
     monkeypatch.setattr(outage, "PAUSE", 3600.0)
     store = PostgresStore(connector(shared_postgres().url), table=name, timeout=60)
     store.purge()
