@@ -21,7 +21,6 @@ from support.leaks import install, leaks  # noqa: E402
 
 from wsgisession import Store  # noqa: E402
 
-
 # Nothing here measures time, and a slow moment of the machine is no fault of what is tested.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

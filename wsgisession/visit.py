@@ -185,7 +185,7 @@ class Visit:
         if lives:
             live = [show(key) for key, stands in found.items() if isinstance(stands, Stored)]
             setup.advice.warn_once("two cookies", cookie=names[0], keys=live)
-        elif not complete or any([Cookie.left_out(header, name) for name in names]):
+        elif not complete or any(Cookie.left_out(header, name) for name in names):
             self._gone = True
             setup.advice.warn_once("too many cookies", cookie=names[0])
         elif not found and Cookie.joined(header, names[0]):

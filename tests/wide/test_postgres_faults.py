@@ -17,7 +17,15 @@ from typing import Any
 import pytest
 from support import postgres_server
 from support.postgres_contract import PostgresContract
-from support.postgres_server import PgBouncer, Postgres, created, execute, find_program, shared_pgbouncer, shared_postgres
+from support.postgres_server import (
+    PgBouncer,
+    Postgres,
+    created,
+    execute,
+    find_program,
+    shared_pgbouncer,
+    shared_postgres,
+)
 from support.proxy import Proxy
 
 from wsgisession.errors import StoreError
