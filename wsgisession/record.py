@@ -154,7 +154,7 @@ class Record:
             return self._like({key: place for place, key in enumerate(lines)}, list(lines.values()), None)
         data = self.data
         for key in removed:
-            del data[key]
+            data.pop(key, None)
         data.update(lines)
         places = {key: place for place, key in enumerate(data)}
         return self._like(places, list(data.values()), None)
