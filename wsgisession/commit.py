@@ -84,12 +84,9 @@ class Commit:
             return self._refresh(stored, moves)
         records, payload = self._records, self._pack(record)
         ttl, since = self._next(record, draft, stored, moves), monotonic()
-        try:
-            won = records.replace(stored.key, stored.payload, payload, ttl, record.owner)
-        except BaseException:
-            draft.attempted(payload)
-            raise
-        if not won:
+        draft.attempted(payload)
+        if not records.replace(stored.key, stored.payload, payload, ttl, record.owner):
+            draft.refused()
             return None
         draft.saved(record)
         return Stored(stored.key, payload, record, stored.until if ttl is None else since + ttl)

@@ -151,7 +151,7 @@ class Record:
             return self._like(places, mine, self.head)
         data = self.data
         for key in removed:
-            del data[key]
+            data.pop(key, None)
         data.update(lines)
         places = {key: place for place, key in enumerate(data)}
         return self._like(places, list(data.values()), None)
