@@ -99,7 +99,20 @@ def work(url: str, table: str) -> None:
             assert store.replace(key, held[key], new, **{"ttl": None, **plain}, owner=OWNER)
             held[key] = new
 
-    actions: dict[str, Callable[..., None]] = {"fill": fill, "read": read, "write": write}
+    def each() -> None:
+        assert all(store.load(key) for key in held)
+
+    def many() -> None:
+        assert all(store.load_many(list(held)))
+
+    actions: dict[str, Callable[..., object]] = {
+        "fill": fill,
+        "read": read,
+        "write": write,
+        "load, one by one": each,
+        "load_many": many,
+        **{name: getattr(store, name) for name in ("count", "clear") if hasattr(store, name)},
+    }
     for line in sys.stdin:
         what, *values = json.loads(line)
         before = time.process_time_ns(), time.perf_counter_ns()
@@ -219,6 +232,15 @@ def sizes(watch: Watch, url: str, trees: list[tuple[str, Path]], count: int) -> 
                 )
 
 
+def bulk(url: str, path: Path, count: int) -> Iterator[str]:
+    """Yield how long it takes to read, count and end many sessions at once."""
+    with Tree(path, "bulk", url) as tree:
+        tree.do("fill", count, 300, OWNER)
+        for what in ("load, one by one", "load_many", "count", "clear"):
+            client, wall = tree.do(what)
+            yield f"{count:,} sessions, {what:16} {wall / 1e6:6.2f} s"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.postgres", description=__doc__.partition("\n")[0]
@@ -243,6 +265,8 @@ def main() -> None:
             finally:
                 bouncer.close()
         for line in sizes(watch, server.url, trees, 2000 if options.quick else 20_000):
+            print(line, flush=True)
+        for line in bulk(server.url, ROOT, 5_000 if options.quick else 50_000):
             print(line, flush=True)
         watch.connection.close()
     finally:

@@ -21,8 +21,9 @@ from wsgisession import Record, SessionManager
 from wsgisession.draft import Draft
 from wsgisession.headers import personal
 from wsgisession.middleware import _Response
-from wsgisession.register import Stored
+from wsgisession.records import Stored
 from wsgisession.session import Session
+from wsgisession.visit import Visit
 
 Steps = dict[str, Callable[[], object]]
 CACHES = 6 * 2**20  # bytes, more than the nearer caches hold
@@ -63,27 +64,26 @@ def _cold(case: Case, count: int) -> dict[str, float]:
 def _kinds() -> dict[str, Steps]:
     """Return the steps of each kind of request."""
     manager = SessionManager(secret=SECRET)
-    config = manager._config
-    vault, identity = config.vault, config.identity
+    records, identity = manager.records, manager.identity
     assert identity is not None
     name, token = manager.issue(SMALL).split("=")
     id = (identity.unsign(name, token) or ("",))[0]
     key = identity.key(id)
-    stored = vault.load(key)
-    assert stored is not None and stored.record is not None
-    steps = _Steps(config, f"{name}={token}", key, stored)
+    stored = records.load(key)
+    assert stored is not None
+    steps = _Steps(manager, f"{name}={token}", stored)
     header = f"{name}={token}"
     read: Steps = {
-        "find the cookie": lambda: config.cookie.read(header, name),
+        "find the cookie": lambda: manager.cookie.read(header, name),
         "check its signature": lambda: identity.unsign(name, token),
         "the key, SHA-256 of the id": lambda: identity.key(id),
         "look into the store": lambda: manager.store.load(key),
-        "take the payload apart": lambda: vault.codec.unpack(stored.payload),
+        "take the payload apart": lambda: manager.codec.unpack(stored.payload),
         "objects of one request": steps.objects,
         "decode one value": steps.decode,
         "response headers": steps.headers,
     }
-    save: Steps = {"put the payload together": lambda: vault.codec.pack(stored.record)}
+    save: Steps = {"put the payload together": lambda: manager.codec.pack(stored.record)}
     new: Steps = {
         "a new id": identity.new_id,
         "the key, SHA-256 of the id": lambda: identity.key(id),
@@ -101,19 +101,25 @@ def _kinds() -> dict[str, Steps]:
     }
 
 
+def _start_response(status: str, headers: Any, exc_info: Any = None, /) -> Callable[[bytes], object]:
+    raise AssertionError("no response is sent here")
+
+
 class _Steps:
     """Steps that take more than one call."""
 
-    def __init__(self, config: Any, header: str, key: str, stored: Any) -> None:
-        self.config, self.header, self.key, self.stored = config, header, key, stored
-        self.vault, self.codec, self.store = config.vault, config.vault.codec, config.vault.store
+    def __init__(self, manager: SessionManager, header: str, stored: Stored) -> None:
+        self.manager, self.header, self.stored = manager, header, stored
+        self.codec, self.store = manager.codec, manager.store
         self.payload = stored.payload
         self.numbers: Iterator[int] = iter(range(10**9))
         self.payloads = [stored.payload, self.codec.pack(stored.record)]
 
     def objects(self) -> None:
-        _Response(Session(self.config, self.header, "http"), print)
-        Draft(self.codec, Stored(self.key, self.payload, self.stored.record, 7200.0).record)
+        visit = Visit(self.manager.setup, self.header, "http")
+        _Response(visit, _start_response)
+        Session(visit)
+        Draft(self.codec, Stored(self.stored.key, self.payload, self.stored.record, 7200.0).record)
 
     def decode(self) -> None:
         self.codec.decode(b'"ada@example.org"')
@@ -122,11 +128,11 @@ class _Steps:
         self.codec.encode(8, "")
 
     def headers(self) -> None:
-        personal([("Content-Type", "text/plain")], None, True)
+        personal([("Content-Type", "text/plain")], [], True)
 
     def replace(self) -> None:
         before, after = self.payloads
-        assert self.store.replace(self.key, before, after, 7200.0)
+        assert self.store.replace(self.stored.key, before, after, 7200.0)
         self.payloads = [after, before]
 
     def create(self) -> None:
@@ -136,6 +142,6 @@ class _Steps:
         self.codec.pack(Record(1764018000.123456 + next(self.numbers), None, False, {"views": b"1"}))
 
     def cookie(self) -> None:
-        name = self.config.names[0]
-        token = self.config.identity.sign(name, "i" * 43)
-        self.config.cookie.render(name, token, secure=False, max_age=None)
+        setup = self.manager.setup
+        name = setup.names[0][0]
+        setup.cookie.render(name, setup.signer.sign(name, "i" * 43), secure=False, max_age=None)

@@ -38,6 +38,19 @@ def test_more_than_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     assert move.new.manager.count() == 25
 
 
+def test_a_session_without_an_expiry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody took it away in the engine; the copy gets the one that the next request would set."""
+    move = Move(MemoryStore(), MemoryStore())
+    move.old.start({"a": 1}, "ada")
+    load_many = move.old.manager.store.load_many  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        move.old.manager.store, "load_many", lambda keys: [(payload, 0.001) for payload, _ in load_many(keys)]
+    )
+    assert move.copy().copied == 1
+    [info] = move.new.manager.sessions()
+    assert 7100 < info.expires - info.created < 7300
+
+
 def test_a_session_that_ends_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Is not copied once it has ended."""
     monkeypatch.setattr(reader, "PAGE", 1)

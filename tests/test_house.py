@@ -24,8 +24,8 @@ CLIENTS = {"redis", "psycopg", "psycopg_pool", "pytest"}  # imported only inside
 
 # Each imports only from those before it. The stores are one floor: they may share rooms among themselves.
 ORDER = (
-    "errors log depth advice tags values mac cookie identity headers merge marks record stores.base stores.* stores"
-    " codec jsoncodec info limits draft records turns commit diagnosis visit views hints session manager middleware"
+    "errors log depth advice tags values mac cookie identity headers merge fingerprints record stores.base stores.* stores"
+    " codec jsoncodec info limits draft records turns commit diagnosis visit views hints session manager watch middleware"
     " javascript express testing __init__ exchange testclient flask pyramid"
     " cli cli.codes cli.text cli.terminal cli.target cli.syntax cli.reader cli.outcome cli.secret cli.listing cli.ending"
     " cli.totals cli.copying cli.check __main__"
@@ -87,7 +87,43 @@ def test_only_the_middleware_knows_environ() -> None:
     """No other module but the adapters subscripts one or names it as a variable."""
     for path in MODULES:
         names = {node.id for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Name)}
-        assert ("environ" in names) is (name_of(path) in {"middleware", "exchange", "flask", "pyramid"}), path
+        assert ("environ" in names) is (name_of(path) in {"middleware", "watch", "exchange", "flask", "pyramid"}), path
+
+
+def private_names(tree: ast.AST) -> tuple[set[str], list[ast.Attribute]]:
+    """Return the underscored names that a module defines, and every use of one as an attribute."""
+    own: set[str] = set()
+    uses: list[ast.Attribute] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            own.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            own.add(node.target.id)
+        elif isinstance(node, ast.Assign):
+            own |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            own.add(node.value)  # a slot
+        elif isinstance(node, ast.Attribute):
+            if isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+                own.add(node.attr)
+            if re.match(r"_[^_]", node.attr):
+                uses.append(node)
+    return own, uses
+
+
+# What the standard library calls so and means to be used.
+PUBLIC = {"_asdict", "_exit", "_getframe", "_replace", "_value_"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_object_reaches_into_another(path: Path) -> None:
+    """Each underscored attribute is used in the module that defines it, and nowhere else; a base class's too.
+
+    So no class is spread over files by inheritance.
+    """
+    own, uses = private_names(ast.parse(path.read_text(encoding="utf-8")))
+    foreign = [f"line {use.lineno}: {ast.unparse(use)}" for use in uses if use.attr not in own | PUBLIC]
+    assert foreign == []
 
 
 def test_nothing_else_is_imported() -> None:

@@ -28,7 +28,7 @@ def test_a_name_is_noticed(line: str) -> None:
     assert BY_NAME.search(line) and not BY_NAME.search(re.sub("(?i)wsgisession", "./wsgisession", line))
 
 
-@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if not recipe.changed])
+@pytest.mark.parametrize("name", RECIPES)
 def test_each_recipe_prints_the_lines_that_are_tried(name: str) -> None:
     """Those of Flask's page, which ``tests/wide/test_installed_as_printed.py`` types, but for the framework."""
 

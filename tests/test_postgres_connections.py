@@ -104,7 +104,9 @@ def test_own_connections_are_few_and_waited_for(
     impatient.close()
 
 
-def test_a_quiet_connection_is_not_trusted(store: PostgresStore, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quiet_connection_is_not_trusted(
+    store: PostgresStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection that was idle for long is closed, not used: a firewall may have forgotten it in silence."""
     before = backends(name)
     monkeypatch.setattr(postgres_pool, "IDLE", -1.0)
@@ -112,7 +114,9 @@ def test_a_quiet_connection_is_not_trusted(store: PostgresStore, name: str, monk
     until(lambda: not set(backends(name)) & set(before))
 
 
-def test_close_ends_own_connections_and_a_later_operation_connects_again(store: PostgresStore, name: str, url: str) -> None:
+def test_close_ends_own_connections_and_a_later_operation_connects_again(
+    store: PostgresStore, name: str, url: str
+) -> None:
     """close: the store's own connections end; the store can be used afterwards."""
     key, _ = created(store)
     store.close()
@@ -275,7 +279,7 @@ def test_a_child_of_a_pools_owner_connects_like_the_pool(name: str, url: str) ->
 
 
 def test_a_pool_may_compute_its_arguments(name: str, url: str) -> None:
-    """A pool's conninfo and kwargs may be callables, or missing: a child asks as the pool does."""
+    """A pool's conninfo and kwargs may be callables, or missing, and it may configure: a child does as the pool does."""
 
     class Pool:
         """What psycopg_pool offers from version 3.3 on."""
@@ -286,7 +290,10 @@ def test_a_pool_may_compute_its_arguments(name: str, url: str) -> None:
         def __init__(self, conninfo: Any, kwargs: Any) -> None:
             self.conninfo, self.kwargs = conninfo, kwargs
 
-    assert postgres_pool.connect_like(Pool("a", None)) == ("a", {})
+    pool, configured = Pool("a", None), []
+    assert postgres_pool.connect_like(pool) == ("a", {})
+    pool._configure = configured.append  # type: ignore[attr-defined]
+    assert postgres_pool.connect_like(pool) == configured[0] == ("a", {})
     assert postgres_pool.connect_like(Pool(lambda: "a", lambda: {"b": "c"})) == ("a", {"b": "c"})
 
 
@@ -312,5 +319,7 @@ assert store.load("key")
 assert len(connections) == 1
 store.close()
 """
-    done = subprocess.run([sys.executable, "-c", program, url, name], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", program, url, name], capture_output=True, text=True, timeout=30
+    )
     assert done.returncode == 0, done.stderr

@@ -143,20 +143,22 @@ def test_a_short_lock_timeout_of_the_callers(table: str) -> None:
     url = f"{shared_postgres().url}?application_name={table}{options}"
     store = PostgresStore(connector(url), table=table)
     key, payload = created(store)
+    answers: list[bool] = []
+
+    def replace(old: bytes, new: bytes) -> None:
+        answers.append(store.replace(key, old, new, None))
+
     for _ in range(3):
         fresh = new_payload()
         with psycopg.connect(shared_postgres().url) as holder:
             holder.execute(f"SELECT 1 FROM {table} FOR UPDATE")
-            answers: list[bool] = []
-            thread = threading.Thread(
-                target=lambda old=payload, new=fresh: answers.append(store.replace(key, old, new, None))
-            )
+            thread = threading.Thread(target=replace, args=(payload, fresh))
             thread.start()
             until(lambda: execute("SELECT count(*) FROM pg_locks WHERE NOT granted") == [(1,)])
             holder.rollback()
         thread.join(10)
-        assert answers == [True]
         payload = fresh
+    assert answers == [True] * 3
     store.close()
 
 

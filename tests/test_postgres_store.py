@@ -37,7 +37,9 @@ def hostile_pool() -> Iterator[Any]:
         connection.prepare_threshold = 0
 
     url = shared_postgres().url
-    with ConnectionPool(url, kwargs=hostile(), configure=configure, min_size=2, max_size=10, open=False) as pool:
+    with ConnectionPool(
+        url, kwargs=hostile(), configure=configure, min_size=2, max_size=10, open=False
+    ) as pool:
         yield pool
 
 
@@ -55,14 +57,29 @@ class TestHostilePool(PostgresContract):
 def test_connections_go_back_as_they_were(hostile_pool: Any) -> None:
     """Whatever the caller set on a connection is still set, and no transaction is open, after each operation."""
     store = PostgresStore(hostile_pool)
-    names = ("statement_timeout", "transaction_isolation", "transaction_read_only", "bytea_output", "search_path")
+    names = (
+        "statement_timeout",
+        "transaction_isolation",
+        "transaction_read_only",
+        "bytea_output",
+        "search_path",
+    )
 
     def settings() -> list[Any]:
         with hostile_pool.connection() as connection:
             server = [connection.execute(f"SHOW {name}").fetchone() for name in names]
             connection.rollback()
-            client = [getattr(connection, name) for name in ("autocommit", "isolation_level", "read_only", "deferrable")]
-            return [*server, *client, connection.prepare_threshold, connection.row_factory, connection.info.transaction_status]
+            client = [
+                getattr(connection, name)
+                for name in ("autocommit", "isolation_level", "read_only", "deferrable")
+            ]
+            return [
+                *server,
+                *client,
+                connection.prepare_threshold,
+                connection.row_factory,
+                connection.info.transaction_status,
+            ]
 
     before = settings()
     key = new_key()
@@ -77,7 +94,12 @@ def test_connections_go_back_as_they_were(hostile_pool: Any) -> None:
 
 
 CONFIGURATION = {
-    "a URL": ("postgresql://u:swordfish@h/d", {}, TypeError, "callable that returns a new psycopg connection, not str"),
+    "a URL": (
+        "postgresql://u:swordfish@h/d",
+        {},
+        TypeError,
+        "callable that returns a new psycopg connection, not str",
+    ),
     "a table with quotes": (print, {"table": 'a"b'}, ValueError, "letters, digits and _"),
     "three names": (print, {"table": "a.b.c"}, ValueError, "schema.name"),
     "a long name": (print, {"table": "x" * 56}, ValueError, "up to 55"),
@@ -86,7 +108,9 @@ CONFIGURATION = {
 }
 
 
-@pytest.mark.parametrize(("connect", "options", "error", "words"), CONFIGURATION.values(), ids=CONFIGURATION.keys())
+@pytest.mark.parametrize(
+    ("connect", "options", "error", "words"), CONFIGURATION.values(), ids=CONFIGURATION.keys()
+)
 def test_wrong_configuration_is_refused(connect: Any, options: Any, error: Any, words: str) -> None:
     """What cannot work is refused when the store is built, in words that say what to pass and show no password."""
     with pytest.raises(error, match=words) as raised:
@@ -102,11 +126,15 @@ def test_an_asynchronous_pool_is_refused() -> None:
         PostgresStore(AsyncConnectionPool(open=False))
 
 
-@pytest.mark.parametrize("build", [lambda: PostgresStore(print), lambda: connector("postgresql://h/d")], ids=["store", "url"])
+@pytest.mark.parametrize(
+    "build", [lambda: PostgresStore(print), lambda: connector("postgresql://h/d")], ids=["store", "url"]
+)
 def test_a_missing_psycopg_is_named(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without psycopg the error is one line that says what to install."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(ModuleNotFoundError, match=r"wsgisession\[postgres\]\): pip install 'psycopg\[binary,pool\]'$"):
+    with pytest.raises(
+        ModuleNotFoundError, match=r"wsgisession\[postgres\]\): pip install 'psycopg\[binary,pool\]'$"
+    ):
         build()
 
 
@@ -127,4 +155,8 @@ def test_a_url_has_bounds_unless_it_says_otherwise(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(psycopg, "connect", lambda conninfo, **options: seen.append(conninfo))
     connector("postgresql://ada:swordfish@h/d?connect_timeout=77")()
     parts = conninfo_to_dict(seen[0])
-    assert (parts["password"], parts["connect_timeout"], parts["tcp_user_timeout"]) == ("swordfish", "77", "10000")
+    assert (parts["password"], parts["connect_timeout"], parts["tcp_user_timeout"]) == (
+        "swordfish",
+        "77",
+        "10000",
+    )

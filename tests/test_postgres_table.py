@@ -33,7 +33,9 @@ def make() -> Iterator[Make]:
     stores: list[PostgresStore] = []
 
     def make_store(connect: Any = None, **options: Any) -> PostgresStore:
-        stores.append(PostgresStore(connect or connector(shared_postgres().url), **{"table": table, **options}))
+        stores.append(
+            PostgresStore(connect or connector(shared_postgres().url), **{"table": table, **options})
+        )
         return stores[-1]
 
     yield make_store
@@ -65,7 +67,9 @@ def trigger(store: PostgresStore, code: str, times: int) -> None:
         f"IF nextval('{table}_count') <= {times} THEN RAISE 'made to fail' USING ERRCODE = '{code}'; END IF; "
         "RETURN NEW; END $$"
     )
-    execute(f"CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_fail()")
+    execute(
+        f"CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_fail()"
+    )
 
 
 def test_first_users_at_once_share_one_table(make: Make) -> None:
@@ -86,7 +90,9 @@ def test_the_indexes_are_used(make: Make) -> None:
     store = make()
     created(store)
     table = table_of(store)
-    names = [row[0] for row in execute("SELECT indexname FROM pg_indexes WHERE tablename = %s ORDER BY 1", table)]
+    names = [
+        row[0] for row in execute("SELECT indexname FROM pg_indexes WHERE tablename = %s ORDER BY 1", table)
+    ]
     assert names == [f"{table}_expires", f"{table}_owner", f"{table}_pkey"]
     with psycopg.connect(shared_postgres().url) as connection:
         connection.execute("SET enable_seqscan = off")
@@ -265,6 +271,15 @@ def test_purge_goes_by_batches_and_waits_for_nobody(make: Make, monkeypatch: pyt
     assert execute(f"SELECT key FROM {table_of(store)}") == [(live,)]
 
 
+def test_what_can_be_no_key_is_not_created(make: Make) -> None:
+    """A key that is not ASCII, or has a NUL, is a StoreError that says so; nothing is stored."""
+    store = make()
+    for key in ("é", "a\0b", "\ud800"):
+        with pytest.raises(StoreError, match="a key must be ASCII without NUL"):
+            store.create(key, b"payload", 60)
+    assert list(store.keys()) == []
+
+
 def test_a_sound_table_needs_no_advice(make: Make) -> None:
     """diagnose: nothing to say."""
     store = make()
@@ -291,7 +306,10 @@ ADVICE: dict[str, tuple[Callable[[PostgresStore, pytest.MonkeyPatch], object], s
         ),
         "more than 10,000 expired sessions",
     ),
-    "index": (lambda store, patch: execute(f"DROP INDEX {table_of(store)}_expires"), "lacks an index.*PostgresStore.ddl"),
+    "index": (
+        lambda store, patch: execute(f"DROP INDEX {table_of(store)}_expires"),
+        "lacks an index.*PostgresStore.ddl",
+    ),
 }
 
 

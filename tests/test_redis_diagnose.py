@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support import redis_servers
-from support.redis_servers import shared_one_node_cluster, shared_redis
+from support.redis_servers import RedisServer, shared_one_node_cluster, shared_redis
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import from_url
@@ -17,24 +17,62 @@ from wsgisession.stores.redis_findings import _findings
 pytestmark = pytest.mark.skipif(redis_servers.missing() is not None, reason=str(redis_servers.missing()))
 
 
-def test_nothing_is_wrong() -> None:
-    """A server with its defaults, and a client made from a URL."""
-    store = from_url(f"redis://127.0.0.1:{shared_redis().port}")
-    assert list(store.diagnose()) == []  # type: ignore[attr-defined]
+NOT_SAVED = "Redis saves nothing to disk: a restart logs everybody out; set appendonly yes"
+SAVING = {
+    "nothing": (("--save", ""), [NOT_SAVED]),
+    "from time to time": (("--save", "3600 1"), []),
+    "every write": (("--save", "", "--appendonly", "yes"), []),
+}
+
+
+@pytest.mark.parametrize(("options", "expected"), SAVING.values(), ids=SAVING.keys())
+def test_what_a_restart_would_cost(options: tuple[str, ...], expected: list[str]) -> None:
+    """A server that saves nothing to disk is told; with its defaults, and a client made from a URL, nothing
+    is wrong.
+    """
+    server = RedisServer(*options)
+    store = from_url(f"redis://127.0.0.1:{server.port}")
+    assert list(store.diagnose()) == expected  # type: ignore[attr-defined]
     store.close()
+    server.close()
 
 
-def test_nothing_is_wrong_on_a_cluster() -> None:
-    """Each master is asked, also where there is but one."""
+def test_who_may_not_ask_is_told_nothing() -> None:
+    """Without ``+config`` nobody knows whether a restart costs anything."""
+    with shared_redis().client() as admin:
+        admin.acl_setuser(
+            "asks", enabled=True, reset=True, nopass=True, keys=["*"], commands=["+@all", "-config"]
+        )
+    with shared_redis().client(username="asks", password="any") as client:
+        assert list(RedisStore(client).diagnose()) == []
+
+
+def test_every_master_of_a_cluster_is_asked() -> None:
+    """Also where there is but one."""
     store = from_url(shared_one_node_cluster().url)
-    assert list(store.diagnose()) == []  # type: ignore[attr-defined]
+    assert list(store.diagnose()) == [NOT_SAVED]  # type: ignore[attr-defined]
     store.close()
+
+
+def test_an_evicting_server_is_told() -> None:
+    """With a limit, a policy that evicts ends sessions early and makes listings incomplete."""
+    with shared_redis().client() as client:
+        client.config_set("maxmemory", 2**30)
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            found = list(RedisStore(client).diagnose())
+        finally:
+            client.config_set("maxmemory", 0)
+            client.config_set("maxmemory-policy", "noeviction")
+    assert found[0].startswith(
+        "maxmemory-policy is allkeys-lru: a full Redis ends sessions early, and 'log out everywhere'"
+    )
 
 
 def test_a_client_that_waits_for_ever_is_told() -> None:
     """Without a timeout a server that hangs would hold up every request."""
     with shared_redis().client(socket_timeout=None) as client:
-        assert [line.split(":")[0] for line in RedisStore(client).diagnose()] == ["the client has no socket_timeout"]
+        assert next(RedisStore(client).diagnose()).startswith("the client has no socket_timeout")
 
 
 def test_no_server_is_an_error() -> None:
@@ -53,7 +91,10 @@ SERVERS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"redis_version": "7.0", "maxmemory_policy": "volatile-ttl", "maxmemory": 1},
         ["maxmemory-policy is volatile-ttl"],
     ),
-    "clock ahead": ({"redis_version": "7.0", "server_time_usec": (NOW + 60) * 1e6}, ["the clocks of Redis", "are 60 s apart"]),
+    "clock ahead": (
+        {"redis_version": "7.0", "server_time_usec": (NOW + 60) * 1e6},
+        ["the clocks of Redis", "are 60 s apart"],
+    ),
     "clock behind": ({"redis_version": "7.0", "server_time_usec": (NOW - 60) * 1e6}, ["are 60 s apart"]),
     "clock right": ({"redis_version": "7.0", "server_time_usec": (NOW - 4) * 1e6}, []),
 }
@@ -62,7 +103,7 @@ SERVERS: dict[str, tuple[dict[str, Any], list[str]]] = {
 @pytest.mark.parametrize(("info", "words"), SERVERS.values(), ids=SERVERS.keys())
 def test_what_a_server_says_of_itself(info: dict[str, Any], words: list[str]) -> None:
     """Its version, its eviction policy and its clock, one sentence each."""
-    found = list(_findings(info, NOW))
+    found = list(_findings(info, None, NOW))
     assert len(found) == bool(words)
     assert all(word in found[0] for word in words)
 
@@ -70,4 +111,4 @@ def test_what_a_server_says_of_itself(info: dict[str, Any], words: list[str]) ->
 def test_the_servers_clock_is_compared() -> None:
     """With the real time of a real server there is nothing to say."""
     with shared_redis().client() as client:
-        assert list(_findings(client.info(), time.time())) == []
+        assert list(_findings(client.info(), None, time.time())) == []

@@ -1,4 +1,4 @@
-"""The Redis store on a real server: the contract, the rights it needs, its arguments, threads and processes."""
+"""The Redis store on a real server: contract, needed rights, arguments, threads and processes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,12 @@ class TestLeastRights(RedisContract):
         with shared_redis().client() as admin:
             commands = [f"+{right}" for right in RIGHTS]
             admin.acl_setuser(
-                "sessions", enabled=True, reset=True, passwords=["+pw"], keys=["wsgisession:*"], commands=commands
+                "sessions",
+                enabled=True,
+                reset=True,
+                passwords=["+pw"],
+                keys=["wsgisession:*"],
+                commands=commands,
             )
         return redis.Redis(port=shared_redis().port, username="sessions", password="pw", protocol=3)
 
@@ -89,7 +94,9 @@ class TestLeastRights(RedisContract):
 def test_every_documented_right_is_needed(client: Any, right: str) -> None:
     """Without one of the commands that the docstring names, something fails, and says so."""
     commands = [f"+{other}" for other in RIGHTS if other != right]
-    client.acl_setuser(f"no-{right}", enabled=True, reset=True, nopass=True, keys=["wsgisession:*"], commands=commands)
+    client.acl_setuser(
+        f"no-{right}", enabled=True, reset=True, nopass=True, keys=["wsgisession:*"], commands=commands
+    )
     with shared_redis().client(username=f"no-{right}", password="") as limited:
         store = RedisStore(limited, new_prefix())
         if right == "eval":
@@ -121,11 +128,26 @@ def asynchronous() -> Any:
 CONFIGURATION = {
     "a URL": (lambda redis: "redis://:swordfish@h", "wsgisession:", TypeError, "from_url"),
     "nothing": (lambda redis: None, "wsgisession:", TypeError, r"redis-py client such as redis\.Redis\(\)"),
-    "a class": (lambda redis: redis.Redis, "wsgisession:", TypeError, r"redis-py client such as redis\.Redis\(\)"),
-    "a pipeline": (lambda redis: redis.Redis().pipeline(), "wsgisession:", TypeError, r"such as redis\.Redis\(\)"),
+    "a class": (
+        lambda redis: redis.Redis,
+        "wsgisession:",
+        TypeError,
+        r"redis-py client such as redis\.Redis\(\)",
+    ),
+    "a pipeline": (
+        lambda redis: redis.Redis().pipeline(),
+        "wsgisession:",
+        TypeError,
+        r"such as redis\.Redis\(\)",
+    ),
     "a connection pool": (lambda redis: redis.ConnectionPool(), "wsgisession:", TypeError, "redis-py client"),
     "an asynchronous client": (lambda redis: asynchronous(), "wsgisession:", TypeError, "asynchronous"),
-    "text replies": (lambda redis: redis.Redis(decode_responses=True), "wsgisession:", ValueError, "decode_responses"),
+    "text replies": (
+        lambda redis: redis.Redis(decode_responses=True),
+        "wsgisession:",
+        ValueError,
+        "decode_responses",
+    ),
     "an empty prefix": (lambda redis: redis.Redis(), "", ValueError, "must not be empty"),
     "an opening brace": (lambda redis: redis.Redis(), "{a", ValueError, "braces"),
     "a closing brace": (lambda redis: redis.Redis(), "a}", ValueError, "braces"),
@@ -134,9 +156,15 @@ CONFIGURATION = {
 }
 
 
-@pytest.mark.parametrize(("client", "prefix", "error", "words"), CONFIGURATION.values(), ids=CONFIGURATION.keys())
-def test_wrong_configuration_is_refused(client: Callable[[Any], Any], prefix: Any, error: type[Exception], words: str) -> None:
-    """What cannot work is refused when the store is built, in words that say what to pass and show no password."""
+@pytest.mark.parametrize(
+    ("client", "prefix", "error", "words"), CONFIGURATION.values(), ids=CONFIGURATION.keys()
+)
+def test_wrong_configuration_is_refused(
+    client: Callable[[Any], Any], prefix: Any, error: type[Exception], words: str
+) -> None:
+    """What cannot work is refused when the store is built, in words that say what to pass and show no
+    password.
+    """
     import redis
 
     with pytest.raises(error, match=words) as raised:
@@ -152,7 +180,9 @@ def test_a_single_connection_is_refused() -> None:
 
 
 def test_the_client_stays_the_callers(client: Any) -> None:
-    """close leaves a client alone that was passed; one of the store's own is closed and connects again when needed."""
+    """close leaves a client alone that was passed; one of the store's own is closed and connects again when
+    needed.
+    """
     client.client_setname("kept-open")
 
     def is_open() -> bool:

@@ -1,4 +1,6 @@
-"""What the Redis store sends: how many round trips, in which order, always with an expiry; and the owner index."""
+"""What the Redis store sends: how many round trips, in which order, always with an expiry; and the owner
+index.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def store(client: Any) -> RedisStore:
 
 
 class watching:
-    """Collects what the server executes, also inside scripts, as ``command arguments …`` in lower case letters."""
+    """Collects what the server executes, also inside scripts, as ``command arguments …`` in lower case
+    letters.
+    """
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -82,15 +86,21 @@ CALLS: dict[str, Callable[[RedisStore, str, bytes], Any]] = {
     "create, owner": lambda store, key, old: store.create(new_key(), new_payload(), 60, "bob"),
     "replace": lambda store, key, old: store.replace(key, old, new_payload(), 60),
     "replace, owner": lambda store, key, old: store.replace(key, old, new_payload(), 60, "ada"),
+    "replace without a ttl": lambda store, key, old: store.replace(key, old, new_payload(), None, "ada"),
     "touch": lambda store, key, old: store.touch(key, 90),
     "touch, owner": lambda store, key, old: store.touch(key, 90, "ada"),
+    "touch, expected": lambda store, key, old: store.touch(key, 90, None, old),
     "delete": lambda store, key, old: store.delete(key),
+    "delete, expected": lambda store, key, old: store.delete(key, old),
+    "load_many": lambda store, key, old: store.load_many([key, new_key(), key]),
     "owned_by nobody": lambda store, key, old: list(store.owned_by("nobody")),
 }
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_every_operation_is_one_round_trip(counted: tuple[Proxy, RedisStore], call: Callable[..., Any]) -> None:
+def test_every_operation_is_one_round_trip(
+    counted: tuple[Proxy, RedisStore], call: Callable[..., Any]
+) -> None:
     """One turn from request to reply, index included."""
     proxy, store = counted
     key, payload = created(store, 60, "ada")
@@ -99,7 +109,9 @@ def test_every_operation_is_one_round_trip(counted: tuple[Proxy, RedisStore], ca
     assert (proxy.round_trips, proxy.connections) == (1, 1)
 
 
-def test_a_listing_asks_page_by_page(counted: tuple[Proxy, RedisStore], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_asks_page_by_page(
+    counted: tuple[Proxy, RedisStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """owned_by: one round trip for the index, and one for each page of records."""
     monkeypatch.setattr(module, "PAGE", 3)
     proxy, store = counted
@@ -107,6 +119,38 @@ def test_a_listing_asks_page_by_page(counted: tuple[Proxy, RedisStore], monkeypa
     proxy.round_trips = 0
     assert set(store.owned_by("ada")) == keys
     assert proxy.round_trips == 1 + 3
+
+
+def test_many_are_read_page_by_page(
+    counted: tuple[Proxy, RedisStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """load_many: one round trip for each page; none for no keys."""
+    monkeypatch.setattr(module, "PAGE", 3)
+    proxy, store = counted
+    records = [created(store) for _ in range(7)]
+    proxy.round_trips = 0
+    found = store.load_many([key for key, _ in records])
+    assert [one and one[0] for one in found] == [payload for _, payload in records]
+    assert proxy.round_trips == 3
+    assert store.load_many([]) == []
+    assert proxy.round_trips == 3
+
+
+def test_a_thousand_are_one_page(client: Any, store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """load_many: a thousand keys are one pipeline of the client's, one more is another."""
+    pipelines: list[Any] = []
+    real = client.pipeline
+
+    def pipeline(*args: Any, **options: Any) -> Any:
+        pipelines.append(options)
+        return real(*args, **options)
+
+    monkeypatch.setattr(client, "pipeline", pipeline)
+    keys = [created(store)[0] for _ in range(1001)]
+    assert all(store.load_many(keys[:1000]))
+    assert pipelines == [{"transaction": False}]
+    assert all(store.load_many(keys))
+    assert len(pipelines) == 3
 
 
 def append(session: Any) -> None:
@@ -132,7 +176,11 @@ REQUESTS: dict[str, tuple[Callable[[Any], Any], bool, str | None, int]] = {
 
 @pytest.mark.parametrize(("handler", "visited", "owner", "expected"), REQUESTS.values(), ids=REQUESTS.keys())
 def test_what_a_request_costs(
-    counted: tuple[Proxy, RedisStore], handler: Callable[[Any], Any], visited: bool, owner: str | None, expected: int
+    counted: tuple[Proxy, RedisStore],
+    handler: Callable[[Any], Any],
+    visited: bool,
+    owner: str | None,
+    expected: int,
 ) -> None:
     """A request that reads is one round trip, one that writes is two, with an owner too."""
     proxy, store = counted
@@ -148,7 +196,9 @@ def test_what_a_request_costs(
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 def test_a_flushed_script_is_loaded_again(client: Any, store: RedisStore, call: Callable[..., Any]) -> None:
-    """Where the server has forgotten the script an operation brings it along, also in a pipeline; nothing goes wrong."""
+    """Where the server has forgotten the script an operation brings it along, also in a pipeline; nothing
+    goes wrong.
+    """
     expected = call(store, *created(store, 60, "ada"))
     key, payload = created(store, 60, "ada")
     client.script_flush()
@@ -181,6 +231,16 @@ def test_an_expiry_is_always_set_with_the_value(client: Any, store: RedisStore) 
     assert [line[4:] for line in sets] == [["PX", "60000", "NX"], ["PX", "90500"], ["PX", "60000", "NX"]]
     assert [line.split()[0] for line in commands if "expire" in line] == ["pexpire"]
     assert client.pttl(name_of(store, key)) <= 30_000
+
+
+def test_a_plain_write_sends_neither_expiry_nor_owner(client: Any, store: RedisStore) -> None:
+    """With ``ttl=None`` one SET that keeps the expiry is all; no index is looked at."""
+    key, payload = created(store, 60, "ada")
+    with watching(client) as sent:
+        assert store.replace(key, payload, new_payload(), None, "ada") is True
+    commands = [line.split() for line in sent() if not line.startswith(("evalsha", "hello", "client"))]
+    assert [line[0] for line in commands] == ["get", "set"]
+    assert commands[1][-1] == "KEEPTTL"
 
 
 def test_every_key_has_an_expiry(client: Any, store: RedisStore) -> None:
@@ -233,7 +293,9 @@ WRITES: dict[str, Callable[[RedisStore, str, bytes], bool]] = {
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
-def test_the_index_comes_before_the_record(client: Any, store: RedisStore, write: Callable[..., bool]) -> None:
+def test_the_index_comes_before_the_record(
+    client: Any, store: RedisStore, write: Callable[..., bool]
+) -> None:
     """A crash between the two leaves a name too many, never one too few."""
     record = created(store)
     with watching(client) as sent:
@@ -258,7 +320,9 @@ def test_members_live_a_minute_longer(client: Any, store: RedisStore, write: Cal
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
 def test_a_member_is_only_ever_extended(client: Any, store: RedisStore, write: Callable[..., bool]) -> None:
-    """Of two writers either may be the last to reach the record, so the later end counts; the index lasts as long."""
+    """Of two writers either may be the last to reach the record, so the later end counts; the index lasts as
+    long.
+    """
     record = created(store, 600, "ada")
     index = index_of(store, "ada")
     score, name = client.zscore(index, name_of(store, record[0])), name_of(store, record[0])
@@ -297,6 +361,44 @@ def test_delete_leaves_the_member_to_expire(client: Any, store: RedisStore) -> N
     assert client.zcard(index_of(store, "ada")) == 1
 
 
+def test_an_index_can_be_kept_longer(client: Any) -> None:
+    """``listed_for``: where another program moves the expiry of records, their owner's listing must not end
+    before.
+    """
+    store = RedisStore(client, new_prefix(), listed_for=3600)
+    key, _ = created(store, 60, "ada")
+    assert abs(client.pttl(index_of(store, "ada")) / 1000 - 3600 - MINUTE) < 5
+    assert 50 < client.pttl(name_of(store, key)) / 1000 <= 60
+
+
+@pytest.mark.parametrize("owner", ["ada", "owner:", " ada", ""])
+def test_no_key_leads_to_an_index(client: Any, store: RedisStore, owner: str) -> None:
+    """Whatever comes from a form or a command line: an index is no record, and nothing of a record's can be
+    done to it.
+    """
+    created(store, 60, owner or "ada")
+    index = next(client.scan_iter(match=store._prefix + b"owner:*")).decode()
+    key = index.removeprefix(store._prefix.decode())
+    before = client.zrange(index, 0, -1, withscores=True)
+    assert store.load(key) is None
+    assert store.load_many([key]) == [None]
+    assert store.touch(key, 1) is store.delete(key) is store.replace(key, b"", b"x", 60) is False
+    assert store.create(key, b"x", 60) is True
+    assert client.zrange(index, 0, -1, withscores=True) == before
+
+
+def test_clear_removes_what_is_under_the_prefix(client: Any, store: RedisStore) -> None:
+    """Records of other prefixes stay; an owner's listing stays too, because it may name a record of this
+    moment.
+    """
+    other = RedisStore(client, new_prefix())
+    key, _ = created(other, 60, "ada")
+    created(store, 60, "ada")
+    assert (store.count(), store.clear(), store.count()) == (1, 1, 0)
+    assert list(other.owned_by("ada")) == list(other.keys()) == [key]
+    assert list(client.scan_iter(match=store._prefix + b"*")) == [index_of(store, "ada").encode()]
+
+
 OWNERS = ["a b", "a%20b", "a+b", "a:b", "{a}b", "owner:", "\N{SNOWMAN}", "*", "a/b", "A b"]
 
 
@@ -305,12 +407,16 @@ def test_owners_have_an_index_each(client: Any, store: RedisStore) -> None:
     keys = {owner: created(store, 60, owner)[0] for owner in OWNERS}
     names = b"".join(client.scan_iter(match=store._prefix + b"owner:*"))
     assert not set(b"{}* ") & set(names)  # braces would choose the node of a Cluster
-    assert {owner: list(store.owned_by(owner)) for owner in OWNERS} == {owner: [key] for owner, key in keys.items()}
+    assert {owner: list(store.owned_by(owner)) for owner in OWNERS} == {
+        owner: [key] for owner, key in keys.items()
+    }
     assert sorted(store.keys()) == sorted(keys.values())
 
 
 def test_a_prefix_is_no_pattern(client: Any) -> None:
-    """Stars, question marks and brackets in a prefix stand for themselves: no other store's records are listed."""
+    """Stars, question marks and brackets in a prefix stand for themselves: no other store's records are
+    listed.
+    """
     strange, plain = RedisStore(client, "wsgisession:[a]*?\\:"), RedisStore(client, "wsgisession:axx\\:")
     keys = [created(store)[0] for store in (strange, plain)]
     assert [list(strange.keys()), list(plain.keys())] == [keys[:1], keys[1:]]
@@ -319,7 +425,7 @@ def test_a_prefix_is_no_pattern(client: Any) -> None:
 
 
 def test_answers_never_come_from_the_clients_cache(client: Any, store: RedisStore) -> None:
-    """Nothing the store sends is among the commands whose replies redis-py would keep on the client's side."""
+    """The store sends no command whose replies redis-py would keep on the client's side."""
     from redis.cache import CacheConfig
 
     with watching(client) as sent:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.docs import Block, blocks, run
+from support.docs import ROOT, Block, blocks, run
 from support.web import Site
 
 TESTING, REVOCATION = "docs/how-to/testing.md", "docs/how-to/revocation.md"
@@ -24,9 +28,18 @@ def test_a_client_is_logged_in(title: str) -> None:
     run(TESTING, BLOCKS[title], application())
 
 
+def test_the_fixture(tmp_path: Path) -> None:
+    """The page's application and its fixture, as a test file."""
+    (tmp_path / "test_page.py").write_text(BLOCKS["app.py"].text + BLOCKS["fixture"].text)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir=."]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert "1 passed" in done.stdout, done.stdout
+
+
 def test_every_example_is_run() -> None:
     """Those that need a framework are run among the wide tests."""
-    assert set(BLOCKS) == {"app.py", "webtest", "outside", "werkzeug", "django"}
+    assert set(BLOCKS) == {"app.py", "webtest", "outside", "fixture", "werkzeug", "django"}
 
 
 def test_revocation() -> None:

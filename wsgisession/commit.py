@@ -44,10 +44,16 @@ class Commit:
         self._max_size = max_size
         self._turns = Turns()
 
-    def create(self, draft: Draft, key: str) -> Stored:
-        """Store a draft under a new key. SessionTooLarge, StoreError: nothing was stored, as far as the store can tell."""
+    def create(self, draft: Draft, key: str, first: Callable[[], None] | None = None) -> Stored:
+        """Store a draft under a new key.
+
+        Args:
+            first: what to do once it is clear that the draft can be stored.
+        """
         records, record = self._records, draft.record()
         payload = self._pack(record)
+        if first is not None:
+            first()
         ttl, since = self._limits.first(record, records.clock()), monotonic()
         try:
             created = records.create(key, payload, ttl, record.owner)
@@ -83,12 +89,9 @@ class Commit:
             return self._refresh(stored, moves)
         records, payload = self._records, self._pack(record)
         ttl, since = self._next(record, draft, stored, moves), monotonic()
-        try:
-            won = records.replace(stored.key, stored.payload, payload, ttl, record.owner)
-        except BaseException:
-            draft.attempted(payload)
-            raise
-        if not won:
+        draft.attempted(payload)
+        if not records.replace(stored.key, stored.payload, payload, ttl, record.owner):
+            draft.refused()
             return None
         draft.saved(record)
         return Stored(stored.key, payload, record, stored.until if ttl is None else since + ttl)

@@ -1,8 +1,8 @@
 """Exchange: a session for a request whose response a framework makes as an object. For adapters.
 
-A middleware sees the headers of a response go by. A framework that makes response objects can ask earlier, and
-also if no server is involved: in a test client, or in a unit test of one view. An exchange lets the middleware
-serve such a request: the session is in ``environ`` at once, and ``respond()`` is the moment when the headers leave.
+A middleware sees the headers of a response go by. A framework that makes response objects can ask earlier,
+and also if no server is involved: in a test client, or in a unit test of one view. An exchange lets the
+middleware serve such a request. The session is in ``environ`` at once; the headers leave at ``respond()``.
 
 It does not know any framework, and it does nothing that the middleware would not do.
 """
@@ -24,7 +24,7 @@ class Exchange:
     """One request that is held open until its response is there.
 
     Args:
-        middleware: A SessionMiddleware around ``behind(…)``.
+        middleware: A SessionMiddleware around ``exchanges`` or ``behind(…)``.
         environ: The request. The session is put into it.
 
     ``streams`` is True from ``stream()`` on: then the server closes the exchange with the body.
@@ -45,7 +45,7 @@ class Exchange:
         return self._sent
 
     def stream(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Return the body that takes the place of ``chunks``. What changes while it streams is saved at its end."""
+        """Return the body that takes the place of ``chunks``. What changes meanwhile is saved at its end."""
         self._chunks, self.streams = chunks, True
         body: Iterator[bytes] = self._body
         return body
@@ -71,8 +71,13 @@ class Exchange:
         self._sent = headers
 
 
+def exchanges(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+    """Be the application of a middleware that serves nothing but exchanges."""
+    return environ.pop(_PENDING)(environ, start_response)
+
+
 def behind(app: WSGIApplication) -> WSGIApplication:
-    """Return the application that a middleware must wrap so that it can also serve exchanges."""
+    """Return the application of a middleware that serves exchanges, and otherwise ``app``."""
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         return environ.pop(_PENDING, app)(environ, start_response)

@@ -9,7 +9,7 @@
     app.secret_key = "a string of at least 32 bytes, kept out of the repository"
     Sessions(app, store="redis://localhost:6379")
 
-It does not know how a session is stored, and keeps nothing in a session that the application did not put there.
+It does not know how a session is stored. It keeps nothing in a session but what the application put there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from wsgisession.manager import IdentityFactory, Secret, SessionManager
 from wsgisession.middleware import ENVIRON_KEY, SessionMiddleware
 from wsgisession.session import Session, visit_of
 from wsgisession.stores import Store
-from wsgisession.visit import Visit
+from wsgisession.visit import OPEN, Visit
 
 try:
     import flask
@@ -37,9 +37,9 @@ try:
     from markupsafe import Markup
     from werkzeug.datastructures import Headers
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "wsgisession.flask needs Flask; install it: pip install flask", name=error.name
-    ) from error
+    if error.name != "flask":
+        raise
+    raise ModuleNotFoundError("wsgisession.flask needs Flask: pip install flask", name="flask") from None
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -56,7 +56,7 @@ _SETTINGS = (
 
 
 class FlaskSession(Session):
-    """What ``flask.session`` stands for: a Session, with the attributes that Flask and its extensions ask for."""
+    """What ``flask.session`` stands for: a Session with the attributes that Flask and its extensions use."""
 
     __slots__ = ("accessed", "exchange", "modified")
 
@@ -107,7 +107,7 @@ session: FlaskSession = cast(FlaskSession, flask.session)
 
 
 def _text(message: Any) -> Any:
-    """Return a flashed message as Flask's own session would: HTML stays HTML, a lazy translation becomes text."""
+    """Return a flashed message as Flask's own session does: HTML stays HTML, a lazy text becomes text."""
     if type(message) is str or type(message) is Markup:
         return message
     if callable(getattr(message, "__html__", None)):
@@ -116,11 +116,11 @@ def _text(message: Any) -> Any:
 
 
 class Sessions:
-    """Server-side sessions for Flask: ``Sessions(app)``, or ``sessions = Sessions()`` and later ``init_app(app)``.
+    """Server-side sessions for Flask: ``Sessions(app)``, or ``Sessions()`` and later ``init_app(app)``.
 
     What is not passed comes from the application's configuration, as it is when a request comes. The other
-    arguments are SessionMiddleware's. An application without a secret key has Flask's null session: reading finds
-    nothing, and writing is an error that asks for the key.
+    arguments are SessionMiddleware's. An application without a secret key has Flask's null session: it is
+    empty, and writing to it is an error that asks for the key.
 
     Args:
         app: The application; None: ``init_app`` is called later.
@@ -169,7 +169,7 @@ class Sessions:
             self.init_app(app)
 
     def init_app(self, app: flask.Flask) -> None:
-        """Give an application these sessions. Call it once for each application, in its factory for example."""
+        """Give an application these sessions. Call it once for each application."""
         if "wsgisession" in app.extensions:
             raise ValueError(
                 "this application has its sessions already; call Sessions(app) or init_app(app) once"
@@ -214,13 +214,14 @@ class Sessions:
 
 def _secrets(app: flask.Flask, shortest: int) -> list[str | bytes]:
     """Return the application's own keys, the one that signs first. ValueError: one of them is too short."""
-    key, formerly = app.secret_key, app.config["SECRET_KEY_FALLBACKS"] or ()
+    key, formerly = app.secret_key, app.config.get("SECRET_KEY_FALLBACKS") or ()
     if not key:
         return []
     for name, secret in ("SECRET_KEY", key), *(("SECRET_KEY_FALLBACKS", old) for old in formerly):
-        if len(secret) < shortest:
+        size = len(secret.encode() if isinstance(secret, str) else secret)
+        if size < shortest:
             raise ValueError(
-                f"{name}: sessions need at least {shortest} bytes, and this has {len(secret)};"
+                f"{name}: sessions need at least {shortest} bytes, and this has {size};"
                 " make a key with: python -m wsgisession secret"
             )
     return [key, *formerly]
@@ -238,7 +239,7 @@ def _cookie(app: flask.Flask) -> Cookie:
             secure=secure or "auto",
             httponly=bool(config["SESSION_COOKIE_HTTPONLY"]),
             samesite=samesite.title() if samesite else "Lax",
-            partitioned=bool(config["SESSION_COOKIE_PARTITIONED"]),
+            partitioned=bool(config.get("SESSION_COOKIE_PARTITIONED")),
             # As with Flask's own cookie, http and https are one session unless the settings say Secure.
             host_prefix=secure,
         )
@@ -266,7 +267,7 @@ class _Served:
         """
         app = self._app
         settings = [app.secret_key, app.permanent_session_lifetime, *map(app.config.get, _SETTINGS)]
-        settings += app.config["SECRET_KEY_FALLBACKS"] or ()
+        settings += app.config.get("SECRET_KEY_FALLBACKS") or ()
         if self._built[0] != settings:
             self._built = settings, self._make(behind(self._inside))
         return self._built[1]
@@ -291,19 +292,21 @@ class _Interface(SessionInterface):
         """Return the session; None: the application has no secret key, so Flask uses a null session."""
         environ, key = request.environ, self._environ_key
         session, exchange = environ.get(key), None
-        if session is None:
+        if session is None or visit_of(session).phase is not OPEN:  # none, or of a request before this one
             middleware = self._served.build()
             if middleware is None:
                 return None
             exchange = Exchange(middleware, environ)
+        session = environ[key]
         if not isinstance(session, FlaskSession):
-            session = environ[key] = FlaskSession(visit_of(environ[key]), exchange)
+            session = environ[key] = FlaskSession(visit_of(session), exchange)
         return cast(SessionMixin, session)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
         """Save a session that has no request. The middleware saves all others, after this."""
         assert isinstance(session, FlaskSession)
-        if not app.config["SESSION_REFRESH_EACH_REQUEST"] and session.accessed and session.permanent:
+        touched = visit_of(session).draft is not None
+        if touched and not app.config["SESSION_REFRESH_EACH_REQUEST"] and session.permanent:
             session.passive = not session.modified
         if session.exchange is not None:
             exchange, session.exchange = session.exchange, None

@@ -67,7 +67,7 @@ class JSONCodec(Values):
         if isinstance(content, Marker):
             return b'[1,"%b"%b]' % (nonce, _successor(content))
         version = 1 if content.idle_timeout is None else 2
-        head = _head(content) if content.head is None else content.head
+        head = _head(content) if content.head is None else content.head[_AFTER_NONCE:]
         return b"\n".join([b'[%d,"%b",%b' % (version, nonce, head), *content.lines])
 
     def unpack(self, payload: bytes) -> Record | Marker:
@@ -79,11 +79,12 @@ class JSONCodec(Values):
         """
         # What ``pack`` writes for most owners, in half the time of the general way.
         lines = payload.split(b"\n") if len(payload) < _LONG else _split(payload)
-        usual = _USUAL(lines[0])
-        if usual is not None and lines[0].isascii():
+        head = lines[0]
+        usual = _USUAL(head)
+        if usual is not None and head.isascii():
             owner, persistent, keys = usual.groups()
             places = _places(keys)
-            head = lines.pop(0)[_AFTER_NONCE:]
+            del lines[0]
             if len(places) == len(lines):
                 name = None if owner is None else owner.decode()
                 return Record.of_lines(None, name, persistent == b"true", None, places, lines, head)

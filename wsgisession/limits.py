@@ -14,6 +14,7 @@ from wsgisession.stores.base import NO_EXPIRY
 
 Seconds = float | int | timedelta
 
+MARKER_SECONDS = 60.0  # how long a marker stands under an old key; and how long a session lives that nobody may hold
 _ROUNDING = 0.01  # seconds that a store may add: it keeps an expiry to the millisecond
 
 
@@ -84,14 +85,15 @@ class Limits:
         if left == NO_EXPIRY:
             return self.first(record, now)
         timeout = self.timeout(record)
-        if left > timeout:
+        if left > timeout + _ROUNDING:
             return self.first(record, now)
         allowed = self.allowed(record, now)
         return allowed if allowed - left >= timeout / 10 else None
 
     def switched(self, record: Record, left: float, now: float) -> float:
         """Return the seconds to set the expiry to after ``persistent`` or ``idle_timeout`` changed."""
-        return self.allowed(record, now) or min(left, self.timeout(record))
+        timeout = self.timeout(record)
+        return self.allowed(record, now) or (timeout if left == NO_EXPIRY else min(left, timeout))
 
 
 def seconds(name: str, value: object) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from wsgisession.manager import IdentityFactory, Secret, SessionManager
 from wsgisession.session import Session, visit_of
 from wsgisession.stores import MemoryStore, Store
 from wsgisession.visit import OPEN, OVER, Visit
+from wsgisession.watch import watched
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -68,7 +70,7 @@ class SessionMiddleware:
             raise TypeError(f"environ_key must be a str, not {type(environ_key).__name__}")
         if "." not in environ_key:
             raise ValueError("environ_key must contain a dot, such as 'wsgisession.session' (PEP 3333)")
-        self.app = app
+        self.app = watched(app, self._two_sessions)
         self.manager = SessionManager(
             store,
             secret=secret,
@@ -93,6 +95,9 @@ class SessionMiddleware:
             if self._serves(found):
                 return self.app(environ, start_response)
             environ[self._environ_key] = session
+        if self._alone and environ.get("wsgi.multiprocess"):
+            self._alone = False
+            self._setup.advice.warn_once("memory store")
         response = _Response(visit, start_response)
         try:
             body = self.app(environ, response.start)
@@ -113,11 +118,15 @@ class SessionMiddleware:
                     response.server_write = start_response(status, headers)
                     return body
         elif visit.begins:
-            self._advise(environ)
+            self._advise(environ, visit)
         if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
             return body
+        response.first = partial(self._advise_if_begins, environ, visit)  # its first chunk may begin a session
         return _SizedBody(response, body) if hasattr(kind, "__len__") else _Body(response, body)
+
+    def _two_sessions(self) -> None:
+        self._setup.advice.warn_once("flask session")
 
     def _serves(self, session: object) -> bool:
         """Return True if an outer middleware of the same manager is at work. SessionError: one of another manager."""
@@ -130,11 +139,9 @@ class SessionMiddleware:
             " give each its own environ_key and cookie name"
         )
 
-    def _advise(self, environ: WSGIEnvironment) -> None:
+    def _advise(self, environ: WSGIEnvironment, visit: Visit) -> None:
         """Warn if a session that begins will not be found again, or if its cookie takes the place of another one."""
         cookie, warn_once = self._setup.cookie, self._setup.advice.warn_once
-        if self._alone and environ.get("wsgi.multiprocess"):
-            warn_once("memory store")
         if environ.get("wsgi.url_scheme") != "https" and cookie.secure is not False:
             proto, forwarded = environ.get("HTTP_X_FORWARDED_PROTO"), environ.get("HTTP_FORWARDED")
             if cookie.secure == "auto":
@@ -142,15 +149,20 @@ class SessionMiddleware:
                     warn_once("tls proxy")
             elif not (proto or forwarded or any(name.startswith(_PROXIED) for name in environ)):
                 warn_once("secure over http")
-        if not cookie.covers(f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"):
+        if not cookie.covers(f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" or "/"):
             warn_once("outside the path", path=cookie.path)
         if (
             environ.get("REQUEST_METHOD") == "POST"
             and environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
             and not environ.get("HTTP_COOKIE")
             and cookie.samesite != "None"
+            and not visit.logged_in  # a login that comes this way is meant to
         ):
             warn_once("cross-site post")
+
+    def _advise_if_begins(self, environ: WSGIEnvironment, visit: Visit) -> None:
+        if visit.begins:
+            self._advise(environ, visit)
 
 
 def get_session(environ: WSGIEnvironment, key: str = ENVIRON_KEY) -> Session:
@@ -182,7 +194,7 @@ def _is_file(body: object, wrapper: object) -> bool:
 class _Response:
     """One response: holds the application's headers back until the session is safe. Called, it is the application's write()."""
 
-    __slots__ = ("_start_response", "held", "sent", "server_write", "visit")
+    __slots__ = ("_start_response", "first", "held", "sent", "server_write", "visit")
 
     def __init__(self, visit: Visit, start_response: StartResponse) -> None:
         self.visit = visit
@@ -190,6 +202,7 @@ class _Response:
         self.sent: bool | None = None  # None: the application has not called start_response yet
         self.held: tuple[str, Headers, ExcInfo] | None = None  # what it was called with, until that leaves
         self.server_write: Callable[[bytes], object] | None = None
+        self.first: Callable[[], None] | None = None  # what to do before the headers leave
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo = None) -> Callable[[bytes], object]:
         """Be the application's start_response."""
@@ -208,18 +221,28 @@ class _Response:
             if status >= "500":
                 self.visit.fail()
             # Raises if the first headers are on the wire already; if they are not, ours go out again.
-            self.server_write = self._start_response(status, self._own(headers, self.visit.set_cookies()), exc_info)
+            if self.visit.touched:
+                headers = personal(headers, self.visit.set_cookies(), self.visit.was_live)
+            self.server_write = self._start_response(status, headers, exc_info)
             return self
         finally:
             exc_info = None  # it holds this very frame (PEP 3333, error handling)
 
-    def send(self) -> None:
-        """Commit, and let the headers go. If the commit raises, the headers are dropped."""
+    def send(self, over: bool = False) -> None:
+        """Commit, and let the headers go. If the commit raises, the headers are dropped.
+
+        Args:
+            over: the application is done.
+        """
         assert self.held is not None
         status, headers, exc_info = self.held
-        self.held = None
+        visit, self.held = self.visit, None
+        if self.first is not None:
+            self.first()
         try:
-            headers = self._own(headers, self.visit.leave(status < "500"))
+            cookies = visit.leave(status < "500", over)
+            if visit.touched:
+                headers = personal(headers, cookies, visit.was_live)
             self.sent = True
             if exc_info is None:
                 self.server_write = self._start_response(status, headers)
@@ -227,10 +250,6 @@ class _Response:
                 self.server_write = self._start_response(status, headers, exc_info)
         finally:
             exc_info = None
-
-    def _own(self, headers: Headers, cookies: list[str]) -> Headers:
-        """Return the headers that leave: as they are if the session was not touched."""
-        return personal(headers, cookies, self.visit.was_live) if self.visit.touched else headers
 
     def __call__(self, data: bytes) -> None:
         """Be the application's write()."""
@@ -243,8 +262,7 @@ class _Response:
         """The application is done and its body is handed on as it is."""
         try:
             if self.held is not None:
-                self.send()
-                self.visit.end()
+                self.send(over=True)
             elif self.sent:
                 self.visit.finish()
             else:

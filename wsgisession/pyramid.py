@@ -6,19 +6,19 @@
     with Configurator(settings=settings) as config:
         config.include("wsgisession.pyramid")
 
-It does not know how a session is stored. A request that does not ask for ``request.session`` does not come here.
+It does not know how a session is stored, and nothing of a request that does not use ``request.session``.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wsgisession.cookie import Cookie
-from wsgisession.exchange import Exchange, behind
+from wsgisession.exchange import Exchange, exchanges
 from wsgisession.manager import SessionManager
 from wsgisession.middleware import ENVIRON_KEY, SessionMiddleware
 from wsgisession.session import Session, visit_of
@@ -30,10 +30,9 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "pyramid":
         raise
-    raise ModuleNotFoundError("wsgisession.pyramid needs Pyramid: pip install pyramid", name="pyramid") from None
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
+    raise ModuleNotFoundError(
+        "wsgisession.pyramid needs Pyramid: pip install pyramid", name="pyramid"
+    ) from None
 
 Convert = Callable[[Any], Any]
 
@@ -56,7 +55,7 @@ class PyramidSession(Session):
         """Do nothing: changes inside a value are noticed."""
 
     def flash(self, msg: object, queue: str = "", allow_duplicate: bool = True) -> None:
-        """Add a message to a queue. A string of another type, such as a translation, is stored as plain text."""
+        """Add a message to a queue. A string of another type, such as a translation, becomes plain text."""
         text = str(msg) if isinstance(msg, str) else msg
         messages = self.setdefault("_f_" + queue, [])
         if allow_duplicate or text not in messages:
@@ -94,9 +93,15 @@ def includeme(config: Any) -> None:
     """
     options = _options(config)
     environ_key = options.get("environ_key", ENVIRON_KEY)
-    middleware = SessionMiddleware(behind(_no_application), **options)
+    middleware = SessionMiddleware(exchanges, **options)
     config.registry["wsgisession.manager"] = middleware.manager
     config.set_session_factory(partial(_open, middleware, environ_key))
+
+
+def get_session(request: Any) -> PyramidSession:
+    """Return ``request.session``, for type checkers: Pyramid itself has no types."""
+    session: PyramidSession = request.session
+    return session
 
 
 def get_manager(registry: Mapping[str, Any]) -> SessionManager:
@@ -116,7 +121,7 @@ def _open(middleware: SessionMiddleware, environ_key: str, request: Any) -> Pyra
 
 
 def _respond(exchange: Exchange, request: Any, response: Any) -> None:
-    """Save the session, now that views and tweens are done. A body that is still to be made may change it later."""
+    """Save the session: views and tweens are done. A body that is not made yet may still change it."""
     response.headerlist = exchange.respond(response.status, response.headerlist)
     body, length = response.app_iter, response.content_length
     # A body about which the server or WebOb knows more (a file, a part of it) is handed on as it is.
@@ -133,10 +138,6 @@ def _finish(exchange: Exchange, request: Any) -> None:
 def _is_file(request: Any, body: object) -> bool:
     wrapper = request.environ.get("wsgi.file_wrapper")
     return isinstance(wrapper, type) and isinstance(body, wrapper)
-
-
-def _no_application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    raise AssertionError("this middleware serves exchanges only")
 
 
 # Settings

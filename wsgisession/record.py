@@ -12,6 +12,10 @@ from typing import Any, NamedTuple
 Places = Mapping[str, int]
 """Where the line of each key is among the lines of a record, in the order of the keys."""
 
+NO_PLACES: Places = {}
+NO_LINES: list[bytes] = []
+"""What a record without values holds. Nobody changes them."""
+
 
 class Marker(NamedTuple):
     """What stands under an old key for a minute after the id of its session changed. It is no session."""
@@ -41,10 +45,7 @@ class Record:
     idle_timeout: float | None
     extra: Any
     head: bytes | None
-    """How the codec that read this record wrote its facts and keys: ``created`` in ASCII digits, a comma, the rest.
-
-    None: a codec has to write them.
-    """
+    """How a codec wrote the facts and keys of this record: ``[version,nonce,created,…]``. None: it has to write them."""
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class Record:
         """POSIX seconds."""
         if self._created is None:  # most requests never ask, and save 0.3 µs
             assert self.head is not None
-            self._created = float(self.head.partition(b",")[0])
+            self._created = float(self.head.split(b",", 3)[2])
         return self._created
 
     # The values
@@ -143,14 +144,14 @@ class Record:
         places = self._places
         if not places:  # a session that begins
             return self._like({key: place for place, key in enumerate(lines)}, list(lines.values()), None)
-        if not removed and all([key in places for key in lines]):  # mostly; a list is copied, and no dict is built
+        if not removed and all(map(places.__contains__, lines)):  # mostly; a list is copied, and no dict is built
             mine = self._lines.copy()
             for key, line in lines.items():
                 mine[places[key]] = line
             return self._like(places, mine, self.head)
         data = self.data
         for key in removed:
-            del data[key]
+            data.pop(key, None)
         data.update(lines)
         places = {key: place for place, key in enumerate(data)}
         return self._like(places, list(data.values()), None)

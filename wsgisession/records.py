@@ -17,12 +17,11 @@ from time import monotonic
 from wsgisession.codec import Codec
 from wsgisession.errors import SessionConflict, StoreError
 from wsgisession.info import SessionInfo, SessionItems
-from wsgisession.limits import Limits
+from wsgisession.limits import MARKER_SECONDS, Limits
 from wsgisession.log import Summed, event
 from wsgisession.record import Marker, Record
 from wsgisession.stores.base import NO_EXPIRY, Store
 
-MARKER_SECONDS = 60.0
 ATTEMPTS = 250  # with the pauses below some six seconds; 64 writers of one key need a few dozen
 _SHORTEST = 0.0005  # seconds
 _HOPS = 8  # changes of id that are followed; markers that lead in a circle lead nowhere
@@ -267,7 +266,7 @@ class Records:
             found = self._payload(key)
             if found is None or hops > _HOPS:
                 return End.NOTHING
-            marker = self._marker(found[0])
+            marker = self._as_marker(found[0])
             if marker is None:
                 if self.delete(key, found[0]):
                     return End.ENDED
@@ -277,7 +276,12 @@ class Records:
                 key, hops = marker.successor, hops + 1
         raise self.conflict(key)
 
-    def _marker(self, payload: bytes) -> Marker | None:
+    def marker(self, key: str) -> Marker | None:
+        """Return the marker under a key. None: there is none; what else may be there does not matter."""
+        found = self._payload(key)
+        return None if found is None else self._as_marker(found[0])
+
+    def _as_marker(self, payload: bytes) -> Marker | None:
         try:
             content = self.codec.unpack(payload)
         except (ValueError, StoreError):

@@ -4,11 +4,11 @@
 
     from wsgisession.testclient import log_in
 
-    client = app.test_client()                          # Flask's, Werkzeug's, WebTest's, Django's
+    client = app.test_client()  # Flask's, Werkzeug's or WebTest's
     log_in(client, "ada", {"cart": ["A1"]})
 
-It imports no framework: it knows a client by its cookie jar, and an application by its ``manager``. It does not know what
-a password is.
+It imports no framework: it knows a client by its cookie jar and an application by its ``manager``. It does
+not know what a password is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http.cookiejar import Cookie as JarCookie
 from http.cookiejar import CookieJar
-from http.cookies import SimpleCookie
 from typing import Any
 
 from wsgisession.cookie import Cookie
@@ -34,12 +33,12 @@ def log_in(
     """Store a new session and put its cookie into a test client.
 
     Args:
-        client: A client of Werkzeug or Flask, WebTest or Django.
+        client: A client of Flask, Werkzeug or WebTest. Django's own has ``force_login()``.
         owner: Who is logged in.
         data: What the session holds.
-        manager: The application's sessions. None: they are found, unless something else wraps the application.
-        secure: True if the client sends its requests to ``https://``. None: to ``http://``, unless the cookie says
-            ``secure=True``.
+        manager: The application's sessions. None: find them, if nothing else wraps the application.
+        secure: True if the client sends its requests to ``https://``. None: to ``http://``, unless the cookie
+            says ``secure=True``.
 
     Raises:
         TypeError: It is no such client, or its application has no sessions that can be found.
@@ -47,36 +46,29 @@ def log_in(
     manager = _manager(client) if manager is None else manager
     name, _, token = manager.issue(data, owner, secure=secure).partition("=")
     cookie = manager.cookie
-    if isinstance(getattr(client, "cookies", None), SimpleCookie):  # Django
-        client.cookies[name] = token
-    elif isinstance(
-        getattr(client, "cookiejar", None), CookieJar
-    ):  # WebTest, whose own set_cookie() adds quotes
+    if isinstance(getattr(client, "cookiejar", None), CookieJar):
+        # WebTest, whose own set_cookie() would put quotes around the token.
         host = client.extra_environ.get("HTTP_HOST", "localhost").partition(":")[0]
         client.cookiejar.set_cookie(_for_jar(name, token, cookie, host))
-    elif callable(getattr(client, "set_cookie", None)):  # Werkzeug
+    elif callable(getattr(client, "set_cookie", None)):
         domain = {"domain": cookie.domain, "origin_only": False} if cookie.domain else {}
         client.set_cookie(name, token, path=cookie.path, **domain)
     else:
-        raise TypeError(
-            f"log_in() takes a client of Flask, Werkzeug, WebTest or Django, not {type(client).__name__}"
-        )
+        raise TypeError(f"log_in() takes a client of Flask, Werkzeug or WebTest, not {type(client).__name__}")
 
 
 def _manager(client: Any) -> SessionManager:
-    """Return the sessions of the application behind a client: of SessionMiddleware, or where an adapter keeps them."""
+    """Return the sessions of the application behind a client, from its middleware or from its adapter."""
     app = getattr(client, "app", None) or getattr(client, "application", None)
-    for found in (
-        app,
-        getattr(app, "extensions", {}).get("wsgisession"),  # Flask
-        getattr(app, "wsgi_app", None),  # Flask, wrapped by hand
-    ):
-        manager = getattr(found, "manager", None)
+    candidates = (
+        getattr(app, "manager", None),  # SessionMiddleware
+        getattr(getattr(app, "extensions", {}).get("wsgisession"), "manager", None),  # Flask
+        getattr(getattr(app, "wsgi_app", None), "manager", None),  # Flask, wrapped by hand
+        getattr(app, "registry", {}).get("wsgisession.manager"),  # Pyramid
+    )
+    for manager in candidates:
         if isinstance(manager, SessionManager):
             return manager
-    manager = getattr(app, "registry", {}).get("wsgisession.manager")  # Pyramid
-    if isinstance(manager, SessionManager):
-        return manager
     raise TypeError(
         "log_in() cannot find this application's sessions; pass manager=…, the one of its middleware"
     )

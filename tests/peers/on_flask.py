@@ -1,7 +1,7 @@
 """A pytest plugin: every Flask application of a suite has the sessions of ``wsgisession.flask``.
 
-The suites' keys are short ("test key"), so the shortest one allowed is one byte here. An application that brings a session
-interface of its own keeps it: ``Sessions`` refuses to replace it. Nothing else differs from what an application would write.
+The suites' keys are short ("test key"), so the shortest one allowed is one byte here. An application that
+brings a session interface of its own keeps it: ``Sessions`` refuses to replace it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A pytest plugin: every WSGI application that a suite runs is wrapped in ``SessionMiddleware``, unseen by its tests.
+"""A pytest plugin: every WSGI application that a suite runs is wrapped in ``SessionMiddleware``.
 
-With ``PEER_TOUCH`` in the environment each request also reads and writes its session, and the headers that this adds are
-taken off again: what the application passed to ``start_response`` goes on to the server.
+With ``PEER_TOUCH`` in the environment each request also reads and writes its session, and the headers that
+this adds are taken off again: what the application passed to ``start_response`` goes on to the server.
 """
 
 from __future__ import annotations

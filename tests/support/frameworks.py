@@ -11,22 +11,21 @@ import sys
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from support.docs import blocks, titled
 from support.web import SECRET
 
-from wsgisession import SessionMiddleware
+from wsgisession import SessionManager
 
 PAGES = "docs/how-to/frameworks/{}.md"
 
 
 class Recipe(NamedTuple):
-    """A page, and whether its reader also makes the changes it offers further down."""
+    """A page, and the name of the cookie in its application."""
 
     page: str
-    changed: bool = False
+    cookie: str = "sid"
 
     @property
     def path(self) -> str:
@@ -35,11 +34,9 @@ class Recipe(NamedTuple):
 
 RECIPES = {
     "plain": Recipe("plain"),
-    "flask": Recipe("flask"),
-    "flask.session": Recipe("flask", changed=True),
+    "flask": Recipe("flask", "session"),
     "bottle": Recipe("bottle"),
     "pyramid": Recipe("pyramid"),
-    "pyramid session factory": Recipe("pyramid", changed=True),
     "falcon": Recipe("falcon"),
     "werkzeug": Recipe("werkzeug"),
     "web.py": Recipe("webpy"),
@@ -48,11 +45,11 @@ RECIPES = {
 
 
 def changed(text: str, diff: str) -> str:
-    """Make the changes of a diff block: each run of ``-`` lines is replaced by the ``+`` lines under it."""
-    hunks = re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)+)", diff, re.MULTILINE)
-    assert "".join(old + new for old, new in hunks) == diff, "a line that is neither replaced nor a replacement"
-    for old, new in hunks:
-        before, after = (re.sub(r"^[-+]", "", side, flags=re.MULTILINE) for side in (old, new))
+    """Make the changes of a diff block: after each run of unmarked lines, ``-`` lines give way to ``+`` lines."""
+    hunks = re.findall(r"((?:^ .*\n)*)((?:^-.*\n)*)((?:^\+.*\n)*)", diff, re.MULTILINE)
+    assert "".join(map("".join, hunks)) == diff, "a line without a mark"
+    for context, old, new in filter(any, hunks):
+        before, after = (re.sub(r"^[ +-]", "", context + side, flags=re.MULTILINE) for side in (old, new))
         assert text.count(before) == 1, f"the page replaces what its application does not have once:\n{before}"
         text = text.replace(before, after)
     return text
@@ -63,19 +60,8 @@ def save(recipe: Recipe, folder: Path) -> Path:
     for block in blocks(recipe.path, "python"):
         if block.title and block.title.endswith(".py") and block.title != "app.py":
             (folder / block.title).write_text(block.text)
-    app = titled(recipe.path, "app.py")
-    if recipe.changed:
-        app = changed(app, titled(recipe.path, "changes"))
-    (folder / "app.py").write_text(app)
+    (folder / "app.py").write_text(titled(recipe.path, "app.py"))
     return folder / "app.py"
-
-
-def module(name: str, folder: Path) -> ModuleType:
-    """Return the ``sessions.py`` that a recipe's page prints."""
-    save(RECIPES[name], folder)
-    loaded = ModuleType("sessions")
-    exec((folder / "sessions.py").read_text(), loaded.__dict__)
-    return loaded
 
 
 @cache
@@ -104,11 +90,14 @@ def load(name: str) -> Any:
     return loaded
 
 
-def middleware(name: str) -> SessionMiddleware:
-    """Return the middleware of a recipe's application: the application itself, or what Flask keeps."""
+def manager(name: str) -> SessionManager:
+    """Return the sessions of a recipe's application: those of the application itself, or of its adapter."""
     application = load(name).application
-    found = application if isinstance(application, SessionMiddleware) else application.wsgi_app
-    assert isinstance(found, SessionMiddleware)
+    if name == "pyramid":
+        found = application.registry["wsgisession.manager"]
+    else:
+        found = (application.extensions["wsgisession"] if name == "flask" else application).manager
+    assert isinstance(found, SessionManager)
     return found
 
 

@@ -12,7 +12,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from support.ports import free_port as free_port
 
 from wsgisession.stores.base import Store
 from wsgisession.testing import new_key, new_payload
@@ -34,9 +34,15 @@ START = 20.0  # seconds until a server that does not answer counts as broken
 def find_program(name: str) -> str | None:
     """Return the path of a program of PostgreSQL's, the newest version's; None where there is none."""
     config = shutil.which("pg_config")
-    places = [subprocess.run([config, "--bindir"], capture_output=True, text=True).stdout.strip()] if config else []
+    places = (
+        [subprocess.run([config, "--bindir"], capture_output=True, text=True).stdout.strip()]
+        if config
+        else []
+    )
     versions = Path("/usr/lib/postgresql").glob("*/bin")
-    places += [str(path) for path in sorted(versions, key=lambda path: path.parent.name.zfill(4), reverse=True)]
+    places += [
+        str(path) for path in sorted(versions, key=lambda path: path.parent.name.zfill(4), reverse=True)
+    ]
     places += [os.environ.get("PATH", ""), "/usr/sbin"]
     return shutil.which(name, path=os.pathsep.join(places))
 
@@ -53,13 +59,6 @@ def missing() -> str | None:
     return None
 
 
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def unprivileged() -> dict[str, Any]:
     """Return what ``subprocess`` needs to start a program that refuses to be root."""
     if os.geteuid() != 0:
@@ -70,7 +69,9 @@ def unprivileged() -> dict[str, Any]:
         except KeyError:
             continue
         return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    raise RuntimeError("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as")
+    raise RuntimeError(
+        "PostgreSQL does not run as root, and there is no user postgres or nobody to run it as"
+    )
 
 
 class Server:
@@ -114,6 +115,15 @@ class Server:
         """Return what the server has to say."""
         return (self.home / "log").read_text(errors="replace")
 
+    def hang(self, how: int = signal.SIGSTOP) -> None:
+        """Stop every process of the server where it is, so that it accepts and says nothing; SIGCONT lets it go on."""
+        assert self.process is not None
+        for pid in _family(self.process.pid):
+            try:
+                os.kill(pid, how)
+            except ProcessLookupError:
+                pass
+
     def stop(self, how: int = signal.SIGINT) -> None:
         """End the program: SIGINT is PostgreSQL's fast shutdown, SIGQUIT its immediate one."""
         if self.process is not None:
@@ -123,8 +133,24 @@ class Server:
 
     def close(self) -> None:
         """End the program and remove its directory."""
+        if self.process is not None:
+            self.hang(signal.SIGCONT)
         self.stop()
         shutil.rmtree(self.home, ignore_errors=True)
+
+
+def _family(pid: int) -> list[int]:
+    """Return a process and all that it has started, as /proc knows them."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = [pid]
+    for parent in found:
+        found += [child for child, of in parents.items() if of == parent]
+    return found
 
 
 class Postgres(Server):
@@ -146,9 +172,19 @@ class Postgres(Server):
             password = self.home / "password"
             password.write_text("swordfish\n")
             os.chmod(password, 0o644)
-            initdb = [find_program("initdb") or "initdb", "-D", "data", "-U", "wsgisession", "-A", "scram-sha-256"]
+            initdb = [
+                find_program("initdb") or "initdb",
+                "-D",
+                "data",
+                "-U",
+                "wsgisession",
+                "-A",
+                "scram-sha-256",
+            ]
             initdb += ["--pwfile", "password", "-E", "UTF8", "--locale", "C", "--no-sync"]
-            done = subprocess.run(initdb, cwd=self.home, capture_output=True, text=True, timeout=60, **self.user)
+            done = subprocess.run(
+                initdb, cwd=self.home, capture_output=True, text=True, timeout=60, **self.user
+            )
             assert done.returncode == 0, done.stderr
             self.start()
         except BaseException:

@@ -10,11 +10,19 @@ import pytest
 from flask_babel import Babel, lazy_gettext
 from markupsafe import Markup
 from support.clock import Clock
-from support.counting import Counting
+from support.store_double import StoreDouble
 from support.web import SECRET
 
 import wsgisession.flask
-from wsgisession import Cookie, HeadersSent, MemoryStore, Session, SessionManager, SessionTooLarge, get_session
+from wsgisession import (
+    Cookie,
+    HeadersSent,
+    MemoryStore,
+    Session,
+    SessionManager,
+    SessionTooLarge,
+    get_session,
+)
 from wsgisession.flask import FlaskSession, Sessions
 
 pytestmark = pytest.mark.wide
@@ -83,9 +91,9 @@ def test_templates_read_it() -> None:
     text = "{{ session.cart }} {{ session['cart'] }} {{ session.owner }} {{ session.get('x', 'none') }}"
     client = make().test_client()
     ask(client, lambda session: session.update(cart=["tea"]))
-    assert ask(client, lambda session: flask.render_template_string(text)) == "['tea'] ['tea'] None none".replace(
-        "'", "&#39;"
-    )
+    assert ask(
+        client, lambda session: flask.render_template_string(text)
+    ) == "['tea'] ['tea'] None none".replace("'", "&#39;")
 
 
 def lazy(app: flask.Flask) -> Any:
@@ -108,7 +116,7 @@ class Shouted(str):
     ],
 )
 def test_flash(make_message: Any, kept: Any) -> None:
-    """A message comes back as it would from Flask's own session: HTML as Markup, a lazy text as its translation."""
+    """A message comes back as from Flask's own session: HTML as Markup, a lazy text as its translation."""
     app = make()
     message = make_message(app)
     client = app.test_client()
@@ -183,13 +191,16 @@ def test_a_slip_is_an_error_that_helps() -> None:
 
 def test_what_is_not_touched_costs_nothing() -> None:
     """No call of the store, and a response without our headers."""
-    store = Counting()
+    store = StoreDouble()
     client = make(store=store).test_client()
     ask(client, lambda session: session.update(n=1))
     before = len(store.calls)
     client.application.extensions["act"] = lambda session: 1  # type: ignore[union-attr]
     answer = client.get("/")
-    assert len(store.calls) == before and {"Vary", "Cache-Control", "Set-Cookie"} & {*answer.headers.keys()} == set()
+    assert (
+        len(store.calls) == before
+        and {"Vary", "Cache-Control", "Set-Cookie"} & {*answer.headers.keys()} == set()
+    )
 
 
 def test_a_stream_saves_at_its_end() -> None:
@@ -289,6 +300,20 @@ def test_process_response_saves() -> None:
     assert manager(app).count() == 1
 
 
+def test_an_environ_is_used_again() -> None:
+    """As a WebSocket's is, for each of its messages: each time there is a session that can be saved."""
+    app = make()
+    pair = manager(app).issue({"n": 0})
+    with app.test_request_context("/", headers={"Cookie": pair}) as context:
+        environ = context.request.environ
+    for _ in range(2):
+        with app.request_context(environ):
+            flask.session["n"] += 1
+            app.process_response(flask.make_response("text"))
+    [info] = manager(app).sessions()
+    assert info.data["n"] == 2
+
+
 def test_process_response_saves_nothing_after_an_error() -> None:
     """A response of 500 has no cookie and leaves no record."""
     app = make()
@@ -313,14 +338,21 @@ def test_a_transaction_that_cannot_be_stored_is_an_error() -> None:
     [
         ({}, r"session=[^;]+; Path=/; HttpOnly; SameSite=Lax"),
         ({"SESSION_COOKIE_NAME": "shop"}, r"shop=[^;]+; Path=/; HttpOnly; SameSite=Lax"),
-        ({"SESSION_COOKIE_DOMAIN": "shop.test"}, r"session=[^;]+; Domain=shop.test; Path=/; HttpOnly; SameSite=Lax"),
+        (
+            {"SESSION_COOKIE_DOMAIN": "shop.test"},
+            r"session=[^;]+; Domain=shop.test; Path=/; HttpOnly; SameSite=Lax",
+        ),
         ({"SESSION_COOKIE_PATH": "/shop"}, r"session=[^;]+; Path=/shop; HttpOnly; SameSite=Lax"),
         ({"APPLICATION_ROOT": "/shop"}, r"session=[^;]+; Path=/shop; HttpOnly; SameSite=Lax"),
         ({"SESSION_COOKIE_HTTPONLY": False}, r"session=[^;]+; Path=/; SameSite=Lax"),
         ({"SESSION_COOKIE_SAMESITE": "strict"}, r"session=[^;]+; Path=/; HttpOnly; SameSite=Strict"),
         ({"SESSION_COOKIE_SECURE": True}, r"__Host-session=[^;]+; Path=/; Secure; HttpOnly; SameSite=Lax"),
         (
-            {"SESSION_COOKIE_SECURE": True, "SESSION_COOKIE_PARTITIONED": True, "SESSION_COOKIE_SAMESITE": "None"},
+            {
+                "SESSION_COOKIE_SECURE": True,
+                "SESSION_COOKIE_PARTITIONED": True,
+                "SESSION_COOKIE_SAMESITE": "None",
+            },
             r"__Host-session=[^;]+; Path=/; Secure; HttpOnly; SameSite=None; Partitioned",
         ),
     ],
@@ -334,7 +366,7 @@ def test_cookie_settings(config: dict[str, Any], cookie: str) -> None:
 
 
 def test_a_session_goes_on_from_http_to_https() -> None:
-    """As with Flask's own cookie, one name serves both, unless SESSION_COOKIE_SECURE is set; over https it is Secure."""
+    """As with Flask's own cookie, one name serves both. Over https the cookie is Secure."""
     app = make()
     client = app.test_client()
     ask(client, lambda session: session.update(n=1), base_url="http://shop.test")
@@ -371,7 +403,10 @@ def test_what_is_set_later_counts() -> None:
     ("config", "setting"),
     [
         ({"SECRET_KEY": "dev"}, "SECRET_KEY: sessions need at least 32 bytes, and this has 3"),
-        ({"SECRET_KEY_FALLBACKS": ["old"]}, "SECRET_KEY_FALLBACKS: sessions need at least 32 bytes, and this has 3"),
+        (
+            {"SECRET_KEY_FALLBACKS": ["old"]},
+            "SECRET_KEY_FALLBACKS: sessions need at least 32 bytes, and this has 3",
+        ),
     ],
     ids=["key", "fallback"],
 )
@@ -380,6 +415,13 @@ def test_a_short_key_is_an_error(config: dict[str, Any], setting: str) -> None:
     with pytest.raises(ValueError) as caught:
         make(config=config)
     assert setting in str(caught.value) and "python -m wsgisession secret" in str(caught.value)
+
+
+def test_a_key_is_measured_in_bytes() -> None:
+    """16 characters of two bytes each are enough."""
+    client = make(config={"SECRET_KEY": "é" * 16}).test_client()
+    ask(client, lambda session: session.update(n=1))
+    assert ask(client) == {"n": 1}
 
 
 def test_a_short_key_that_comes_later_is_an_error() -> None:
@@ -392,7 +434,7 @@ def test_a_short_key_that_comes_later_is_an_error() -> None:
 
 
 def test_without_a_key_there_is_flasks_null_session() -> None:
-    """It reads as empty, and writing is Flask's own error, which asks for the key; with a key there is a session."""
+    """It reads as empty, and writing is Flask's own error, which asks for the key. Then there is one."""
     app = make(config={"SECRET_KEY": None})
     client = app.test_client()
 
@@ -452,7 +494,10 @@ def test_refresh_leaves_other_sessions_alone() -> None:
     """A session that is not permanent moves its expiry with every use, whatever the setting says."""
     clock = Clock()
     app = make(
-        store=MemoryStore(clock=clock), clock=clock, idle_timeout=1000, config={"SESSION_REFRESH_EACH_REQUEST": False}
+        store=MemoryStore(clock=clock),
+        clock=clock,
+        idle_timeout=1000,
+        config={"SESSION_REFRESH_EACH_REQUEST": False},
     )
     client = app.test_client()
     ask(client, lambda session: session.update(n=1))
@@ -465,7 +510,7 @@ def test_refresh_leaves_other_sessions_alone() -> None:
 
 
 def test_a_factory_and_a_blueprint() -> None:
-    """init_app serves several applications, each with a store of its own; manager is that of the current one."""
+    """init_app serves several applications, each with a store of its own; manager is the current one's."""
     sessions = Sessions()
     pages = flask.Blueprint("pages", __name__)
 
@@ -483,7 +528,11 @@ def test_a_factory_and_a_blueprint() -> None:
 
     one, two = create_app(), create_app()
     client = one.test_client()
-    assert [client.get("/").json, client.get("/").json, two.test_client().get("/").json] == [{"n": 1}, {"n": 2}, {"n": 1}]
+    assert [client.get("/").json, client.get("/").json, two.test_client().get("/").json] == [
+        {"n": 1},
+        {"n": 2},
+        {"n": 1},
+    ]
     two.test_client().get("/")
     for app, count_ in ((one, 1), (two, 2)):
         with app.app_context():

@@ -72,7 +72,7 @@ def six_clients_shop(port: int) -> None:
     assert eventually(lambda: json.loads(browser.get("/"))["streamed"], 24)
     cookie = browser.cookie
     post(browser, "/logout")
-    assert "sid" not in browser.cookies and json.loads(Browser(port, cookie).get("/"))["owner"] is None
+    assert browser.cookies == {} and json.loads(Browser(port, cookie).get("/"))["owner"] is None
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -15,7 +15,7 @@ from beaker.middleware import SessionMiddleware as Beaker
 from beaker.session import Session as BeakerSession
 from beaker.session import SessionObject
 from support.docs import ROOT, titled
-from support.frameworks import changed, module
+from support.frameworks import changed
 from support.redis_servers import shared_redis
 from webtest import TestApp
 
@@ -24,14 +24,19 @@ from wsgisession import Session
 pytestmark = pytest.mark.wide
 
 PAGE = "docs/how-to/migrating.md"
-COOKIES = {"beaker": "beaker.session.id", "flask-session": "session"}
+# Theirs, and ours.
+COOKIES = {
+    "beaker": ("beaker.session.id", "sid"),
+    "flask": ("session", "session"),
+    "flask-session": ("session", "session"),
+    "pyramid": ("session", "sid"),
+}
 
 
 @pytest.fixture
 def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """``application(title, ours)``: a printed application as it is, or changed as the page says."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "sessions", module("flask.session", tmp_path))
 
     def made(title: str, *, ours: bool) -> Any:
         text = titled(PAGE, title)
@@ -40,6 +45,7 @@ def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
         if "redis://" in text:
             text = text.replace("localhost:6379", f"localhost:{shared_redis().port}")
         page = ModuleType("page")
+        monkeypatch.setitem(sys.modules, "page", page)  # Pyramid asks who calls it
         exec(text, page.__dict__)
         return page.app
 
@@ -49,11 +55,13 @@ def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 @pytest.mark.parametrize("title", COOKIES)
 @pytest.mark.parametrize("ours", [False, True], ids=["theirs", "ours"])
 def test_the_same_application_under_both(title: str, ours: bool, application: Callable[..., Any]) -> None:
-    """It counts alike, for each browser on its own; the cookie's name says whose session it is."""
+    """It counts alike, for each browser on its own; our cookie is signed."""
     app = application(title, ours=ours)
     one, two = TestApp(app, lint=False), TestApp(app, lint=False)
     assert [one.get("/").text, one.get("/").text, two.get("/").text, one.get("/").text] == ["1", "2", "1", "3"]
-    assert one.cookies.keys() == {"sid" if ours else COOKIES[title]}
+    assert one.cookies.keys() == {COOKIES[title][ours]}
+    [value] = one.cookies.values()
+    assert (re.fullmatch(r"[\w-]{43}\.[\w-]{43}", value) is not None) is ours
 
 
 def test_beakers_members_that_are_not_here() -> None:

@@ -17,7 +17,15 @@ from typing import Any
 import pytest
 from support import postgres_server
 from support.postgres_contract import PostgresContract
-from support.postgres_server import PgBouncer, Postgres, created, execute, find_program, shared_pgbouncer, shared_postgres
+from support.postgres_server import (
+    PgBouncer,
+    Postgres,
+    created,
+    execute,
+    find_program,
+    shared_pgbouncer,
+    shared_postgres,
+)
 from support.proxy import Proxy
 
 from wsgisession.errors import StoreError
@@ -313,5 +321,63 @@ store.close()
     pytest.importorskip("gevent")
     table = f"greenlets_{next(numbers)}"
     command = [sys.executable, "-c", program, shared_postgres().url, table]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["own", "pool"])
+def test_greenlets_that_are_timed_out(kind: str) -> None:
+    """gevent.Timeout at any moment: nobody gets another's answer, no acknowledged write is lost, and no connection."""
+    program = """
+from gevent import monkey; monkey.patch_all()
+import os, random, sys, time
+import gevent, psycopg, psycopg_pool
+from wsgisession.stores.postgres import PostgresStore, connector
+from wsgisession.testing import new_key, new_payload
+url, table, kind = sys.argv[1:]
+pool = psycopg_pool.ConnectionPool(url, min_size=2, max_size=4, open=True) if kind == "pool" else None
+store = PostgresStore(pool or connector(url), table=table, timeout=5)
+keys = [new_key() for _ in range(8)]
+held = {key: {new_payload(key.encode())} for key in keys}
+for key in keys:
+    assert store.create(key, *held[key], 600)
+stopped = 0
+def work(key, end):
+    global stopped
+    while time.monotonic() < end:
+        old = next(iter(held[key]))
+        new = new_payload(key.encode())
+        try:
+            with gevent.Timeout(random.choice([None, 0.0005, 0.001, 0.002, 0.005, 0.02])):
+                held[key] = {old, new}
+                if store.replace(key, old, new, None):
+                    held[key] = {new}
+        except gevent.Timeout:
+            stopped += 1
+        found = store.load(key)
+        assert found[0] in held[key] and key.encode() in found[0], (found, held[key])
+        held[key] = {found[0]}
+end = time.monotonic() + 5
+jobs = gevent.joinall([gevent.spawn(work, key, end) for key in keys])
+assert all(job.successful() for job in jobs), [job.exception for job in jobs]
+assert stopped > 50, stopped
+places = 4 if pool else 10
+with psycopg.connect(url) as holder:
+    holder.execute(f"LOCK TABLE {table}")
+    jobs = [gevent.spawn(store.load, key) for key in keys * 2]
+    blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    with psycopg.connect(url, autocommit=True) as other:
+        deadline = time.monotonic() + 4
+        while other.execute(blocked).fetchone()[0] < places and time.monotonic() < deadline:
+            gevent.sleep(0.01)
+        assert other.execute(blocked).fetchone()[0] == places
+gevent.joinall(jobs)
+assert all(job.value for job in jobs)
+store.close()
+os._exit(0)
+"""
+    pytest.importorskip("gevent")
+    table = f"timed_out_{next(numbers)}"
+    command = [sys.executable, "-c", program, shared_postgres().url, table, kind]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

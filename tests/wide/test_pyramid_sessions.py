@@ -12,16 +12,17 @@ from pyramid.config import Configurator
 from pyramid.events import NewResponse
 from pyramid.httpexceptions import HTTPBadRequest, HTTPSeeOther
 from pyramid.i18n import TranslationString
-from pyramid.interfaces import ISession
+from pyramid.interfaces import ISession, ISessionFactory
 from pyramid.request import Request
 from pyramid.response import FileResponse, Response
 from pyramid.testing import DummyRequest
 from support.clock import Clock
-from support.counting import Counting
+from support.store_double import StoreDouble
 from support.web import SECRET
 from webtest import TestApp
 from zope.interface.verify import verifyObject
 
+import wsgisession.pyramid
 from wsgisession import Cookie, JSONCodec, MemoryStore, Session, SessionManager, get_session
 from wsgisession.pyramid import get_manager
 
@@ -67,6 +68,7 @@ def test_it_is_a_session_and_all_of_isession() -> None:
     def act(request: Any) -> bool:
         session = request.session
         assert verifyObject(ISession, session) and get_session(request.environ) is session
+        assert wsgisession.pyramid.get_session(request) is session
         return isinstance(session, Session) and session.new and type(session.created) is int
 
     assert Shop().ask(act) is True
@@ -77,7 +79,10 @@ def test_changes_inside_a_value_are_saved() -> None:
     shop = Shop()
     for _ in range(2):
         shop.ask(lambda request: request.session.setdefault("cart", []).append("tea"))
-    assert shop.ask(lambda request: [request.session.changed(), request.session["cart"]]) == [None, ["tea", "tea"]]
+    assert shop.ask(lambda request: [request.session.changed(), request.session["cart"]]) == [
+        None,
+        ["tea", "tea"],
+    ]
 
 
 def test_flash_queues() -> None:
@@ -89,9 +94,18 @@ def test_flash_queues() -> None:
             request.session.flash(message, queue, twice)
 
     shop.ask(fill)
-    assert shop.ask(lambda request: [request.session.peek_flash(), request.session.peek_flash("q")]) == [["a", "a"], ["b"]]
-    assert shop.ask(lambda request: [request.session.pop_flash(), request.session.pop_flash()]) == [["a", "a"], []]
-    assert shop.ask(lambda request: [request.session.peek_flash(), request.session.pop_flash("q")]) == [[], ["b"]]
+    assert shop.ask(lambda request: [request.session.peek_flash(), request.session.peek_flash("q")]) == [
+        ["a", "a"],
+        ["b"],
+    ]
+    assert shop.ask(lambda request: [request.session.pop_flash(), request.session.pop_flash()]) == [
+        ["a", "a"],
+        [],
+    ]
+    assert shop.ask(lambda request: [request.session.peek_flash(), request.session.pop_flash("q")]) == [
+        [],
+        ["b"],
+    ]
 
 
 def test_a_translated_message_is_text() -> None:
@@ -104,7 +118,7 @@ def test_a_translated_message_is_text() -> None:
 
 
 def test_csrf() -> None:
-    """Pyramid's own protection finds its token in the session; new_csrf_token() makes the old one worthless."""
+    """Pyramid's own protection finds its token here; new_csrf_token() makes the old one worthless."""
     shop = Shop(lambda config: config.set_default_csrf_options(require_csrf=True))
     first = shop.ask(lambda request: request.session.get_csrf_token())
     assert shop.ask(lambda request: request.session.get_csrf_token()) == first
@@ -186,13 +200,16 @@ def test_an_exception_saves_nothing() -> None:
 
 def test_what_is_not_touched_costs_nothing() -> None:
     """No call of the store, and none of our headers; asking for request.session alone is no touch."""
-    store = Counting()
+    store = StoreDouble()
     shop = Shop(store=store)
     shop.begin(n=1)
     before = len(store.calls)
     for act in (lambda request: None, lambda request: repr(request.session)):
         answer = shop.send(act)
-        assert len(store.calls) == before and {"Vary", "Cache-Control", "Set-Cookie"} & {*answer.headers} == set()
+        assert (
+            len(store.calls) == before
+            and {"Vary", "Cache-Control", "Set-Cookie"} & {*answer.headers} == set()
+        )
 
 
 def test_a_stream_saves_at_its_end() -> None:
@@ -322,11 +339,12 @@ def test_subrequests() -> None:
 
 
 def test_a_view_is_tested_with_a_dummy_request() -> None:
-    """pyramid.testing has a session of its own; ours works there too, through the factory."""
+    """Through the session factory, for a test that has no application around it."""
     shop = Shop()
     request = DummyRequest()
-    session = shop.app.session_factory(request) if hasattr(shop.app, "session_factory") else None
-    assert session is None or session.new
+    session = shop.app.registry.queryUtility(ISessionFactory)(request)
+    session["n"] = 1
+    assert session.new and dict(session) == {"n": 1} and shop.manager.count() == 0
 
 
 # Settings
@@ -343,12 +361,18 @@ def test_a_view_is_tested_with_a_dummy_request() -> None:
         ({"cookie__samesite": "Strict"}, "sid=; Path=/; HttpOnly; SameSite=Strict"),
         ({"cookie__secure": "auto"}, "sid=; Path=/; HttpOnly; SameSite=Lax"),
         ({"cookie__secure": "true"}, "__Host-sid=; Path=/; Secure; HttpOnly; SameSite=Lax"),
-        ({"cookie__secure": "true", "cookie__host_prefix": "false"}, "sid=; Path=/; Secure; HttpOnly; SameSite=Lax"),
+        (
+            {"cookie__secure": "true", "cookie__host_prefix": "false"},
+            "sid=; Path=/; Secure; HttpOnly; SameSite=Lax",
+        ),
         (
             {"cookie__secure": "true", "cookie__partitioned": "true"},
             "__Host-sid=; Path=/; Secure; HttpOnly; SameSite=Lax; Partitioned",
         ),
-        ({"cookie__persistent": "true", "remember": "60"}, "sid=; Path=/; HttpOnly; SameSite=Lax; Max-Age=60"),
+        (
+            {"cookie__persistent": "true", "remember": "60"},
+            "sid=; Path=/; HttpOnly; SameSite=Lax; Max-Age=60",
+        ),
         ({"cookie": Cookie(name="mine")}, "mine=; Path=/; HttpOnly; SameSite=Lax"),
         ({"cookie__secure": False}, "sid=; Path=/; HttpOnly; SameSite=Lax"),
     ],
@@ -406,7 +430,9 @@ def test_secrets_are_lines() -> None:
 
 def test_a_dotted_name_is_an_object() -> None:
     """For codec, identity, clock and cookie, and a store's URL is opened."""
-    shop = Shop(identity="wsgisession.Identity", clock="time.time", codec=JSONCodec(), store="memory:", max_size="200")
+    shop = Shop(
+        identity="wsgisession.Identity", clock="time.time", codec=JSONCodec(), store="memory:", max_size="200"
+    )
     shop.begin(n=1)
     assert shop.ask() == {"n": 1} and type(shop.manager.store) is MemoryStore
 
@@ -422,10 +448,19 @@ def test_another_environ_key() -> None:
     [
         ({"wsgisession.store": "memory:"}, "wsgisession.secret is missing"),
         ({"wsgisession.secret": "short"}, "at least 32 bytes"),
-        ({"wsgisession.secret": SECRET, "wsgisession.idletimeout": "1"}, "did you mean wsgisession.idle_timeout?"),
+        (
+            {"wsgisession.secret": SECRET, "wsgisession.idletimeout": "1"},
+            "did you mean wsgisession.idle_timeout?",
+        ),
         ({"wsgisession.secret": SECRET, "wsgisession.xyz": "1"}, "there are secret, store"),
-        ({"wsgisession.secret": SECRET, "wsgisession.lifetime": "a day"}, "wsgisession.lifetime: could not convert"),
-        ({"wsgisession.secret": SECRET, "wsgisession.cookie.colour": "red"}, "wsgisession.cookie.colour is unknown"),
+        (
+            {"wsgisession.secret": SECRET, "wsgisession.lifetime": "a day"},
+            "wsgisession.lifetime: could not convert",
+        ),
+        (
+            {"wsgisession.secret": SECRET, "wsgisession.cookie.colour": "red"},
+            "wsgisession.cookie.colour is unknown",
+        ),
         (
             {"wsgisession.secret": SECRET, "wsgisession.cookie": Cookie(), "wsgisession.cookie.name": "x"},
             "not both",

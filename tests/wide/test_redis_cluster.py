@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,12 +15,13 @@ from support.proxy import Proxy
 from support.race_crews import Processes
 from support.races import RACES
 from support.redis_contract import RedisContract, new_prefix, use_everything
-from support.redis_servers import RedisCluster, new_cluster, shared_cluster, until
+from support.redis_servers import OneNodeCluster, RedisCluster, new_cluster, shared_cluster, until
 from support.web import Site
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import from_url
-from wsgisession.stores.redis import DIGEST, RedisStore
+from wsgisession.stores.redis import RedisStore
+from wsgisession.stores.redis_script import DIGEST
 from wsgisession.testing import new_key, new_payload
 
 pytestmark = [
@@ -40,6 +42,10 @@ class TestCluster(RedisContract):
         kind.pair = kind.pair or (shared_cluster().client(), shared_cluster().client())
         kind.pair = kind.pair[::-1]
         return kind.pair[0]
+
+    def admin(self) -> Any:
+        self.clients.append(shared_cluster().client())
+        return self.clients[-1]
 
 
 @pytest.fixture
@@ -107,12 +113,12 @@ def test_answers_never_come_from_replicas() -> None:
 
 
 def test_nothing_is_wrong_with_a_fresh_cluster(store: RedisStore) -> None:
-    """``diagnose`` asks every master, and finds one that would evict sessions."""
-    assert list(store.diagnose()) == []
+    """``diagnose`` asks every master, and finds the one that would evict sessions."""
+    assert [line[:24] for line in store.diagnose()] == ["Redis saves nothing to d"] * 3
     with shared_cluster().masters[2].client() as client:
         client.config_set("maxmemory", 2**30)
         client.config_set("maxmemory-policy", "allkeys-lru")
-        assert [line[:34] for line in store.diagnose()] == ["maxmemory-policy is allkeys-lru: a"]
+        assert [line[:34] for line in store.diagnose()].count("maxmemory-policy is allkeys-lru: a") == 1
         client.config_set("maxmemory", 0)
         client.config_set("maxmemory-policy", "noeviction")
 
@@ -154,10 +160,14 @@ COSTS: dict[str, tuple[Callable[[RedisStore, str, bytes], Any], int]] = {
     "create, owner": (lambda store, key, old: store.create(new_key(), new_payload(), 60, "ada"), 2),
     "replace": (lambda store, key, old: store.replace(key, old, new_payload(), 60), 1),
     "replace, owner": (lambda store, key, old: store.replace(key, old, new_payload(), 60, "ada"), 2),
+    "replace without a ttl": (lambda store, key, old: store.replace(key, old, new_payload(), None, "ada"), 1),
     "touch": (lambda store, key, old: store.touch(key, 90), 1),
     "touch, owner": (lambda store, key, old: store.touch(key, 90, "ada"), 2),
     "delete": (lambda store, key, old: store.delete(key), 1),
-    "owned_by": (lambda store, key, old: list(store.owned_by("carol")), 2),  # the index, and each of its records
+    "owned_by": (
+        lambda store, key, old: list(store.owned_by("carol")),
+        2,
+    ),  # the index, and each of its records
 }
 
 
@@ -172,17 +182,29 @@ def test_what_an_operation_costs(
     assert counted.take() == expected
 
 
+def test_many_are_read_in_one_round_trip_for_each_node(counted: Counted) -> None:
+    """load_many: keys of three nodes, in their order, three round trips."""
+    records = [created(counted.store) for _ in range(20)]
+    counted.take()
+    found = counted.store.load_many([key for key, _ in records])
+    assert [one and one[0] for one in found] == [payload for _, payload in records]
+    assert counted.take() == 3
+
+
 REQUESTS: dict[str, tuple[Callable[[Any], Any], str | None, int]] = {
     "read": (lambda session: session["a"], None, 1),
     "read, owner": (lambda session: session["a"], "ada", 1),
     "written": (lambda session: session.update(a=2), None, 2),
-    "written, owner": (lambda session: session.update(a=2), "ada", 3),
+    "written, owner": (lambda session: session.update(a=2), "ada", 2),
+    "begun, owner": (lambda session: setattr(session, "owner", "eve"), None, 4),
 }
 
 
 @pytest.mark.parametrize(("handler", "owner", "expected"), REQUESTS.values(), ids=REQUESTS.keys())
-def test_what_a_request_costs(counted: Counted, handler: Callable[[Any], Any], owner: str | None, expected: int) -> None:
-    """A request that reads is one round trip, one that writes is two, and with an owner one more."""
+def test_what_a_request_costs(
+    counted: Counted, handler: Callable[[Any], Any], owner: str | None, expected: int
+) -> None:
+    """A read is one round trip, a write two; an index is written with an expiry only."""
     site = Site(counted.store)
     cookie = site.start({"a": 1}, owner)
     counted.take()
@@ -222,7 +244,13 @@ def test_processes_race_on_a_cluster() -> None:
     """Four processes on one session, fifty rounds of each race: no anomaly."""
     crew = Processes(f"{shared_cluster().url}?prefix={new_prefix()}")
     try:
-        for race in ("disjoint keys", "lists", "atomic counter", "destroy against save", "regenerate against save"):
+        for race in (
+            "disjoint keys",
+            "lists",
+            "atomic counter",
+            "destroy against save",
+            "regenerate against save",
+        ):
             cookies = RACES[race].issue(crew.site, 50)
             reports = crew.run(race, cookies, 50)
             assert RACES[race].anomalies(crew.site, cookies, reports) == []
@@ -234,10 +262,11 @@ def test_processes_race_on_a_cluster() -> None:
 
 
 def test_sessions_go_on_after_a_failover(private: RedisCluster) -> None:
-    """A master killed under load: its keys fail until the replica has taken over, then all goes on; the others never stop.
+    """A master killed under load: its keys fail until the replica has taken over, then all goes on; the
+    others never stop.
 
-    Acknowledged writes that the replica had not got yet are lost, and counted. Nothing else is ever found but what was
-    written to that record.
+    Acknowledged writes that the replica had not got yet are lost, and counted. Nothing else is ever found but
+    what was written to that record.
     """
     store = from_url(f"{private.url}?socket_timeout=1&socket_connect_timeout=1")
     load = Load(store, 8, "ada")
@@ -255,14 +284,18 @@ def test_sessions_go_on_after_a_failover(private: RedisCluster) -> None:
 
 
 def test_a_planned_failover_loses_nothing(private: RedisCluster) -> None:
-    """``CLUSTER FAILOVER``, as before an upgrade: the replica is in step first, so no acknowledged write is lost."""
+    """``CLUSTER FAILOVER``, as before an upgrade: the replica is in step first, so no acknowledged write is
+    lost.
+    """
     store = from_url(private.url)
     load = Load(store, 8, "ada")
     load.progresses()
     for replica in private.replicas:
         with replica.client() as client:
             client.execute_command("CLUSTER FAILOVER")
-            until(lambda client=client: client.info("replication")["role"] == "master", "the replica takes over")
+            until(
+                lambda client=client: client.info("replication")["role"] == "master", "the replica takes over"
+            )
         load.progresses()
     print(load.finish())
     assert sum(load.lost) == 0
@@ -286,6 +319,7 @@ def test_a_slot_that_moves_takes_its_sessions_along(private: RedisCluster) -> No
     source.execute_command("MIGRATE", "127.0.0.1", private.masters[(number + 1) % 3].port, name, 0, 5000)
     found = store.load(key)
     assert found is not None and found[0] == fresh
+    assert store.load_many([key, new_key()]) == [(fresh, pytest.approx(60, abs=5)), None]
     assert store.touch(key, 90, "ada") is True
     for client in (target, source):
         client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[1])
@@ -309,3 +343,157 @@ def test_a_lost_shard_is_an_error(private: RedisCluster) -> None:
             break
     assert failed
     store.close()
+
+
+# A node, or all of them, that does not answer
+
+
+def keys_by_master(store: Any, cluster: RedisCluster, count: int = 60) -> dict[int, list[str]]:
+    """Return keys of records by the number of the master that has them."""
+    found: dict[int, list[str]] = {}
+    for key in (created(store, 600)[0] for _ in range(count)):
+        port = store._client.get_node_from_key(store._name(key)).port
+        found.setdefault([node.port for node in cluster.masters].index(port), []).append(key)
+    return found
+
+
+def test_a_node_that_hangs_does_not_hold_up_the_others(private: RedisCluster) -> None:
+    """A master stopped by SIGSTOP: its keys cost one time-out and fail at once then; the other masters' keys
+    are there.
+    """
+    store = from_url(f"{private.url}?socket_timeout=0.5&socket_connect_timeout=0.5")
+    keys = keys_by_master(store, private)
+    for node in (private.masters[0], private.replicas[0]):
+        node.signal(signal.SIGSTOP)
+    with pytest.raises(StoreError, match="no answer in time"):
+        store.load(keys[0][0])
+    start = time.monotonic()
+    for key in keys[0][1:]:
+        with pytest.raises(StoreError, match="not answered in time a moment ago|no answer in time"):
+            store.load(key)
+    assert time.monotonic() - start < 0.5 * len(keys[0][1:])
+    for node in (private.masters[0], private.replicas[0]):
+        node.signal(signal.SIGCONT)
+    until(private.is_whole, "the Cluster is whole again")
+
+    def back() -> bool:
+        try:
+            return store.load(keys[0][0]) is not None
+        except StoreError:
+            return False
+
+    until(back, "the node is asked again")
+    assert all(store.load(key) for number in (1, 2) for key in keys[number])
+    store.close()
+
+
+def test_a_cluster_that_hangs_costs_one_wait(private: RedisCluster) -> None:
+    """All nodes stopped: after the first operation has found that out, all keys fail at once; then all are
+    back.
+    """
+    store = from_url(f"{private.url}?socket_timeout=0.3&socket_connect_timeout=0.3")
+    keys = keys_by_master(store, private)
+    for node in private.nodes:
+        node.signal(signal.SIGSTOP)
+    with pytest.raises(StoreError):
+        store.load(keys[0][0])
+    for number in (0, 1, 2):
+        with pytest.raises(StoreError, match="not answered in time a moment ago"):
+            store.load(keys[number][1])
+    for node in private.nodes:
+        node.signal(signal.SIGCONT)
+    until(private.is_whole, "the Cluster is whole again")
+
+    def back() -> bool:
+        try:
+            return all(store.load(keys[number][0]) for number in (0, 1, 2))
+        except StoreError:
+            return False
+
+    until(back, "all nodes are asked again")
+    store.close()
+
+
+def test_a_cluster_that_is_gone_says_so() -> None:
+    """No node takes a connection: each operation says that it was refused, and none waits."""
+    cluster = OneNodeCluster()
+    store = from_url(cluster.url)
+    store.load(new_key())
+    cluster.stop()
+    for _ in range(3):
+        with pytest.raises(StoreError, match="connection refused"):
+            store.load(new_key())
+    store.close()
+    cluster.close()
+
+
+# A Cluster that is not what redis-py last saw
+
+
+def test_a_redirection_tells_a_client_for_one_server(private: RedisCluster) -> None:
+    """Who may not ask (no ``+info``) learns by the first key of another node what to write."""
+    node = private.masters[0]
+    with node.client() as admin:
+        admin.acl_setuser(
+            "shy", enabled=True, reset=True, nopass=True, keys=["*"], commands=["+@all", "-info"]
+        )
+    store = RedisStore(node.client(username="shy", password="any"), new_prefix())
+    seen = set()
+    for _ in range(60):
+        try:
+            store.load(new_key())
+        except StoreError as error:
+            seen.add(str(error))
+    assert seen == {
+        "Redis: this server belongs to a Cluster; write redis+cluster://…, or pass a redis.RedisCluster"
+        " (MovedError)"
+    }
+
+
+def test_a_slot_that_nobody_served_is_looked_for_again() -> None:
+    """A slot without a server is a StoreError until it has one; the store finds that out by itself."""
+    import redis
+
+    cluster = OneNodeCluster()
+    key = new_key()
+    with cluster.client() as admin:
+        slot = admin.execute_command("CLUSTER KEYSLOT", f"wsgisession:{key}")
+        admin.config_set("cluster-require-full-coverage", "no")
+        admin.execute_command("CLUSTER DELSLOTS", slot)
+        node = redis.cluster.ClusterNode("127.0.0.1", cluster.port)
+        store = RedisStore(
+            redis.RedisCluster(startup_nodes=[node], require_full_coverage=False), owns_client=True
+        )
+        with pytest.raises(StoreError, match="slots have no server"):
+            store.load(key)
+        admin.execute_command("CLUSTER ADDSLOTS", slot)
+        assert store.load(key) is None
+    store.close()
+    cluster.close()
+
+
+def test_pipelines_survive_a_failover(private: RedisCluster) -> None:
+    """load_many after the keys' master has changed: each key is found, on whichever node it is."""
+    store = from_url(private.url)
+    keys = [key for keys in keys_by_master(store, private).values() for key in keys]
+    store.load_many(keys)  # type: ignore[attr-defined]
+    with private.replicas[0].client() as client:
+        client.execute_command("CLUSTER FAILOVER")
+        until(lambda: client.info("replication")["role"] == "master", "the replica takes over")
+    until(private.is_whole, "the Cluster is whole again")
+    assert all(store.load_many(keys))  # type: ignore[attr-defined]
+    private.masters[1].stop(signal.SIGKILL)
+    until(private_is_served(private), "the replica takes over")
+    assert all(store.load_many(keys))  # type: ignore[attr-defined]
+    store.close()
+
+
+def private_is_served(cluster: RedisCluster) -> Callable[[], bool]:
+    """Return what says whether every slot has a master, as the remaining nodes see it."""
+
+    def served() -> bool:
+        nodes = [node for node in cluster.nodes if node is not cluster.masters[1]]
+        states = [node.client().cluster("INFO")["cluster_state"] for node in nodes]
+        return set(states) == {"ok"} and cluster.replicas[1].client().info("replication")["role"] == "master"
+
+    return served

@@ -1,4 +1,6 @@
-"""A SQLite file that cannot be written, seen from the browser: an error, never a logout that only looks like one."""
+"""A SQLite file that cannot be written, seen from the browser: an error, never a logout that only looks like
+one.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import pytest
 from support.web import Site
 
 from wsgisession.errors import StoreError
-from wsgisession.stores import sqlite as sqlite_store
+from wsgisession.stores import sqlite_file
 from wsgisession.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.wide
@@ -45,14 +47,14 @@ def full(store: SQLiteStore) -> Iterator[None]:
 @contextmanager
 def read_only(store: SQLiteStore) -> Iterator[None]:
     """Connections only read, as on a file system that was mounted anew after an error."""
-    prepare = sqlite_store._prepare
+    prepare = sqlite_file._prepare
 
     def reading(connection: sqlite3.Connection, synchronous: str) -> None:
         prepare(connection, synchronous)
         connection.execute("PRAGMA query_only = ON")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite_store, "_prepare", reading)
+        patch.setattr(sqlite_file, "_prepare", reading)
         store.close()
         yield
         store.close()
@@ -64,14 +66,20 @@ FAULTS: dict[str, Fault] = {"locked": locked, "full": full, "read-only": read_on
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 def test_a_logout_that_failed_never_looks_like_one(tmp_path: Path, fault: Fault) -> None:
-    """destroy raises, no header is sent, the session lives on under its cookie; once the fault is over it ends it."""
+    """destroy raises, no header is sent, the session lives on under its cookie; once the fault is over it
+    ends it.
+    """
     store = SQLiteStore(tmp_path / "sessions.db", timeout=0.05)
     site = Site(store)
     cookie = site.start({"user": "ada"}, "ada")
     with fault(store):
         assert site.read(cookie) == {"user": "ada"}
         sent: list[object] = []
-        environ = {"test.handler": lambda session: session.destroy(), "test.status": "200 OK", "HTTP_COOKIE": cookie}
+        environ = {
+            "test.handler": lambda session: session.destroy(),
+            "test.status": "200 OK",
+            "HTTP_COOKIE": cookie,
+        }
         setup_testing_defaults(environ)
         with pytest.raises(StoreError):
             list(site.middleware(environ, lambda *args: sent.append(args) or (lambda data: None)))

@@ -1,4 +1,6 @@
-"""SQLite and processes: forks in the middle of writes, servers that fork after loading, many that start at once."""
+"""SQLite and processes: forks in the middle of writes, servers that fork after loading, many that start at
+once.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import re
 import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,11 +17,14 @@ from typing import Any
 
 import pytest
 from support.demo_process import Process
+from support.sqlite_files import connections_here, intact
 from support.web import SECRET
 
 from wsgisession.errors import StoreError
-from wsgisession.stores import sqlite_pool
+from wsgisession.stores import sqlite_file, sqlite_pool
+from wsgisession.stores.fork import GRACE, guard
 from wsgisession.stores.sqlite import SQLiteStore
+from wsgisession.stores.sqlite_pool import _Shelf
 from wsgisession.testing import LONG, in_child, new_key, new_payload
 
 pytestmark = [pytest.mark.wide, pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")]
@@ -37,14 +43,6 @@ def store(path: Path) -> Iterator[SQLiteStore]:
     store = SQLiteStore(path)
     yield store
     store.close()
-
-
-def intact(path: Path) -> bool:
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    finally:
-        connection.close()
 
 
 class Writer:
@@ -73,21 +71,23 @@ class Writer:
 
 
 class Held:
-    """A thread in the middle of a statement of its own, until it is let go."""
+    """A thread in the middle of a statement of its own, until it is let go: its key is only told then."""
 
     def __init__(self, store: SQLiteStore) -> None:
-        self.inside, self.leave = threading.Event(), threading.Event()
-        self.thread = threading.Thread(target=store._run, args=("SELECT 1", (), self._wait), daemon=True)
+        self.inside, self.leave, self.found = threading.Event(), threading.Event(), []
+        self.thread = threading.Thread(target=lambda: self.found.append(store.load(self)), daemon=True)  # type: ignore[arg-type]
         self.thread.start()
         assert self.inside.wait(PATIENCE)
 
-    def _wait(self, cursor: sqlite3.Cursor) -> None:
+    def __conform__(self, protocol: object) -> str:
         self.inside.set()
         self.leave.wait(PATIENCE)
+        return new_key()
 
     def end(self) -> None:
         self.leave.set()
         self.thread.join(PATIENCE)
+        assert self.found == [None]
 
 
 def test_a_fork_while_threads_write_and_the_parent_closes(store: SQLiteStore, path: Path) -> None:
@@ -105,7 +105,9 @@ def test_a_fork_while_threads_write_and_the_parent_closes(store: SQLiteStore, pa
     try:
         for _ in range(ROUNDS):
             records = {new_key(): new_payload() for _ in range(100)}
-            assert in_child(lambda records=records: all(store.create(*record, LONG) for record in records.items()))
+            assert in_child(
+                lambda records=records: all(store.create(*record, LONG) for record in records.items())
+            )
             expected |= records
     finally:
         end.set()
@@ -113,7 +115,9 @@ def test_a_fork_while_threads_write_and_the_parent_closes(store: SQLiteStore, pa
         for writer in writers:
             writer.end()
     expected |= {writer.key: writer.payload for writer in writers}
-    assert {key: (store.load(key) or ())[:1] for key in expected} == {key: (payload,) for key, payload in expected.items()}
+    assert {key: (store.load(key) or ())[:1] for key in expected} == {
+        key: (payload,) for key, payload in expected.items()
+    }
     store.close()
     assert intact(path)
 
@@ -128,78 +132,152 @@ def test_a_fork_waits_for_a_statement_in_progress(store: SQLiteStore) -> None:
     held.end()
 
 
-def test_a_child_forked_in_the_middle_of_a_statement_refuses(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a statement did not end in time the child has an error at once, never a damaged file; the parent goes on."""
-    monkeypatch.setattr(sqlite_pool, "GRACE", 0.01)
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """Forks that hardly wait; a guard of the process cannot be told otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "_grace", 0.01)
+        yield
+
+
+def refused(store: SQLiteStore) -> bool:
+    with pytest.raises(StoreError, match="forked in the middle of an operation; start it again"):
+        store.load(new_key())
+    return True
+
+
+def test_a_child_forked_in_the_middle_of_a_statement_refuses(store: SQLiteStore, impatient: None) -> None:
+    """If a statement did not end in time the child has an error at once, never a damaged file; the parent
+    goes on.
+    """
     held = Held(store)
-
-    def refused() -> bool:
-        with pytest.raises(StoreError, match="forked in the middle of an operation; start it again"):
-            store.load(new_key())
-        return True
-
-    assert in_child(refused)
+    assert in_child(lambda: refused(store))
     held.end()
     assert store.create(new_key(), b"", LONG) is True
     assert in_child(lambda: store.create(new_key(), b"", LONG))
 
 
-class Guarding:
-    """A thread that holds the pools' lock."""
+def test_a_child_forked_while_a_thread_connects_refuses(
+    store: SQLiteStore, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that thread has locked stays locked, neither for the fork nor in the child."""
+    inside, leave = threading.Event(), threading.Event()
+    prepare = sqlite_file._prepare
 
-    def __init__(self) -> None:
-        self.leave, inside = threading.Event(), threading.Event()
+    def slow(connection: sqlite3.Connection, synchronous: str) -> None:
+        prepare(connection, synchronous)
+        inside.set()
+        leave.wait(PATIENCE)
 
-        def hold() -> None:
-            with sqlite_pool._guard:
-                inside.set()
-                self.leave.wait(PATIENCE)
+    held = Held(store)
+    monkeypatch.setattr(sqlite_file, "_prepare", slow)
+    thread = threading.Thread(target=store.load, args=(new_key(),), daemon=True)
+    thread.start()
+    assert inside.wait(PATIENCE)
+    monkeypatch.setattr(sqlite_file, "_prepare", prepare)
+    assert in_child(lambda: refused(store))
+    leave.set()
+    thread.join(PATIENCE)
+    held.end()
+    assert store.create(new_key(), b"", LONG) is True
 
-        self.thread = threading.Thread(target=hold, daemon=True)
-        self.thread.start()
-        assert inside.wait(PATIENCE)
 
-
-def test_a_store_is_closed_in_the_middle_of_a_fork(store: SQLiteStore) -> None:
-    """By a hook, or by the collector: it waits for nothing, and the store opens again after the fork."""
+def test_a_fork_while_a_thread_waits_for_its_next_try(store: SQLiteStore, path: Path) -> None:
+    """Another program writes, so a thread asks again and again: it has no connection meanwhile."""
     store.create(new_key(), b"", LONG)
-    sqlite_pool._before_fork()
-    other = Guarding()  # as in a child, where that thread does not exist any more
+    seen: list[int] = []
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    thread = threading.Thread(target=store.create, args=(new_key(), b"", LONG), daemon=True)
+
+    def hook(quiet: bool) -> None:
+        seen.append(connections_here(path))
+
+    guard.before_fork.append(hook)
     try:
+        thread.start()
+        for _ in range(20):
+            guard.shut()
+            guard.open()
+    finally:
+        guard.before_fork.remove(hook)
+        other.execute("ROLLBACK")
+        other.close()
+        thread.join(PATIENCE)
+    assert seen == [1] * 20, "more than the other program's"
+
+
+def test_a_store_is_used_and_closed_in_the_middle_of_a_fork(store: SQLiteStore, path: Path) -> None:
+    """By a hook, or by the collector: it waits for nothing, has its answer, and no connection is on both
+    sides.
+    """
+    key = new_key()
+    seen: list[object] = []
+
+    def hook(quiet: bool) -> None:
+        seen[:] = [quiet, store.create(key, b"", LONG), store.load(key) is not None, connections_here(path)]
         store.close()
-        assert other.thread.is_alive(), "waited for a thread that a child would not have"
-    finally:
-        other.leave.set()
-        sqlite_pool._after_in_parent()
-    assert store.create(new_key(), b"", LONG) is True
 
-
-def test_two_threads_fork_one_after_the_other(store: SQLiteStore) -> None:
-    """The second waits until the first is through, and nobody but the thread that forks ends its fork."""
-    sqlite_pool._before_fork()
-    second = threading.Thread(target=lambda: (sqlite_pool._before_fork(), sqlite_pool._after_in_parent()), daemon=True)
-    stranger = threading.Thread(target=sqlite_pool._after_in_parent, daemon=True)
+    guard.before_fork.append(hook)
     try:
-        stranger.start()
-        stranger.join(PATIENCE)
-        assert sqlite_pool._forking == threading.get_ident()
-        second.start()
-        second.join(0.02)
-        assert second.is_alive()
+        assert in_child(lambda: seen == [True, True, True, 0] and store.load(key) is not None)
     finally:
-        sqlite_pool._after_in_parent()
-    second.join(PATIENCE)
-    assert not second.is_alive()
-    assert store.create(new_key(), b"", LONG) is True
+        guard.before_fork.remove(hook)
+    assert store.delete(key) is True
 
 
-def test_more_threads_than_connections_are_kept(store: SQLiteStore) -> None:
+@pytest.mark.parametrize("operation", ["load", "replace", "delete"])
+def test_a_fork_in_the_middle_of_a_statement_of_its_own_thread(
+    operation: str, store: SQLiteStore, path: Path
+) -> None:
+    """A signal handler or a finalizer forks: no wait; the operation has its answer, and only that child
+    refuses.
+    """
+    key, payload = new_key(), new_payload()
+    store.create(key, payload, LONG)
+    forks: list[bool] = []
+
+    class Forking:
+        def __conform__(self, protocol: object) -> str:
+            forks.append(in_child(lambda: refused(store)))
+            return key
+
+    arguments = {"load": (), "replace": (payload, new_payload(), LONG), "delete": ()}[operation]
+    start = time.monotonic()
+    answer = getattr(store, operation)(Forking(), *arguments)
+    assert forks == [True] and (answer[0] == payload if operation == "load" else answer is True)
+    assert time.monotonic() - start < GRACE
+    assert in_child(lambda: store.create(new_key(), b"", LONG))
+    store.close()
+    assert intact(path)
+
+
+def test_a_connection_that_an_exception_lost_does_not_cross_a_fork(store: SQLiteStore, path: Path) -> None:
+    """A traceback that somebody keeps may keep a connection alive: it is closed, and the child works."""
+    connection = (
+        store._pool._connect(_Shelf()).idle[0].connection
+    )  # where an exception would come between two steps
+    assert in_child(lambda: store.create(new_key(), b"", LONG))
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
+
+
+def test_more_threads_than_connections_are_kept(store: SQLiteStore, path: Path) -> None:
     """Each has a connection of its own; those above the number that is kept are closed afterwards."""
     held = [Held(store) for _ in range(sqlite_pool.KEPT + 3)]
-    assert len(store._pool._shelf.all) >= len(held)
+    assert connections_here(path) == len(held)
     for one in held:
         one.end()
-    assert len(store._pool._shelf.idle) == len(store._pool._shelf.all) == sqlite_pool.KEPT
+    assert connections_here(path) == sqlite_pool.KEPT
+
+
+def test_a_store_that_is_closed_while_it_is_used(store: SQLiteStore, path: Path) -> None:
+    """close does not wait: what is in use is closed by its operation, which has its answer."""
+    held = Held(store)
+    store.close()
+    assert connections_here(path) == 1
+    held.end()
+    assert connections_here(path) == 0
 
 
 def _open_at(barrier: Any, path: Path) -> None:
@@ -227,9 +305,13 @@ APPLICATION = f"""
 import os, threading
 from wsgisession import SessionMiddleware
 
+def count(session):
+    session["views"] = session.get("views", 0) + 1
+    return session["views"]
+
 def site(environ, start_response):
     session = environ["wsgisession.session"]
-    views = session.atomic(lambda session: session.update(views=session.get("views", 0) + 1) or session["views"])
+    views = session.atomic(count)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [f"{{os.getpid()}} {{views}}".encode()]
 
@@ -252,7 +334,19 @@ class Gunicorn(Process):
 
     def __init__(self, folder: Path, kind: str, *options: str, **env: str) -> None:
         (folder / "site_that_counts.py").write_text(APPLICATION)
-        command = ["-m", "gunicorn", "-w", "4", "-k", kind, "--bind", "127.0.0.1:0", "--graceful-timeout", "5", *options]
+        command = [
+            "-m",
+            "gunicorn",
+            "-w",
+            "4",
+            "-k",
+            kind,
+            "--bind",
+            "127.0.0.1:0",
+            "--graceful-timeout",
+            "5",
+            *options,
+        ]
         super().__init__([*command, "site_that_counts:application"], cwd=folder, end=signal.SIGTERM, **env)
 
 
@@ -262,7 +356,9 @@ class Gunicorn(Process):
     [((), {}), (("--preload",), {}), (("--preload",), {"WRITE_WHILE_FORKING": "1"})],
     ids=["each loads", "preload", "preload, a thread writes"],
 )
-def test_gunicorn_counts_without_a_gap(tmp_path: Path, kind: str, options: tuple[str, ...], env: dict[str, str]) -> None:
+def test_gunicorn_counts_without_a_gap(
+    tmp_path: Path, kind: str, options: tuple[str, ...], env: dict[str, str]
+) -> None:
     """120 overlapping requests of one browser to four workers: every number, once."""
     with Gunicorn(tmp_path, kind, *options, PYTHONPATH=str(Path(__file__).parents[2]), **env) as server:
         first, cookie = server.views()

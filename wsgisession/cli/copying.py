@@ -17,6 +17,8 @@ from wsgisession.cli.terminal import Progress, Terminal
 from wsgisession.manager import SessionManager
 from wsgisession.record import Marker, Record
 
+NO_EXPIRY = 0.001  # seconds that a store reports for a record whose expiry somebody took away
+
 
 class Copied(NamedTuple):
     """How many sessions were copied, how many were there already, and how many markers were copied."""
@@ -63,6 +65,8 @@ def copy_all(reader: Reader, target: SessionManager, step: Callable[[int], None]
             if isinstance(content, Closed):
                 continue
             owner = content.owner if isinstance(content, Record) else None
+            if left <= NO_EXPIRY and isinstance(content, Record):
+                left = reader.limits.first(content, reader.clock())  # as the next request would do
             # What is there stays, whatever it is: the application may have gone on with it.
             fresh = key not in taken and target.store.create(key, payload, left, owner)
             if isinstance(content, Marker):

@@ -51,6 +51,7 @@ class Reader:
         self.store = manager.store
         self.codec = manager.codec
         self.clock = manager.records.clock
+        self.limits = manager.records.limits
         self._show = manager.records.show
         self.markers = self.unreadable = self.later = 0
 
@@ -72,7 +73,7 @@ class Reader:
         key = self.find(shown)
         for _, (payload, left) in () if key is None else self.found([key]):
             if isinstance(record := self.read(payload), Record) and key is not None:
-                return self._entry(key, record, payload, left), record
+                return self._entry(key, record, self.clock() + left, len(payload)), record
         return None
 
     def find(self, shown: str) -> str | None:
@@ -135,11 +136,11 @@ class Reader:
 
     def _entries(self, keys: Iterable[str]) -> Iterator[Entry]:
         for page in self.pages(keys):
+            now = self.clock()
             for key, (payload, left) in self.found(page):
                 if isinstance(record := self.read(payload), Record):
-                    yield self._entry(key, record, payload, left)
+                    yield self._entry(key, record, now + left, len(payload))
 
-    def _entry(self, key: str, record: Record, payload: bytes, left: float) -> Entry:
-        ends = self.clock() + left
-        facts = record.owner, record.created, ends, record.persistent, record.idle_timeout
-        return Entry(key, self._show(key), *facts, len(payload))
+    def _entry(self, key: str, record: Record, expires: float, size: int) -> Entry:
+        created, owner, persistent, idle_timeout = record.facts
+        return Entry(key, self._show(key), owner, created, expires, persistent, idle_timeout, size)

@@ -83,8 +83,11 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def over(self, things: Iterable[Thing]) -> Iterator[Thing]:
-        """Yield things and count them."""
+    def over(self, things: Iterable[Thing]) -> Iterable[Thing]:
+        """Return things, and count them as they are taken."""
+        return self._counted(things) if self._shows else things
+
+    def _counted(self, things: Iterable[Thing]) -> Iterator[Thing]:
         for thing in things:
             yield thing
             self.step()

@@ -8,7 +8,6 @@ from __future__ import annotations
 from argparse import Namespace
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
 from hashlib import blake2b
 from heapq import heappush, heappushpop
 
@@ -20,6 +19,7 @@ from wsgisession.cli.text import columns, histogram, size
 from wsgisession.manager import SessionManager
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+# Each class ends where the next one begins.
 AGES = (
     *(
         ("under 1 min", _MINUTE),
@@ -33,6 +33,7 @@ SIZES = (
     *(("under 256 B", 2**8), ("under 1 KiB", 2**10), ("under 4 KiB", 2**12), ("under 16 KiB", 2**14)),
     *(("under 64 KiB", 2**16), ("larger", float("inf"))),
 )
+AGE_BOUNDS, SIZE_BOUNDS = ([bound for _, bound in classes[:-1]] for classes in (AGES, SIZES))
 EXACT = 65_536  # different owners that are counted exactly; more are estimated, within one in a hundred
 
 
@@ -103,7 +104,7 @@ class Totals:
     def add(self, entry: Entry, now: float) -> None:
         """Count one session."""
         self._sizes[entry.size] += 1
-        self._ages[_place(AGES, now - entry.created)] += 1
+        self._ages[bisect_right(AGE_BOUNDS, now - entry.created)] += 1
         self._persistent += entry.persistent
         if entry.owner is None:
             self._anonymous += 1
@@ -137,13 +138,8 @@ class Totals:
         """Return how many sessions each class of sizes has."""
         counts = [0] * len(SIZES)
         for length, often in self._sizes.items():
-            counts[_place(SIZES, length)] += often
+            counts[bisect_right(SIZE_BOUNDS, length)] += often
         return dict(zip((name for name, _ in SIZES), counts, strict=True))
-
-
-def _place(classes: Sequence[tuple[str, float]], value: float) -> int:
-    """Return the first class whose bound is above a value."""
-    return min(bisect_right(classes, value, key=lambda one: one[1]), len(classes) - 1)
 
 
 def _print(

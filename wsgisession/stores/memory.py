@@ -1,21 +1,19 @@
 """Sessions in the memory of one process: the default store, bounded in records and in bytes.
 
-Every record lives in one of 256 shards, so that neither a growing dict nor a sweep ever holds up a request for more
-than a 256th of the work, which is microseconds, with or without a GIL.
+Every record lives in one of 256 shards, so that neither a growing dict nor a sweep ever holds up a request
+for more than a 256th of the work, which is microseconds, with or without a GIL.
 
-This module does not know what a payload means, and nothing about other processes: each process has sessions of its own.
+This module does not know what a payload means, and nothing about other processes: each process has sessions
+of its own.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import inf
-from threading import RLock
 from typing import NoReturn
 
 from ..errors import StoreError
@@ -25,28 +23,26 @@ from .memory_shard import SIZE, Full, Shard, Totals, owner_name, unpack
 SHARDS = 256
 SWEEP = 8  # steps of reclaiming that one write pays for; a record takes about four on its way out
 BATCH = 256  # steps that purge() takes at a time
-SEARCH = (
-    512,
-    16,
-)  # rounds and steps in search of an expired record, before a live one goes although there may be one
+# Rounds and steps in search of an expired record, before a live one goes although there may be one.
+SEARCH = 512, 16
 QUIET = 60.0  # seconds between two warnings about evicted sessions
 
 
 class MemoryStore:
     """Sessions in this process alone; they end with it. Right for one process with any number of threads.
 
-    When it is full it gives up expired records first, then the least recently created, replaced or touched record
-    without an owner, then the least recent of all, and warns of it at most once a minute. A read moves nothing. (One
-    request looks at some 8,000 records to find an expired one; what is left of a larger heap is found by the next.)
+    When it is full it gives up expired records first, then the least recently created, replaced or touched
+    record without an owner, then the least recent of all, and warns of it at most once a minute. A read moves
+    nothing. (One request looks at some 8,000 records to find an expired one; what is left of a larger heap is
+    found by the next.)
 
-    Expired records are reclaimed a few per write: no thread, no timer. ``close()`` does nothing: the records live as
-    long as the store does, and it can be used afterwards. A forked child starts with a copy that goes its own way.
+    Expired records are reclaimed a few per write: no thread, no timer. ``close()`` does nothing: the records
+    live as long as the store does, and it can be used afterwards. A forked child starts with a copy that goes
+    its own way.
 
-    Args:
-        max_sessions: how many records are kept, those included that expired and were not reclaimed yet.
-        max_bytes: how many bytes of payload are kept; some 200 to 350 bytes per record come on top. One payload larger
-            than this is a ``StoreError``.
-        clock: seconds since whenever, never going backwards.
+    Args: max_sessions: how many records are kept, those included that expired and were not reclaimed yet.
+        max_bytes: how many bytes of payload are kept; some 200 to 350 bytes per record come on top. One
+        payload larger than this is a ``StoreError``. clock: seconds since whenever, never going backwards.
     """
 
     def __init__(
@@ -66,12 +62,11 @@ class MemoryStore:
         self._totals = Totals(max_sessions, max_bytes)
         self._dues = [inf] * SHARDS
         self._shards = [Shard(number, self._dues, self._totals) for number in range(SHARDS)]
-        # For records without an owner and for owned ones: in this shard, no last write has a number below this.
+        # For records without an owner and for owned ones: in this shard, no last write has a number below
+        # this.
         self._oldest = [0] * SHARDS, [0] * SHARDS
         self._unreported = 0  # evictions
         self._quiet_until = -inf
-        with _registry:
-            _stores.add(self)
 
     def load(self, key: str) -> tuple[bytes, float] | None:
         now = self._clock()
@@ -204,10 +199,12 @@ class MemoryStore:
         return False
 
     def _evict(self, horizon: int) -> bool:
-        """Remove the least recently written record, one without an owner if there is any; False if there is none.
+        """Remove the least recently written record, one without an owner if there is any; False if there is
+        none.
 
-        Only the first records of the shards are compared, and ``_oldest`` keeps most of them from being looked at: what
-        was the least recent write in a shard bounds it for good, because later writes have higher numbers.
+        Only the first records of the shards are compared, and ``_oldest`` keeps most of them from being
+        looked at: what was the least recent write in a shard bounds it for good, because later writes have
+        higher numbers.
         """
         for owned, oldest in enumerate(self._oldest):
             while (stamp := min(bounds := oldest.copy())) < horizon:
@@ -224,41 +221,3 @@ class MemoryStore:
             count, self._unreported, self._quiet_until = self._unreported, 0, now + QUIET
             message = "the memory store is full and ended live sessions; raise max_sessions or max_bytes"
             event(logging.WARNING, "store full", message, evicted=count)
-
-
-# Without a GIL, another thread may hold a store's lock while a process forks, and nobody would release it in the child.
-# So a fork takes every lock first: what is in progress ends, and the child's copy is whole. New locks there, because the
-# waiters of the old ones are gone. Stores are known by weak references, or none would ever be freed.
-_stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
-_registry = RLock()
-_taken: list[Totals] = []
-
-
-def _before_fork() -> None:
-    with _registry:
-        for store in list(_stores):
-            _taken.append(store._totals)
-            store._totals.lock.acquire()
-
-
-def _after_fork_in_parent() -> None:
-    while _taken:
-        try:
-            _taken[-1].lock.release()
-        except RuntimeError:  # an exception from outside came before it was taken
-            pass
-        _taken.pop()
-
-
-def _after_fork_in_child() -> None:
-    global _registry
-    _registry = RLock()
-    while _taken:
-        _taken[-1].lock = RLock()
-        _taken.pop()
-
-
-# Windows has no fork, and nothing to register with.
-getattr(os, "register_at_fork", lambda **hooks: None)(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)

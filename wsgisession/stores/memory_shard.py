@@ -1,30 +1,41 @@
 """What a memory store is made of: shards of records, and the totals over all of them.
 
-A record is one ``bytes`` object, a fixed head before owner and payload, so a garbage collection has nothing to visit.
+A record is one ``bytes`` object, a fixed head before owner and payload, so a garbage collection has nothing
+to visit.
 
-There is one lock, and what is done under it is done whole or not at all. CPython runs other code (a signal handler,
-a finalizer, another thread) only when a function begins, a call has returned, or a loop goes round; up to 3.11 also
-when a container is made. So under the lock nothing is called and nothing loops: there is no place at which an
-exception from outside could leave a change half done, and no code that uses the store from inside an operation can
-ever find it locked by its own thread. (The lock keeps out the threads of a Python without a GIL.) What a change
-needs is prepared before, without the lock. Under the lock, the first thing is to see whether what was read still
-stands. If it does not, the change is not made, and the operation looks again.
+There is one lock for all stores, and what is done under it is done whole or not at all. CPython runs other
+code (a signal handler, a finalizer, another thread) only when a function begins, a call has returned, or a
+loop goes round; up to 3.11 also when a container is made. So under the lock nothing is called and nothing
+loops: there is no place at which an exception from outside could leave a change half done, and no code that
+uses the store from inside an operation can ever find it locked by its own thread. (The lock keeps out the
+threads of a Python without a GIL.) What a change needs is prepared before, without the lock. Under the lock,
+the first thing is to see whether what was read still stands. If it does not, the change is not made, and the
+operation looks again. (It is a re-entrant lock only for the copies that listings make under it, and for what
+follows when memory ran out.)
 
 This module does not know how many shards there are, what a payload means, or which time it is.
 """
 
 from __future__ import annotations
 
+import os
 from itertools import islice
 from math import frexp, inf
 from struct import Struct
 from threading import RLock
 
-# A record: when it expires, when the wheel looks at it, the number of its last write, the length of the owner's name;
-# then that name (b"=" and UTF-8; nothing without an owner) and the payload.
+# A record: when it expires, when the wheel looks at it, the number of its last write, the length of the
+# owner's name; then that name (b"=" and UTF-8; nothing without an owner) and the payload.
 HEAD = Struct("<ddQH")
 SIZE = HEAD.size
 pack, unpack = HEAD.pack, HEAD.unpack_from
+
+lock = RLock()
+# A fork waits for what is done under the lock, so that the child's copy is whole. Windows has no fork, and no
+# hooks.
+getattr(os, "register_at_fork", lambda **hooks: None)(
+    before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+)
 
 
 def owner_name(owner: str) -> bytes:
@@ -33,33 +44,33 @@ def owner_name(owner: str) -> bytes:
 
 
 class Full(Exception):
-    """A write does not fit. Records whose last write has a number below ``horizon`` may go to make room for it."""
+    """A write does not fit. Records last written before number ``horizon`` may go to make room for it."""
 
     def __init__(self, horizon: int) -> None:
         self.horizon = horizon
 
 
 class Totals:
-    """The totals over all shards, the number of the latest write, and the one lock."""
+    """The totals over all shards, and the number of the latest write."""
 
-    __slots__ = ("lock", "max_bytes", "max_records", "records", "size", "stamp")
+    __slots__ = ("max_bytes", "max_records", "records", "size", "stamp")
 
     def __init__(self, max_records: int, max_bytes: int) -> None:
-        self.lock = RLock()
         self.max_records, self.max_bytes = max_records, max_bytes
         self.records = self.size = self.stamp = 0
 
 
 class Shard:
-    """Some of the records in the order of their last write, who owns them, and a wheel that says which to look at next.
+    """Some of the records in the order of their last write, who owns them, and which to look at next.
 
-    The wheel's buckets are dicts of keys under the time they are due, never later than a key expires. A bucket spans
-    about a tenth of the time its records had left, so records that live for seconds and for months cost the same: each
-    moves to a narrower bucket three or four times, and deleting it leaves nothing behind. A bucket maps each key to
-    itself: the one object that the records and the index have as their key, too.
+    The wheel's buckets are dicts of keys under the time they are due, never later than a key expires. A
+    bucket spans about a tenth of the time its records had left, so records that live for seconds and for
+    months cost the same: each moves to a narrower bucket three or four times, and deleting it leaves nothing
+    behind. A bucket maps each key to itself: the one object that the records and the index have as their key,
+    too.
 
-    Most owners have one session, whose key stands in ``first``. Only further ones in the same shard make a dict, in
-    ``more``.
+    Most owners have one session, whose key stands in ``first``. Only further ones in the same shard make a
+    dict, in ``more``.
     """
 
     __slots__ = ("anonymous", "buckets", "dues", "first", "made", "more", "number", "owned", "totals")
@@ -78,8 +89,8 @@ class Shard:
         self.made = 0  # buckets, ever
 
     def find(self, key: str) -> bytes | None:
-        """Return a record, live or dead, waiting for a write that is half done: without a GIL there may be one."""
-        with self.totals.lock:
+        """Return a record, live or dead. Without a GIL, this waits for a write that is half done."""
+        with lock:
             if key in self.anonymous:
                 return self.anonymous[key]
             return self.owned[key] if key in self.owned else None
@@ -161,12 +172,12 @@ class Shard:
         records = self.owned if owned else self.anonymous
         removed = False
         while True:
-            with self.totals.lock:
+            with lock:
                 for key in records:
+                    held = records[key]
                     break
                 else:
                     return removed, horizon
-                held = records[key]
             least: int = unpack(held)[2]
             if removed or least != stamp:
                 return removed, least
@@ -189,48 +200,55 @@ class Shard:
 
     def snapshot(self) -> dict[str, bytes]:
         """Return all records by key; the lock is held for copies of references only."""
-        with self.totals.lock:
+        with lock:
             return {**self.anonymous, **self.owned}
 
     def owned_by(self, name: bytes) -> dict[str, None]:
-        """Return the keys under which this owner has records; if memory ran out once, maybe others too."""
-        with self.totals.lock:
-            keys = {**self.more[name]} if name in self.more else {}
+        """Return the keys under which this owner has records, dead ones included."""
+        with lock:
+            more = self.more[name] if name in self.more else None
+            keys = {} if more is None else {**more}
             if name in self.first:
                 keys[self.first[name]] = None
             return keys
 
     def _add(self, key: str, payload: bytes, expires: float, name: bytes, now: float) -> bool:
         """Put a record where none is. False, and no change, if one is there by now; raises ``Full``."""
-        totals, size = self.totals, len(payload)
-        if totals.records >= totals.max_records or totals.size + size > totals.max_bytes:
+        totals = self.totals
+        if totals.records >= totals.max_records or totals.size + len(payload) > totals.max_bytes:
             raise Full(totals.stamp + 1)
-        due = _due(expires, now)
+        due, length = _due(expires, now), len(payload)
         record = pack(expires, due, totals.stamp + 1, len(name)) + name + payload
         records = self.owned if name else self.anonymous
         bucket: dict[str, str] = {}
         more: dict[str, None] = {}
-        with totals.lock:
-            if key in self.anonymous or key in self.owned:
+        with lock:
+            number, size, stamp = totals.records + 1, totals.size + length, totals.stamp + 1
+            if (
+                key in self.anonymous
+                or key in self.owned
+                or number > totals.max_records
+                or size > totals.max_bytes
+            ):
                 return False
-            if totals.records >= totals.max_records or totals.size + size > totals.max_bytes:
-                return False
-            if due not in self.buckets:
-                self.buckets[due] = bucket
-                self.made += 1
-                if due < self.dues[self.number]:
-                    self.dues[self.number] = due
-            self.buckets[due][key] = key
-            if name and name not in self.first:
-                self.first[name] = key
-            elif name:
-                if name not in self.more:
-                    self.more[name] = more
-                self.more[name][key] = None
-            records[key] = record
-            totals.records += 1
-            totals.size += size
-            totals.stamp += 1
+            try:
+                if due not in self.buckets:
+                    self.buckets[due] = bucket
+                    self.made += 1
+                    if due < self.dues[self.number]:
+                        self.dues[self.number] = due
+                self.buckets[due][key] = key
+                if name and name not in self.first:
+                    self.first[name] = key
+                elif name:
+                    if name not in self.more:
+                        self.more[name] = more
+                    self.more[name][key] = None
+                records[key] = record
+                totals.records, totals.size, totals.stamp = number, size, stamp
+            except BaseException:
+                self._undo(key, None, name)
+                raise
         return True
 
     def _write(
@@ -244,111 +262,144 @@ class Shard:
         Raises:
             Full: its payload grows, and there is no room.
         """
-        totals, size = self.totals, len(held) - SIZE - len(before)
+        totals = self.totals
         if growth > 0 and totals.size + growth > totals.max_bytes:
             raise Full(totals.stamp + 1)
         here, there = self.owned if before else self.anonymous, self.owned if name else self.anonymous
         leaves, joins = (b"", b"") if before == name else (before, name)
-        more: dict[str, None] | None = {} if joins else None
-        with totals.lock:
-            if (
-                key not in here
-                or here[key] is not held
-                or (growth > 0 and totals.size + growth > totals.max_bytes)
-            ):
+        more: dict[str, None] = {}
+        with lock:
+            size, stamp = totals.size + growth, totals.stamp + 1
+            if key not in here or here[key] is not held or (growth > 0 and size > totals.max_bytes):
                 return False
-            key = self.buckets[due][key]
-            if joins and joins not in self.first:
-                self.first[joins] = key
-            elif joins:
-                if joins not in self.more:
-                    self.more[joins] = more
-                self.more[joins][key] = None
-            del here[key]
             try:
-                there[key] = record
-            except MemoryError:  # the dict could not grow: the record is lost, and does not count
-                totals.records -= 1
-                totals.size -= size
-                raise
-            if leaves:
+                key = self.buckets[due][key]
+                if joins and joins not in self.first:
+                    self.first[joins] = key
+                elif joins:
+                    if joins not in self.more:
+                        self.more[joins] = more
+                    self.more[joins][key] = None
                 if leaves in self.first and self.first[leaves] == key:
                     del self.first[leaves]
-                else:
+                elif leaves:
                     del self.more[leaves][key]
                     if not self.more[leaves]:
                         del self.more[leaves]
-            totals.size += growth
-            totals.stamp += 1
+                del here[key]
+                there[key] = record
+                totals.size, totals.stamp = size, stamp
+            except BaseException:
+                self._undo(key, held, name)
+                raise
         return True
 
     def _move(self, key: str, held: bytes, due: float) -> bool:
-        """Set a record on another spot of the wheel, and nothing else; it keeps its place in the order of writes."""
+        """Set a record on another spot of the wheel; it keeps its place in the order of writes."""
         expires, former, stamp, length = unpack(held)
         records = self.owned if length else self.anonymous
         record = pack(expires, due, stamp, length) + held[SIZE:]
         bucket: dict[str, str] = {}
-        with self.totals.lock:
+        with lock:
             if key not in records or records[key] is not held:
                 return False
-            key = self.buckets[former][key]
-            if due not in self.buckets:
-                self.buckets[due] = bucket
-                self.made += 1
-                if due < self.dues[self.number]:
-                    self.dues[self.number] = due
-            self.buckets[due][key] = key
-            records[key] = record
-            del self.buckets[former][key]
+            try:
+                key = self.buckets[former][key]
+                if due not in self.buckets:
+                    self.buckets[due] = bucket
+                    self.made += 1
+                    if due < self.dues[self.number]:
+                        self.dues[self.number] = due
+                self.buckets[due][key] = key
+                del self.buckets[former][key]
+                records[key] = record
+            except BaseException:
+                self._undo(key, held, b"")
+                raise
         return True
 
     def _take(self, key: str, held: bytes) -> bool:
-        """Remove a record and all that knows of it. False, and no change, if it does not stand there any more."""
+        """Remove a record and all that knows of it. False, and no change, if it is not there any more."""
         _, due, _, length = unpack(held)
         start = SIZE + length
-        name, size = held[SIZE:start], len(held) - start
+        name, released = held[SIZE:start], len(held) - start
         records, totals = self.owned if name else self.anonymous, self.totals
-        with totals.lock:
+        with lock:
             if key not in records or records[key] is not held:
                 return False
-            del records[key]
-            del self.buckets[due][key]
-            if name in self.first and self.first[name] == key:
-                del self.first[name]
-            elif name:
-                del self.more[name][key]
-                if not self.more[name]:
-                    del self.more[name]
-            totals.records -= 1
-            totals.size -= size
-            totals.stamp += 1
+            number, size, stamp = totals.records - 1, totals.size - released, totals.stamp + 1
+            try:
+                del self.buckets[due][key]
+                if name in self.first and self.first[name] == key:
+                    del self.first[name]
+                elif name:
+                    del self.more[name][key]
+                    if not self.more[name]:
+                        del self.more[name]
+                del records[key]
+                totals.records, totals.size, totals.stamp = number, size, stamp
+            except BaseException:
+                self._undo(key, held, b"")
+                raise
         return True
+
+    def _undo(self, key: str, held: bytes | None, name: bytes) -> None:
+        """Take back a change in which memory ran out half way: nothing else can come up there.
+
+        Whatever knows of the key goes; then what was held comes again, as the latest write. If there is no
+        memory for that either, its session is lost.
+        """
+        self.dues[self.number] = -inf  # look at the wheel again
+        self._forget(key, name)
+        if held is None:
+            return
+        _, due, _, length = unpack(held)
+        before, size = held[SIZE : SIZE + length], len(held) - SIZE - length
+        self._forget(key, before)
+        self.totals.records -= 1
+        self.totals.size -= size
+        try:
+            self.buckets.setdefault(due, {})[key] = key
+            if before:
+                self.more.setdefault(before, {})[key] = None
+            (self.owned if before else self.anonymous)[key] = held
+        except MemoryError:
+            self._forget(key, before)
+            raise
+        self.totals.records += 1
+        self.totals.size += size
+
+    def _forget(self, key: str, name: bytes) -> None:
+        """Remove whatever knows of a key, and what this owner has of it."""
+        for bucket in self.buckets.values():
+            bucket.pop(key, None)
+        if self.first.get(name) == key:
+            self.first.pop(name)
+        self.more.get(name, {}).pop(key, None)
+        if name in self.more and not self.more[name]:
+            self.more.pop(name)
+        self.anonymous.pop(key, None)
+        self.owned.pop(key, None)
 
     def _look_at(self, key: str, due: float, now: float) -> bool:
         """Remove a record that is dead, and say so; set one that lives on the wheel again."""
         held = self.anonymous.get(key) or self.owned.get(key) or self.find(key)
-        if held is not None and unpack(held)[1] == due:
-            expires: float = unpack(held)[0]
-            if expires <= now:
-                return self._take(key, held)
-            self._move(key, held, _due(expires, now))
-            return False
-        # It was moved or removed at this very moment; or memory ran out half way through a write, and nothing is there.
-        bucket = self.buckets.get(due, {})
-        with self.totals.lock:
-            if key in bucket and (key not in self.anonymous or self.anonymous[key] is held):
-                if key not in self.owned or self.owned[key] is held:
-                    del bucket[key]
+        if held is None or unpack(held)[1] != due:
+            return False  # it was removed or moved at this very moment
+        expires: float = unpack(held)[0]
+        if expires <= now:
+            return self._take(key, held)
+        self._move(key, held, _due(expires, now))
         return False
 
     def _turn(self, due: float) -> None:
         """Leave a bucket behind that is empty, and see which one is next."""
         made = self.made
-        with self.totals.lock:
+        with lock:
             if due in self.buckets and not self.buckets[due]:
                 del self.buckets[due]
         earliest = min(list(self.buckets), default=inf)
-        with self.totals.lock:
+        with lock:
             if self.made == made:  # otherwise a new bucket may be earlier: look again next time
                 self.dues[self.number] = earliest
 

@@ -68,7 +68,7 @@ CAUSES = [
         ("ssl|tls", "TLS: the two sides did not agree"),
         (
             "closed the connection|connection reset|eof detected",
-            "the server closed it while it was being made",
+            "the server ended it",
         ),
     )
 ]

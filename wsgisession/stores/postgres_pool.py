@@ -17,11 +17,11 @@ import _thread
 import inspect
 import itertools
 import math
+import queue
 import time
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 from weakref import WeakValueDictionary, ref
 
@@ -81,7 +81,7 @@ class Own:
         self._idle: list[Place] = []  # the longest idle first
         self._places: WeakValueDictionary[int, Place] = WeakValueDictionary()  # all there are, by number
         self._numbers = itertools.count()
-        self._news: SimpleQueue[None] = SimpleQueue()  # whoever waits should look again
+        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()  # whoever waits should look again
 
     def take(self, deadline: float) -> Place:
         asked = time.monotonic()
@@ -105,7 +105,7 @@ class Own:
                 raise NoAnswer("PostgreSQL: no connection: the server has not answered in time")
             try:
                 self._news.get(timeout=min(deadline - now, LOOK))
-            except Empty:
+            except queue.Empty:
                 pass
 
     def give(self, place: Held) -> None:
@@ -212,7 +212,7 @@ class Lent:
         self._loans[thread] = ref(loan, partial(self._forsaken, thread, loan.held))
         left = max(deadline - time.monotonic(), 0.001)
         errors: list[BaseException] = []
-        done: SimpleQueue[None] = SimpleQueue()
+        done: queue.SimpleQueue[None] = queue.SimpleQueue()
         if self._pool.get_stats().get("pool_available"):
             _borrow(loan, self._pool, left, errors, done)
         else:
@@ -221,7 +221,7 @@ class Lent:
             _apart(_borrow, loan, self._pool, left, errors, done)
         try:
             done.get(timeout=left + MARGIN)
-        except Empty:
+        except queue.Empty:
             raise StoreError("PostgreSQL: no connection: the pool does not answer") from None
         if errors:
             if not loan.held:
@@ -263,7 +263,7 @@ def _apart(function: Callable[..., object], *arguments: object) -> None:
 
 
 def _borrow(
-    loan: Loan, pool: Any, timeout: float, errors: list[BaseException], done: SimpleQueue[None]
+    loan: Loan, pool: Any, timeout: float, errors: list[BaseException], done: queue.SimpleQueue[None]
 ) -> None:
     try:
         loan.borrow(pool, timeout)

@@ -156,8 +156,6 @@ class Transactions:
                 return held
             held.connection.pgconn.finish()
             source.give(held)
-            if time.monotonic() >= deadline:
-                raise StoreError("PostgreSQL: no connection that works")
 
     def close(self) -> None:
         """Close what this process has opened. A later operation connects again."""
@@ -167,7 +165,7 @@ class Transactions:
 
 
 def _reason(error: Any) -> str:
-    """Say what went wrong in words that show no value: the server's first line, or the error's name."""
+    """Say what went wrong in words that show no value: the server's first line, or our own."""
     if error.sqlstate is None:
-        return f"the connection broke ({type(error).__name__})"
+        return f"the connection broke: {cause(error)}"
     return f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"

@@ -1,11 +1,12 @@
 """Sessions in one SQLite file: one machine, any number of processes, and they survive a restart.
 
-Nothing but the standard library. Each operation is one statement in a transaction of its own, in WAL mode, so readers
-and the writer never wait for each other. The table is walked in the order of its rows to find the dead: an index on the
-expiry would cost every write more (15 µs) than all the rest of this module.
+Nothing but the standard library. Each operation is one statement in a transaction of its own, in WAL mode, so
+readers and the writer never wait for each other. The table is walked in the order of its rows to find the
+dead: an index on the expiry would cost every write more (15 µs) than all the rest of this module.
 
-Expiries are milliseconds by the machine's wall clock: the file is shared by processes and outlives them and the boot.
-A clock that is set wrong shifts the end of the sessions by as much, until their next write sets it anew.
+Expiries are milliseconds by the machine's wall clock: the file is shared by processes and outlives them and
+the boot. A clock that is set wrong shifts the end of the sessions by as much, until their next write sets it
+anew.
 
 Not for network file systems: WAL needs memory that all the processes share (https://www.sqlite.org/wal.html).
 
@@ -33,14 +34,15 @@ from wsgisession.stores.sqlite_pool import Pool
 # Milliseconds. What ends further away is damage, not an expiry: such a row is dead, so nothing lives forever.
 HORIZON = 200 * 365 * 86_400_000
 LONGEST = HORIZON // 2
-# Every so many writes, look at so many rows and delete the dead among them: 2 to 5 µs per write. The quotient, 4, lets
-# dead rows be about an eighth of the file, whatever the number of sessions.
+# Every so many writes, look at so many rows and delete the dead among them: 2 to 5 µs per write. The
+# quotient, 4, lets dead rows be about an eighth of the file, whatever the number of sessions.
 SWEEP_EVERY, SWEEP_ROWS = 16, 64
 # Rows that purge looks at, and at most deletes, in one go: 1 ms, or 10 to 20 with payloads of 10 KB.
 PURGE_ROWS = 128
 # Seconds that purge and clear pause after each batch, so that writers have their turn.
 PURGE_PAUSE = 0.002
-# Rows of a page: of a listing, of ``load_many``, and those that ``count`` looks at in one go (1 ms for 10,000).
+# Rows of a page: of a listing, of ``load_many``, and those that ``count`` looks at in one go (1 ms for
+# 10,000).
 PAGE, LOAD_ROWS, COUNT_ROWS = 500, 1000, 10_000
 
 # Plain question marks: numbered ones make Python 3.12.0 to 3.12.3 warn.
@@ -50,15 +52,23 @@ _CREATE = (
     "INSERT INTO sessions (payload, expires, owner, key) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE"
     f" SET payload = excluded.payload, expires = excluded.expires, owner = excluded.owner WHERE NOT ({_LIVE})"
 )
-# Only where the owner stays: assigning the column, even the same owner, rewrites its index entry (8 to 25 µs).
-_REPLACE = f"UPDATE sessions SET payload = ?, expires = ? WHERE key = ? AND {_LIVE} AND payload = ? AND owner IS ?"
-_REPLACE_AND_OWNER = f"UPDATE sessions SET payload = ?, expires = ?, owner = ? WHERE key = ? AND {_LIVE} AND payload = ?"
+# Only where the owner stays: assigning the column, even the same owner, rewrites its index entry (8 to 25
+# µs).
+_REPLACE = (
+    f"UPDATE sessions SET payload = ?, expires = ? WHERE key = ? AND {_LIVE} AND payload = ? AND owner IS ?"
+)
+_REPLACE_AND_OWNER = (
+    f"UPDATE sessions SET payload = ?, expires = ?, owner = ? WHERE key = ? AND {_LIVE} AND payload = ?"
+)
 _REPLACE_PAYLOAD = f"UPDATE sessions SET payload = ? WHERE key = ? AND {_LIVE} AND payload = ?"
 _TOUCH = f"UPDATE sessions SET expires = ? WHERE key = ? AND {_LIVE}"
 _DELETE = f"DELETE FROM sessions WHERE key = ? AND {_LIVE}"
 _EXPECTED = " AND payload = ?"
-# The keys as one JSON array: any number of them is one parameter, and what no text of SQLite's can be matches nothing.
-_LOAD_MANY = f"SELECT key, payload, expires FROM sessions WHERE key IN (SELECT value FROM json_each(?)) AND {_LIVE}"
+# The keys as one JSON array: any number of them is one parameter, and what no text of SQLite's can be matches
+# nothing.
+_LOAD_MANY = (
+    f"SELECT key, payload, expires FROM sessions WHERE key IN (SELECT value FROM json_each(?)) AND {_LIVE}"
+)
 _OWNED_BY = f"SELECT key FROM sessions WHERE owner = ? AND key > ? AND {_LIVE} ORDER BY key LIMIT {PAGE}"
 _KEYS = f"SELECT rowid, key, {_LIVE} FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT {PAGE}"
 _LOOK = (
@@ -77,22 +87,23 @@ _count: Callable[[sqlite3.Cursor], int] = attrgetter("rowcount")
 
 
 class SQLiteStore:
-    """Keeps sessions in a SQLite database file of their own, which it creates, with mode 0600, if there is none.
+    """Keeps sessions in a SQLite file of their own, which it creates, with mode 0600, if there is none.
 
-    The constructor tries reading and writing, so a store that was built works, and leaves no connection open: a server
-    may build it before it forks its workers.
+    The constructor tries reading and writing, so a store that was built works, and leaves no connection open:
+    a server may build it before it forks its workers.
 
     Args:
         path: the file. A relative one is resolved at once.
         create: whether a missing or empty file becomes a store; False: it is a ``StoreError``.
-        synchronous: SQLite's own setting. With "NORMAL" a crash of the program loses nothing and a power cut may lose
-            the last moments, logouts included; "FULL" waits for the disk with every write (ten times as long).
+        synchronous: SQLite's own setting. With "NORMAL" a crash of the program loses nothing and a power cut
+            may lose the last moments, logouts included; "FULL" waits for the disk with every write (ten times
+            as long).
         timeout: seconds that an operation waits for other writers before it is a ``StoreError``.
         clock: POSIX seconds; the same in all processes.
 
     Raises:
-        StoreError: the file cannot be opened or written, is no database, or belongs to something else. It is never
-            emptied or replaced.
+        StoreError: the file cannot be opened or written, is no database, or belongs to something else. It is
+            never emptied or replaced.
     """
 
     def __init__(
@@ -108,7 +119,9 @@ class SQLiteStore:
         if not isinstance(name, str):
             raise TypeError("path must be a str or a path of str")
         if name in ("", ":memory:") or "\0" in name:
-            raise ValueError(f"{name!r} is no file that connections could share; for memory use MemoryStore()")
+            raise ValueError(
+                f"{name!r} is no file that connections could share; for memory use MemoryStore()"
+            )
         if not isinstance(synchronous, str) or synchronous.upper() not in SYNCHRONOUS:
             raise ValueError(f"synchronous must be one of {', '.join(SYNCHRONOUS)}, not {synchronous!r}")
         if not 0 < timeout < math.inf:
@@ -119,7 +132,8 @@ class SQLiteStore:
         self._run = self._pool.run
         self._writes = itertools.count(random.randrange(SWEEP_EVERY))
         self._swept: int | None = None  # the row up to which dead ones were looked for
-        # Not __del__: this also runs at exit, where closing the last connection copies the log back into the file.
+        # Not __del__: this also runs at exit, where closing the last connection copies the log back into the
+        # file.
         weakref.finalize(self, self._pool.close)
         try:
             self.delete("")
@@ -137,7 +151,9 @@ class SQLiteStore:
         payload, expires = row
         if type(payload) is not bytes:
             raise _foreign(payload)
-        return payload, (expires - now - 0.5) / 1000  # the middle of the millisecond; so it is never NO_EXPIRY
+        return payload, (
+            expires - now - 0.5
+        ) / 1000  # the middle of the millisecond; so it is never NO_EXPIRY
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         now = int(self._clock() * 1000)
@@ -145,7 +161,9 @@ class SQLiteStore:
             return True
         return self._payload(key, now) == payload  # carried out before, and its reply was lost
 
-    def replace(self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None) -> bool:
+    def replace(
+        self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None
+    ) -> bool:
         now = int(self._clock() * 1000)
         expires = 0 if ttl is None else now + _milliseconds(ttl)
         try:
@@ -184,7 +202,10 @@ class SQLiteStore:
         return [record for page in pages for record in self._load_page(page)]
 
     def owned_by(self, owner: str) -> Iterator[str]:
-        """Yield the keys of the owner's live records. Between two pages nothing is held, so no reader grows the log."""
+        """Yield the keys of the owner's live records.
+
+        Between two pages nothing is held, so no reader grows the log.
+        """
         last = ""
         while True:
             now = int(self._clock() * 1000)
@@ -211,7 +232,10 @@ class SQLiteStore:
             row = page[-1][0]
 
     def purge(self) -> int:
-        """Walk the table once and remove the dead, a page at a time; between two pages writers have their turn."""
+        """Walk the table once and remove the dead, a page at a time.
+
+        Writers have their turn between two pages.
+        """
         removed, row = 0, 0
         while True:
             last, dead = self._remove(row, PURGE_ROWS)
@@ -246,13 +270,16 @@ class SQLiteStore:
             found, row = found + int(live), last
 
     def close(self) -> None:
-        """Close the connections, after the operations in progress. A later operation opens new ones."""
+        """Close the connections; one in use is closed after its operation. A later one opens new ones."""
         self._pool.close()
 
     def diagnose(self) -> Iterator[str]:
         """Yield what an operator should change, one sentence each."""
         if self._pool.replaced():
-            yield f"{self.path} was removed or replaced while this process has it open; the next operation uses the new file"
+            yield (
+                f"{self.path} was removed or replaced while this process has it open; the next operation uses"
+                " the new file"
+            )
         for path in (self.path, f"{self.path}-wal", f"{self.path}-shm"):
             mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0
             if mode & 0o077:
@@ -263,7 +290,7 @@ class SQLiteStore:
         """Return the file, its size, and how SQLite writes it."""
         [mode] = self._run("PRAGMA journal_mode", (), _one)
         [level] = self._run("PRAGMA synchronous", (), _one)
-        size = f"{os.path.getsize(self.path) / 2**20:.1f} MiB"
+        size = f"{os.path.getsize(self.path):,} bytes"
         return {"file": self.path, "size": size, "journal_mode": mode, "synchronous": SYNCHRONOUS[level]}
 
     def _write(self, sql: str, values: tuple[Any, ...]) -> bool:
@@ -286,7 +313,10 @@ class SQLiteStore:
         return None if row is None else row[0]
 
     def _sweep(self) -> None:
-        """Remove the dead among the next few rows, if that needs no waiting. Whatever fails, the write stands."""
+        """Remove the dead among the next few rows, if that needs no waiting.
+
+        Whatever fails, the write stands.
+        """
         try:
             if self._swept is None:
                 # Anywhere: processes that live for one request would all look at the same oldest rows.
@@ -298,7 +328,11 @@ class SQLiteStore:
             pass  # The next operation meets the same error and reports it; a busy database is swept later.
 
     def _remove(self, row: int, rows: int, timeout: float | None = None) -> tuple[int | None, int]:
-        """Remove the dead among the rows after one; return the last row looked at (None: there was none), and how many."""
+        """Remove the dead among the rows after one.
+
+        Returns:
+            The last row that was looked at (None: there was none), and how many were removed.
+        """
         now = int(self._clock() * 1000)
         last, dead = self._run(_LOOK, (now, row, rows), _one, timeout)
         if dead:
@@ -309,7 +343,9 @@ class SQLiteStore:
 def _foreign(payload: object) -> StoreError:
     """Return the error for a payload that no store wrote: SQLite takes any type in any column."""
     kind = type(payload).__name__
-    return StoreError(f"a payload in the table is {kind} and no BLOB, so another program wrote it; delete(key) ends that session")
+    return StoreError(
+        f"a payload in the table is {kind}, not a BLOB: another program wrote it; delete(key) ends it"
+    )
 
 
 def _milliseconds(ttl: float) -> int:

@@ -1,9 +1,10 @@
 """The file of a SQLite store: how it is made and opened, and whether its path still leads to it.
 
-SQLite finds the two files beside a database, ``-wal`` and ``-shm``, by their names alone. If a database is removed or
-replaced while programs have it open, the old file's log lies beside the new file, and whoever opens that one applies the log
-of another database to it (https://www.sqlite.org/howtocorrupt.html, 1.4 and 2.4). So before a process that has the old file
-open goes on to the new one, it removes what is the old file's own.
+SQLite finds the two files beside a database, ``-wal`` and ``-shm``, by their names alone. If a database is
+removed or replaced while programs have it open, the old file's log lies beside the new file, and whoever
+opens that one applies the log of another database to it (https://www.sqlite.org/howtocorrupt.html, 1.4 and
+2.4). So before a process that has the old file open goes on to the new one, it removes what is the old file's
+own.
 
 Knows nothing of keys, payloads, threads, or who waits for whom.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,8 +36,8 @@ WAL_KEPT = 16 * 2**20
 LOCK_TIMEOUT = 1.0
 
 _SCHEMA = (
-    # A table with rowids: without them SQLite 3.40 needs three times the space and time for payloads of 1 KB. The payload
-    # comes last: a walk over the expiries does not read its overflow pages.
+    # A table with rowids: without them SQLite 3.40 needs three times the space and time for payloads of 1 KB.
+    # The payload comes last: a walk over the expiries does not read its overflow pages.
     "CREATE TABLE IF NOT EXISTS sessions"
     " (key TEXT NOT NULL PRIMARY KEY, expires INTEGER NOT NULL, owner TEXT, payload BLOB NOT NULL)",
     "CREATE INDEX IF NOT EXISTS sessions_owner ON sessions (owner, key) WHERE owner IS NOT NULL",
@@ -60,14 +62,21 @@ class Place(NamedTuple):
 
 
 class Connection(sqlite3.Connection):
-    """A connection that can be referred to weakly, and knows which files it has open; None when it was closed."""
+    """A connection that can be referred to weakly, knows which files it has open, and has one cursor."""
 
-    __slots__ = ("__weakref__", "place")
-    place: Place | None
+    __slots__ = ("__weakref__", "closed", "only", "place")
+    place: Place
+    closed: bool
+    only: weakref.ref[sqlite3.Cursor]
 
     def close(self) -> None:
+        # The cursor first: it has the last statement, and SQLite itself closes nothing before all statements
+        # are gone. A thread that waits for its next try may have the cursor still.
+        cursor = self.only()
+        if cursor is not None:
+            cursor.close()
         super().close()
-        self.place = None
+        self.closed = True
 
 
 class File:
@@ -89,22 +98,25 @@ class File:
         real = os.path.realpath(self.path)
         return Place(real, _identity(real), _identity(f"{real}-wal"), _identity(f"{real}-shm"))
 
-    def connect(self) -> Connection:
-        """Open a connection that is ready for use.
+    def connect(self) -> tuple[Connection, sqlite3.Cursor]:
+        """Open a connection that is ready for use, and its cursor.
 
-        The caller sees to it that no other thread connects meanwhile: closing a descriptor, as making the file does, drops all
-        locks that this process has on it (https://www.sqlite.org/howtocorrupt.html, 2.2), those of a new connection too.
+        The caller sees to it that no other thread connects meanwhile: closing a descriptor, as making the
+        file does, drops all locks that this process has on it (https://www.sqlite.org/howtocorrupt.html,
+        2.2), those of a new connection too.
 
         Raises:
             OSError, sqlite3.Error: this file cannot be used, or it is busy.
             Again: the file was replaced meanwhile.
         """
         if self._create:
-            _make(self.path)
+            _make(os.path.realpath(self.path))
         before = self.place()
         if not self._create and (before.database is None or not os.path.getsize(before.real)):
             what = "there is no such file" if before.database is None else "the file is empty"
-            raise sqlite3.OperationalError(f"{what}, and with create=False none is made; look whether the path is right")
+            raise sqlite3.OperationalError(
+                f"{what}, and with create=False none is made; look whether the path is right"
+            )
         # A URI, so that SQLite makes no file, which others could read. timeout=0: the pool waits, not SQLite.
         # isolation_level=None: each statement commits itself.
         connection = sqlite3.connect(
@@ -115,22 +127,25 @@ class File:
             check_same_thread=False,
             factory=Connection,
         )
+        cursor = connection.cursor()
+        connection.only = weakref.ref(cursor)
         try:
             _prepare(connection, self._synchronous)
-            connection.place = self.place()
+            connection.place, connection.closed = self.place(), False
             if connection.place[:2] != before[:2]:
                 raise Again("the file was replaced while it was opened")
         except BaseException:
             connection.close()
             raise
-        return connection
+        return connection, cursor
 
     def leave(self, old: Place) -> None:
-        """Remove the log and the index of a file that is not at its place any more, so that nobody uses them for another.
+        """Remove the log and the index of a file that is not at its place any more: nobody may use them.
 
-        Only while a connection has the old file open: this keeps the system from giving the numbers of its files to others.
-        Under a lock of all processes: otherwise one would look, another remove and open the new file, and then the first one
-        remove the new file's log. The lock is on the directory, so it leaves nothing behind.
+        Only while a connection has the old file open: this keeps the system from giving the numbers of its
+        files to others. Under a lock of all processes: otherwise one would look, another remove and open the
+        new file, and then the first one remove the new file's log. The lock is on the directory, so it leaves
+        nothing behind.
 
         Raises:
             OSError: the directory is not accessible.
@@ -196,7 +211,9 @@ def _prepare(connection: sqlite3.Connection, synchronous: str) -> None:
             f"the file was made by a later wsgisession (table version {version}; this one knows {VERSION})"
         )
     if application != APPLICATION and (application or version or tables):
-        raise sqlite3.DatabaseError("the file is another program's database; give the sessions one of their own")
+        raise sqlite3.DatabaseError(
+            "the file is another program's database; give the sessions one of their own"
+        )
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise sqlite3.NotSupportedError(
@@ -209,4 +226,6 @@ def _prepare(connection: sqlite3.Connection, synchronous: str) -> None:
         for statement in _SCHEMA:
             connection.execute(statement)
         connection.execute("COMMIT")
-    connection.execute("PRAGMA user_version").fetchone()  # a read opens the log and its index, if nothing did so far
+    connection.execute(
+        "PRAGMA user_version"
+    ).fetchone()  # a read opens the log and its index, if nothing did so far

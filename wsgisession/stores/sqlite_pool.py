@@ -1,12 +1,13 @@
-"""SQLite connections that no fork can corrupt, and the patience that makes a busy database an answer within a bound.
+"""SQLite connections that no fork can corrupt, and a bounded patience with a database that is busy.
 
-A connection that crosses a fork loses acknowledged writes: the child inherits what SQLite remembers about its file locks,
-but not the locks, so that another process can remove the write-ahead log under it. Checking the process id afterwards is
-too late for a thread that was inside an operation. So a fork waits for the operations in progress, closes every connection,
-and both sides open new ones (https://www.sqlite.org/howtocorrupt.html, 2.6).
+A connection that crosses a fork loses acknowledged writes: the child inherits what SQLite remembers about its
+file locks, but not the locks, so that another process can remove the write-ahead log under it. Checking the
+process id afterwards is too late for a thread that was inside an operation. So a fork waits for the
+operations in progress, closes every connection, and both sides open new ones
+(https://www.sqlite.org/howtocorrupt.html, 2.6).
 
-The connections of one file lie on one shelf. If the path leads to another file, the whole shelf is put away: what is in use
-is closed by the operation that uses it.
+The connections of one file lie on one shelf. If the path leads to another file, the whole shelf is put away:
+what is in use is closed by the operation that uses it.
 
 Knows nothing of keys, payloads, expiries or tables.
 """
@@ -35,20 +36,21 @@ T = TypeVar("T")
 KEPT = 16
 # Seconds between two looks whether the path still leads to the file that is open. A look costs 10 µs.
 LOOK = 1.0
-# Seconds; the longest pause before a busy database is asked again. Each pause is a random part of it: SQLite's own
-# handler sleeps in fixed, growing steps, and the process that came first stays behind for seconds.
+# Seconds; the longest pause before a busy database is asked again. Each pause is a random part of it:
+# SQLite's own handler sleeps in fixed, growing steps, and the process that came first stays behind for
+# seconds.
 PAUSE = 0.002
 # What goes away by itself. PROTOCOL is what WAL answers when it lost the race for its index too often.
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 
 REPLACED = (
-    "was removed or replaced while it was in use. What was written to the old file in the last second is lost, and the file"
-    " that is there now is used. Restore with sqlite3's .restore, which does not replace the file"
+    "was removed or replaced while it was in use. What was written to the old file in the last second is"
+    " lost, and the file that is there now is used. Restore with sqlite3's .restore, which replaces no file"
 )
 
 
 class _Shelf:
-    """The idle connections to one file, each as a cursor: a new one for every statement would cost 0.15 µs."""
+    """The idle connections to one file, each as a cursor: a new one for every statement costs 0.15 µs."""
 
     __slots__ = ("due", "idle", "place")
 
@@ -80,17 +82,25 @@ class Pool:
         self._name = f"SQLite {file.path}"
         self._timeout = timeout
         self._shelf = _Shelf()
-        # All connections, those in use as well. Weak, because a signal handler may raise anywhere: a connection lost that
-        # way is closed by the collector. Without callbacks, because an exception could skip one.
+        # All connections, those in use as well. Weak, because a signal handler may raise anywhere: a
+        # connection lost that way is closed by the collector. Without callbacks, because an exception could
+        # skip one.
         self._all: list[weakref.ref[Connection]] = []
         self._untold: list[str] = []  # what the log does not have yet; written while nothing is held
         _pools.add(self)
 
-    def run(self, sql: str, values: tuple[Any, ...], answer: Callable[[sqlite3.Cursor], T], timeout: float | None = None) -> T:
+    def run(
+        self,
+        sql: str,
+        values: tuple[Any, ...],
+        answer: Callable[[sqlite3.Cursor], T],
+        timeout: float | None = None,
+    ) -> T:
         """Execute one statement in a transaction of its own and return what ``answer`` takes from its cursor.
 
         Raises:
-            StoreError: whatever SQLite, or opening the file, raised; ``timeout`` seconds later if it was "busy".
+            StoreError: whatever SQLite, or opening the file, raised; ``timeout`` seconds later if it was
+                "busy".
         """
         deadline = None
         while True:
@@ -99,10 +109,12 @@ class Pool:
                     shelf = self._shelf
                     if monotonic() >= shelf.due:
                         shelf = self._look(shelf)
-                    try:
-                        cursor = shelf.idle.pop()
-                    except IndexError:
-                        shelf, cursor = self._connect(shelf)
+                    while True:
+                        try:
+                            cursor = shelf.idle.pop()
+                            break
+                        except IndexError:
+                            shelf = self._connect(shelf)
                     try:
                         result = answer(cursor.execute(sql, values))
                     except BaseException as error:
@@ -119,7 +131,10 @@ class Pool:
                 self._pause(error, deadline, timeout)
 
     def close(self) -> None:
-        """Close the connections; one in use is closed by the operation that uses it. A later operation opens new ones."""
+        """Close the connections; one in use is closed by the operation that uses it.
+
+        A later operation opens new ones.
+        """
         with guard:
             self._put_away(self._shelf)
         self._tell()
@@ -129,23 +144,29 @@ class Pool:
         return self._replaced(self._shelf)
 
     def before_fork(self, quiet: bool) -> None:
-        """Close every connection; if an operation did not end in time, all but those in use."""
+        """Close every connection; if somebody is inside still, all but those in use."""
         shelf = self._shelf
         if quiet:
             self._put_away(shelf)
             for connection in self._open():
-                connection.close()  # a lost one, or one of an operation of this very thread, which asks again
+                connection.close()  # lost when an exception hit, and kept alive by its traceback
         else:
             self._shelf = _Shelf()
             shelf.clear()
 
     def in_child(self) -> list[Connection]:
-        """Begin without any connection. Return those of the parent that were in use, never to be used, nor closed."""
+        """Begin without any connection.
+
+        Return those of the parent that were in use, never to be used, nor closed.
+        """
         found, self._all, self._shelf = self._open(), [], _Shelf()
         return found
 
     def _pause(self, error: BaseException, deadline: float, timeout: float | None) -> None:
-        """Wait a moment before the next try. Nothing is held here: no fork waits, and a greenlet may let another one in."""
+        """Wait a moment before the next try.
+
+        Nothing is held here: no fork waits, and a greenlet may let another one in.
+        """
         self._tell()
         if not _passes(error):
             raise StoreError(f"{self._name}: {error}") from error
@@ -155,46 +176,49 @@ class Pool:
         time.sleep(min(PAUSE * random.random(), left))
 
     def _fail(self, error: BaseException, shelf: _Shelf, cursor: sqlite3.Cursor) -> None:
-        """Keep a connection that did nothing; after any other error the file may be another one: begin afresh."""
-        connection: Any = cursor.connection
-        if connection.place is None and isinstance(error, sqlite3.ProgrammingError):
-            # Closed by a fork in the middle of this operation, in a signal handler. Nothing was executed, or a read.
-            raise Again("the process was forked") from error
+        """Keep a connection that did nothing; after any other error begin afresh: the file may be another."""
         if _passes(error) or isinstance(error, UnicodeEncodeError):
             shelf.idle.append(cursor)
             if shelf is not self._shelf:
                 shelf.clear()
         else:
             self._put_away(shelf)
-            connection.close()
+            cursor.connection.close()
 
-    def _connect(self, shelf: _Shelf) -> tuple[_Shelf, sqlite3.Cursor]:
-        """Open a connection, and return it with the shelf it belongs on."""
+    def _connect(self, shelf: _Shelf) -> _Shelf:
+        """Open a connection, and return the shelf on which it is."""
         if shelf.place is not None:
             shelf = self._look(shelf)  # whoever opens another file by mistake opens it with the old one's log
         if self._untold:
             raise Again("the file was replaced")  # the log has it before the new file is used
         with _turn:
             if _connecting.locked():
-                raise StoreError(f"{self._name}: this code interrupts the opening of a file on its own thread; ask again later")
+                raise StoreError(
+                    f"{self._name}: this code interrupts the opening of a file on its own thread; try later"
+                )
             with _connecting:
                 if _crossed:
-                    raise StoreError(f"{self._name}: this process was forked in the middle of an operation; start it again")
-                connection = self._file.connect()
-                cursor = connection.cursor()
+                    raise StoreError(
+                        f"{self._name}: this process was forked in the middle of an operation; start it again"
+                    )
+                connection, cursor = self._file.connect()
                 found = self._open()
                 self._all = [weakref.ref(one) for one in (*found, connection)]
-                if shelf.place is None:
-                    shelf.place, shelf.due = connection.place, monotonic() + LOOK
-                elif shelf.place != connection.place:
+                if guard.forking or len(found) >= KEPT:
+                    shelf = _Shelf()  # one that nobody knows: the connection is closed after use
+                elif shelf.place is not None and self._differs(connection.place, shelf):
                     connection.close()
                     raise Again("the file was replaced while it was opened")
-        if guard.forking or len(found) >= KEPT:
-            shelf = _Shelf()  # one that nobody knows: the connection is closed after use
-        return shelf, cursor
+                shelf.place, shelf.due = connection.place, monotonic() + LOOK
+                shelf.idle.append(cursor)
+        return shelf
 
     def _look(self, shelf: _Shelf) -> _Shelf:
-        """Make sure that the path still leads to the files that are open, or put them away; return the shelf to use."""
+        """Make sure that the path leads to the files that are open, or put them away.
+
+        Returns:
+            The shelf to use.
+        """
         with _turn:
             if self._shelf is shelf:
                 if self._replaced(shelf):
@@ -220,15 +244,20 @@ class Pool:
             shelf.clear()
 
     def _replaced(self, shelf: _Shelf) -> bool:
-        if shelf.place is None:
-            return False
-        place = self._file.place()
-        if place[:2] == shelf.place[:2] and not self._pinned(shelf):
-            shelf.place = place  # whoever closed the last connection removed the log, and a new one was made since
-        return place != shelf.place
+        return shelf.place is not None and self._differs(self._file.place(), shelf)
+
+    def _differs(self, place: Place, shelf: _Shelf) -> bool:
+        """Whether a place is another one.
+
+        Only while a connection is open, nobody removes the log and makes a new one.
+        """
+        return place != shelf.place if self._pinned(shelf) else place[:2] != (shelf.place or place)[:2]
 
     def _leave(self, shelf: _Shelf) -> None:
-        """Remove what an old file left. Not if nothing is open: the system may have given its files' numbers to others."""
+        """Remove what an old file left.
+
+        Not if nothing is open: the system may have given its files' numbers to others.
+        """
         if shelf.place is not None and self._pinned(shelf):
             self._file.leave(shelf.place)
         self._untold.append(f"{self._file.path} {REPLACED}")
@@ -237,7 +266,7 @@ class Pool:
         return any(connection.place == shelf.place for connection in self._open())
 
     def _open(self) -> list[Connection]:
-        return [found for ref in self._all if (found := ref()) is not None and found.place is not None]
+        return [found for ref in self._all if (found := ref()) is not None and not found.closed]
 
     def _tell(self) -> None:
         while self._untold:
@@ -249,13 +278,14 @@ def _passes(error: BaseException) -> bool:
     return isinstance(error, Again) or getattr(error, "sqlite_errorcode", 0) & 0xFF in BUSY
 
 
-# Held while a connection is opened or files are put away, so that one thread at a time does either. Reentrant, because the
-# collector may close a forgotten pool meanwhile. Whoever finds the second one taken is inside already, on this very thread.
+# Held while a connection is opened or files are put away, so that one thread at a time does either.
+# Reentrant, because the collector may close a forgotten pool meanwhile. Whoever finds the second one taken is
+# inside already, on this very thread.
 _turn = threading.RLock()
 _connecting = threading.Lock()
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-# The parent's connections that were in use beyond the grace. Never used; never closed, which would release the parent's locks.
-# SQLite itself may hang in such a child, so every pool refuses.
+# The parent's connections that were in use beyond the grace. Never used; never closed, which would release
+# the parent's locks. SQLite itself may hang in such a child, so every pool refuses.
 _crossed: list[Connection] = []
 
 

@@ -120,7 +120,7 @@ class Model:
                         if not self.changed_owner(keys):
                             yield f"{actor.name} logged out everywhere else, and one of these sessions lives"
 
-        calm = all(actor.kind.plain or actor.kind.ends_other for actor in self.story.actors)
+        calm = all(kind.plain or (kind.ends_other and not kind.seconds) for kind in (a.kind for a in self.story.actors))
         if calm and any(actor.siblings_ended for actor in self.actors) and not self.live:
             yield "who logged each other out elsewhere have no session left"
 

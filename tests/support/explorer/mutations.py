@@ -152,7 +152,7 @@ _lose, _load, _commit, _begin = Visit._lose, Visit.load, Visit.commit, Visit._be
 
 def lose_logins(self: Visit, draft: Draft, marker: Any) -> bool:
     _lose(self, draft, marker)
-    self.gone = True
+    self._gone, self._renew = True, False
     self._blank()
     return False
 
@@ -175,9 +175,9 @@ def merge_always(self: Visit, overtaken: Any = None) -> bool:
     return _commit(self)
 
 
-def keep_what_was_loaded(self: Visit, draft: Draft) -> None:
+def keep_what_was_loaded(self: Visit, draft: Draft) -> bool:
     with patch.object(Draft, "rebase", nothing):
-        _begin(self, draft)
+        return _begin(self, draft)
 
 
 def end_the_heir(self: Visit, heir: Any) -> None:

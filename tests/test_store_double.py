@@ -1,0 +1,168 @@
+"""The store double of the tests: it keeps the contract of what it wraps, and steps in where it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.clock import Clock
+from support.plain_store import PlainStore
+from support.store_double import StoreDouble
+
+from wsgisession import MemoryStore, StoreError
+from wsgisession.stores.base import Store
+from wsgisession.testing import BulkStoreContract, together
+
+
+class TestOfMemory(BulkStoreContract):
+    """A double that is told nothing is the store it wraps."""
+
+    owners_exactly = True
+
+    def make_store(self) -> Store:
+        self.clock = Clock()
+        return StoreDouble(MemoryStore(clock=self.clock))
+
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+
+@pytest.fixture
+def store() -> StoreDouble:
+    store = StoreDouble()
+    store.store.create("a", b"1", 60, "ada")
+    return store
+
+
+def test_it_is_a_store(store: StoreDouble) -> None:
+    """It passes for a store wherever one is asked for."""
+    assert isinstance(store, Store)
+
+
+def test_it_writes_down_what_it_is_asked(store: StoreDouble) -> None:
+    """Names and arguments of the calls, in order."""
+    store.load("a")
+    store.touch("a", 60, expected=b"1")
+    assert list(store.owned_by("ada")) == ["a"]
+    assert store.calls == ["load", "touch", "owned_by"]
+    assert store.arguments == [(("a",), {}), (("a", 60), {"expected": b"1"}), (("ada",), {})]
+
+
+def test_optional_operations_are_those_of_the_store(store: StoreDouble) -> None:
+    """What the wrapped store lacks, the double lacks; what it has is a call like any other."""
+
+    class Bare(PlainStore):
+        load_many = property()  # type: ignore[assignment]
+
+    assert not hasattr(StoreDouble(Bare(Clock())), "load_many")
+    assert not hasattr(store, "diagnose")
+    assert store.count() == 1 and store.load_many(["b"]) == [None]
+    assert store.calls == ["count", "load_many"]
+    assert list(StoreDouble(PlainStore(Clock())).diagnose()) == []
+
+
+def test_other_attributes_are_those_of_the_store() -> None:
+    """A test may ask the wrapped store for more than a store has."""
+    clock = Clock()
+    assert StoreDouble(PlainStore(clock)).clock is clock
+
+
+@pytest.mark.parametrize(
+    ("operation", "call", "times", "stepped_in_before"),
+    [
+        ("load", 1, 1, [1]),
+        ("load", 2, 1, [3]),
+        ("load", 1, 2, [1, 3]),
+        ("load", 2, None, [3, 4]),
+        (None, 2, 1, [2]),
+        (None, 1, None, [1, 2, 3, 4]),
+        ("delete", 1, 1, []),
+    ],
+    ids=["next", "second", "twice", "from the second on", "second of any", "each", "never"],
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_it_steps_in_at_the_call_it_is_told(
+    store: StoreDouble,
+    when: str,
+    operation: str | None,
+    call: int,
+    times: int | None,
+    stepped_in_before: list[int],
+) -> None:
+    """The n-th call of an operation, or of any, from now; once, several times, or for ever."""
+    seen: list[int] = []
+    getattr(store, when)(operation, lambda: seen.append(len(store.calls)), call=call, times=times)
+    for name in ("load", "touch", "load", "load"):
+        assert getattr(store, name)(*{"load": ("a",), "touch": ("a", 60)}[name])
+    assert seen == stepped_in_before
+
+
+@pytest.mark.parametrize(
+    ("tell", "carried_out"),
+    [
+        (lambda store, error: store.fail("delete", error), False),
+        (lambda store, error: store.lose_reply("delete", error), True),
+        (lambda store, error: store.fail(None, error, times=None), False),
+    ],
+    ids=["fails", "loses its reply", "an outage"],
+)
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt()], ids=["StoreError", "any exception"])
+def test_it_fails(
+    store: StoreDouble, tell: Callable[..., None], carried_out: bool, error: BaseException | None
+) -> None:
+    """A call fails before it is carried out, or after; with a StoreError, or what it is told."""
+    tell(store, error)
+    with pytest.raises(StoreError if error is None else KeyboardInterrupt):
+        store.delete("a")
+    store.rest()
+    assert (store.load("a") is None) is carried_out
+    assert store.delete("a") is not carried_out
+
+
+def test_what_steps_in_may_use_the_store(store: StoreDouble) -> None:
+    """It comes before the call is carried out, and is not met again by what it calls itself."""
+    store.before("delete", lambda: store.delete("a"))
+    assert store.delete("a") is False
+    assert store.calls == ["delete", "delete"]
+
+
+def test_it_repeats_a_command(store: StoreDouble) -> None:
+    """As a client library does whose reply was lost: the second reply counts."""
+    store.repeat("delete")
+    assert store.delete("a") is False
+    assert store.load("a") is None
+
+
+def test_a_script_of_failures(store: StoreDouble) -> None:
+    """Several rules at once: each counts all calls, those that fail included."""
+    store.lose_reply("touch")
+    store.fail("touch", call=2)
+    outcomes: list[Any] = []
+    for _ in range(3):
+        try:
+            outcomes.append(store.touch("a", 60))
+        except StoreError as error:
+            outcomes.append(str(error))
+    assert outcomes == ["the reply was lost", "the store is down", True]
+
+
+def test_a_listing_is_what_it_was_when_it_was_called(store: StoreDouble) -> None:
+    """What comes after the call changes nothing about its answer."""
+    store.after("keys", lambda: store.store.delete("a"))
+    assert list(store.keys()) == ["a"]
+    assert list(store.keys()) == []
+
+
+def test_repeated_commands_of_threads_do_not_mix(store: StoreDouble) -> None:
+    """Nobody's repeated command comes between another's command and its repetition."""
+    store.repeat("replace", times=None)
+
+    def count() -> None:
+        done = 0
+        while done < 20:
+            payload, _ = store.load("a")
+            done += store.replace("a", payload, b"%d" % (int(payload) + 1), 60)
+
+    together([count, count])
+    assert store.load("a")[0] == b"41"
