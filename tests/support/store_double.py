@@ -173,6 +173,13 @@ class StoreDouble:
 
 def _raising(error: BaseException) -> Callable[[], object]:
     def act() -> object:
-        raise error
+        raise type(error)(*error.args)  # a new one, because an exception keeps what it went through alive
 
     return act
+
+
+def failing(operation: str) -> StoreDouble:
+    """Return a store in memory for which one operation always fails."""
+    store = StoreDouble()
+    store.fail(operation, times=None)
+    return store
