@@ -55,7 +55,12 @@ class Commit:
         if first is not None:
             first()
         ttl, since = self._limits.first(record, records.clock()), monotonic()
-        if not records.create(key, payload, ttl, record.owner):
+        try:
+            created = records.create(key, payload, ttl, record.owner)
+        except BaseException:  # its reply may be lost, and then its owner would see a session that nobody has
+            self.withdraw(key)
+            raise
+        if not created:
             error = StoreError("the store says that a random 256-bit key is taken; it does not keep the contract")
             records.failed(error, "create", since, key)
             raise error

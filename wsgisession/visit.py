@@ -644,7 +644,10 @@ class Visit:
         assert self.stored is not None
         try:
             found = self.setup.records.find(self.stored.key)
-        except StoreError:  # logged; without its cookie the visitor would lose a session that save() gave a new id
+        except StoreError:  # logged
+            # Without its cookie the visitor would lose a session that save() gave a new id. The id they came with they
+            # have already, and by now it may be that of a dead session.
+            self._set = self.stored.key not in self._found
             return
         if not isinstance(found, Stored):
             self.load().restart(self.stored.record)
