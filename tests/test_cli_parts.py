@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.owners import Stepped
+from support.store_double import StoreDouble
 from support.web import SECRET, Site
 
 from wsgisession import Identity, JSONCodec, MemoryStore, Record, SessionManager, StoreError
@@ -63,12 +63,12 @@ def test_an_unsteady_application_is_imported_from_here(
 
 def test_a_session_that_began_after_destroy_all_stays() -> None:
     """It ends what began before; one that changes its id meanwhile is met in the next pass."""
-    store = Stepped(MemoryStore())
+    store = StoreDouble()
     site = manager(store=store)
     site.issue({}, "ada")
     late = JSONCodec().pack(Record(9e9, "late", False, {}))
     reader = Reader(site)
-    store.arm(3, lambda: store.store.create("l" * 43, late, 60.0, "late"))
+    store.before(None, lambda: store.store.create("l" * 43, late, 60.0, "late"), call=4)
     assert _end_each(site, reader, time.time(), terminal.Progress("")) == 1
     assert [info.owner for info in site.sessions()] == ["late"]
 
@@ -174,12 +174,9 @@ class TestCheck:
 
     def test_an_outage(self) -> None:
         """A finding, and the report says that the store was not reached."""
-
-        class Down(MemoryStore):
-            def load(self, key: str) -> Any:
-                raise StoreError("redis://user:swordfish@host is down")
-
-        report = check.examine(manager(store=Down()))
+        store = StoreDouble()
+        store.fail("load", StoreError("redis://user:swordfish@host is down"), times=None)
+        report = check.examine(manager(store=store))
         assert not report.works and "does not answer" in report.findings[-1].message
 
     def test_a_store_that_refuses_to_write(self, capsys: pytest.CaptureFixture[str]) -> None:

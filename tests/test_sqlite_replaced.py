@@ -422,7 +422,8 @@ def test_a_system_without_these_locks(path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "fcntl", None)
     module = runpy.run_path(sqlite_file.__file__)
     file = module["File"](str(path), "NORMAL", True)
-    with closing(file.connect()) as connection:
+    connection, _ = file.connect()
+    with closing(connection):
         os.unlink(path)
         file.leave(connection.place)
         assert sorted(os.listdir(path.parent)) == ["sessions.db-shm", "sessions.db-wal"]

@@ -10,7 +10,7 @@ import pytest
 from flask_babel import Babel, lazy_gettext
 from markupsafe import Markup
 from support.clock import Clock
-from support.counting import Counting
+from support.store_double import StoreDouble
 from support.web import SECRET
 
 import wsgisession.flask
@@ -191,7 +191,7 @@ def test_a_slip_is_an_error_that_helps() -> None:
 
 def test_what_is_not_touched_costs_nothing() -> None:
     """No call of the store, and a response without our headers."""
-    store = Counting()
+    store = StoreDouble()
     client = make(store=store).test_client()
     ask(client, lambda session: session.update(n=1))
     before = len(store.calls)

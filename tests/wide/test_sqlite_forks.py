@@ -182,6 +182,31 @@ def test_a_child_forked_while_a_thread_connects_refuses(
     assert store.create(new_key(), b"", LONG) is True
 
 
+def test_a_fork_while_a_thread_waits_for_its_next_try(store: SQLiteStore, path: Path) -> None:
+    """Another program writes, so a thread asks again and again: it has no connection meanwhile."""
+    store.create(new_key(), b"", LONG)
+    seen: list[int] = []
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    thread = threading.Thread(target=store.create, args=(new_key(), b"", LONG), daemon=True)
+
+    def hook(quiet: bool) -> None:
+        seen.append(connections_here(path))
+
+    guard.before_fork.append(hook)
+    try:
+        thread.start()
+        for _ in range(20):
+            guard.shut()
+            guard.open()
+    finally:
+        guard.before_fork.remove(hook)
+        other.execute("ROLLBACK")
+        other.close()
+        thread.join(PATIENCE)
+    assert seen == [1] * 20, "more than the other program's"
+
+
 def test_a_store_is_used_and_closed_in_the_middle_of_a_fork(store: SQLiteStore, path: Path) -> None:
     """By a hook, or by the collector: it waits for nothing, has its answer, and no connection is on both
     sides.

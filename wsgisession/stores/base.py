@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
-
 NO_EXPIRY = 0.001
 """The seconds left of a record whose expiry somebody took away in the engine."""
 
@@ -123,4 +122,7 @@ class DiagnosingStore(Store, Protocol):
         """Yield what an operator should change, one sentence each. Changes nothing."""
 
     def settings(self) -> dict[str, str]:
-        """Return the engine's version and the settings that matter, for a person. Changes nothing."""
+        """Return the engine's version and the settings that matter, for a person. Changes nothing.
+
+        Raises ``StoreError`` if the engine does not let this store ask.
+        """

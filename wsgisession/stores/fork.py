@@ -94,7 +94,8 @@ class Guard:
         """Keep new operations waiting, and wait for those of other threads, but not longer than the grace."""
         deadline = time.monotonic() + self._grace
         quiet = not _held(self.own.lock)
-        for lock in (self._registry, *self._others()):
+        quiet &= self._registry.acquire(timeout=self._grace)  # first: from now on there are no more locks
+        for lock in self._others():
             quiet &= lock.acquire(timeout=max(deadline - time.monotonic(), 0))
         self._forker = threading.get_ident()
         for call in self.before_fork:
@@ -126,7 +127,7 @@ class Guard:
                 self._room = 2 * len(self._locks) + 16
 
     def _others(self) -> Iterator[Any]:
-        """Yield the locks of the other threads, those as well that begin while this waits for one."""
+        """Yield the locks of the other threads."""
         own = self.own.__dict__.get("lock")
         for ref in self._locks:
             lock = ref()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,13 +62,19 @@ class Place(NamedTuple):
 
 
 class Connection(sqlite3.Connection):
-    """A connection that can be referred to weakly, and knows which files it has open."""
+    """A connection that can be referred to weakly, knows which files it has open, and has one cursor."""
 
-    __slots__ = ("__weakref__", "closed", "place")
+    __slots__ = ("__weakref__", "closed", "only", "place")
     place: Place
     closed: bool
+    only: weakref.ref[sqlite3.Cursor]
 
     def close(self) -> None:
+        # The cursor first: it has the last statement, and SQLite itself closes nothing before all statements
+        # are gone. A thread that waits for its next try may have the cursor still.
+        cursor = self.only()
+        if cursor is not None:
+            cursor.close()
         super().close()
         self.closed = True
 
@@ -91,8 +98,8 @@ class File:
         real = os.path.realpath(self.path)
         return Place(real, _identity(real), _identity(f"{real}-wal"), _identity(f"{real}-shm"))
 
-    def connect(self) -> Connection:
-        """Open a connection that is ready for use.
+    def connect(self) -> tuple[Connection, sqlite3.Cursor]:
+        """Open a connection that is ready for use, and its cursor.
 
         The caller sees to it that no other thread connects meanwhile: closing a descriptor, as making the
         file does, drops all locks that this process has on it (https://www.sqlite.org/howtocorrupt.html,
@@ -120,6 +127,8 @@ class File:
             check_same_thread=False,
             factory=Connection,
         )
+        cursor = connection.cursor()
+        connection.only = weakref.ref(cursor)
         try:
             _prepare(connection, self._synchronous)
             connection.place, connection.closed = self.place(), False
@@ -128,7 +137,7 @@ class File:
         except BaseException:
             connection.close()
             raise
-        return connection
+        return connection, cursor
 
     def leave(self, old: Place) -> None:
         """Remove the log and the index of a file that is not at its place any more: nobody may use them.

@@ -201,7 +201,7 @@ class Pool:
                     raise StoreError(
                         f"{self._name}: this process was forked in the middle of an operation; start it again"
                     )
-                connection = self._file.connect()
+                connection, cursor = self._file.connect()
                 found = self._open()
                 self._all = [weakref.ref(one) for one in (*found, connection)]
                 if guard.forking or len(found) >= KEPT:
@@ -210,7 +210,7 @@ class Pool:
                     connection.close()
                     raise Again("the file was replaced while it was opened")
                 shelf.place, shelf.due = connection.place, monotonic() + LOOK
-                shelf.idle.append(connection.cursor())
+                shelf.idle.append(cursor)
         return shelf
 
     def _look(self, shelf: _Shelf) -> _Shelf:
