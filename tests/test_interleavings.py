@@ -104,6 +104,36 @@ def test_an_outage_does_not_keep_a_new_id_from_its_visitor() -> None:
     assert site.read(answer.cookie) == {"a": 1}
 
 
+def test_an_outage_sends_no_cookie_that_the_visitor_has() -> None:
+    """Whether its session still lives cannot be asked, and another request may have set a newer cookie."""
+    store = StoreDouble()
+    site = Site(store, secret=[SECRET, OLD_SECRET])
+    cookie, read = stale(site)
+
+    def handler(session: Session) -> None:
+        read(session)
+        site.request(Session.regenerate, cookie)
+        store.fail("load")
+
+    assert site.request(handler, cookie).set_cookie is None
+
+
+@pytest.mark.parametrize("owner", [None, "ada"], ids=["a visitor", "a login"])
+def test_a_session_that_nobody_has_is_taken_back(owner: str | None) -> None:
+    """If the reply to its making is lost, its cookie is never set. Then no listing shows it."""
+    store = StoreDouble()
+    site = Site(store)
+    store.lose_reply("create")
+
+    def handler(session: Session) -> None:
+        session["a"] = 1
+        session.owner = owner
+
+    with pytest.raises(StoreError):
+        site.request(handler)
+    assert site.live() == []
+
+
 def follow(store: StoreDouble, script: list[str]) -> None:
     """Let the next replaces fail as a script says: "lost" does it and loses the reply, "down" does nothing."""
     for call, word in enumerate(script, 1):
