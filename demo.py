@@ -233,7 +233,7 @@ def make_application(url: str) -> tuple[SessionMiddleware, str]:
 
 
 def kept_secret(path: str) -> str:
-    """Return the first line of a file: where sessions outlive the process, so must the secret that signs their cookies.
+    """Return the first line of a file: if sessions outlive the process, so must the secret that signs their cookies.
 
     Workers that start together may all find the file empty and append a line; then each reads the one that came first.
     """

@@ -134,7 +134,7 @@ print(json.dumps(sorted(roots - sys.stdlib_module_names - {{"__main__"}})))
 
 
 def test_the_installed_wheel_runs_the_first_example(installed: Path) -> None:
-    """As the README prints it: the second visit with the cookie of the first counts two."""
+    """As the README prints it, imported: the second visit with the cookie of the first counts two."""
     example = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[0]
     script = """
 from wsgiref.util import setup_testing_defaults
@@ -146,7 +146,7 @@ def visit(cookie):
 first, cookie = visit("")
 print(json.dumps([first, visit(cookie)]))
 """
-    assert isolated(installed, example + script) == ["Number of views 1", ["Number of views 2", ""]]
+    assert isolated(installed, f"__name__ = 'counter'\n{example}{script}") == ["Number of views 1", ["Number of views 2", ""]]
 
 
 def test_the_command_line_is_installed(installed: Path) -> None:

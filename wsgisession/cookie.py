@@ -37,13 +37,13 @@ class Cookie:
     """The session cookie's name and attributes. Construction fails on whatever a browser would silently reject.
 
     Args:
-        name: an HTTP token. Where the cookie is secure, has path "/" and no domain, it goes out as "__Host-" + name.
+        name: an HTTP token. If the cookie is secure, has path "/" and no domain, it goes out as "__Host-" + name.
         path: what the URL's path has to begin with, from "/".
         domain: a host name, to share the cookie with its subdomains; None: this host alone, the safer choice.
         secure: True, False, or "auto", which follows ``wsgi.url_scheme`` and never a forwarded header. Behind a proxy
             that ends TLS pass True.
         httponly: out of reach of scripts.
-        samesite: "Lax", "Strict" or "None", the words of the attribute. Always sent: what a browser assumes where it is
+        samesite: "Lax", "Strict" or "None", the words of the attribute. Always sent: what a browser assumes if it is
             missing differs, so the Python value None is refused.
         partitioned: one cookie jar per embedding site (CHIPS), for sessions inside a frame of another site.
         persistent: whether a new session starts as "remember me".
@@ -260,7 +260,7 @@ class Cookie:
         if self._has_prefix:
             raise ValueError(
                 f"cookie name {self.name[:80]!r} is rejected by browsers unless Secure: pass secure=True as well, or "
-                "leave the prefix out (__Host- is added where the cookie is secure)"
+                "leave the prefix out (__Host- is added if the cookie is secure)"
             )
 
     def _check_prefix(self) -> None:

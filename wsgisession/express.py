@@ -286,7 +286,7 @@ def _cookie_member(cookie: Cookie) -> dict[str, Any]:
 
 def _timeout(cookie: dict[str, Any]) -> float | None:
     most: Any = cookie.get("originalMaxAge")
-    # Also false, where an application switched it off.
+    # Also False: an application may switch it off.
     if type(most) not in (int, float) or not 0 < most <= _LONGEST:
         return None
     return float(most / 1000)

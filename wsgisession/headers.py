@@ -10,7 +10,7 @@ from functools import lru_cache
 
 Headers = list[tuple[str, str]]
 
-# Caches that obey a field of their own ignore Cache-Control where it is there (RFC 9213 2.2).
+# Caches that obey a field of their own ignore Cache-Control if it is there (RFC 9213 2.2).
 _TARGETED = re.compile(r"(?:.+-)?cdn-cache-control|surrogate-control", re.IGNORECASE)
 # One element of a list whose members may hold a quoted string (RFC 9110 5.6.1 and 5.6.4).
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)

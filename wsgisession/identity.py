@@ -40,7 +40,7 @@ class Identity:
         self._macs = _Macs(self._derive)
 
     def new_id(self) -> str:
-        """Return a new id: 256 bits from the operating system, an error where it has none.
+        """Return a new id: 256 bits from the operating system, an error if it has none.
 
         The generator's state is the system's, so a fork cannot duplicate it.
 

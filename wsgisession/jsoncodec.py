@@ -178,7 +178,7 @@ def _read(line: bytes) -> Any:
 
 
 def _split(payload: bytes) -> list[bytes]:
-    # A line at a time by memchr, where bytes.split looks at every byte: 2 instead of 3.4 µs for 10 KB, 5 instead of 31 for 100.
+    # A line at a time by memchr; bytes.split looks at every byte: 2 instead of 3.4 µs for 10 KB, 5 instead of 31 for 100.
     lines = BytesIO(payload).readlines()
     last = lines.pop()
     if last[-1] == 0x0A:  # "\n": not what ``pack`` writes

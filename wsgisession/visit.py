@@ -359,7 +359,7 @@ class Visit:
         follows = self.phase is OPEN and not self._by_key
         moves = not self.passive and (follows or not dated(draft.facts))
         stored = self.stored = setup.commit.save(draft, before, moves=moves, overtaken=overtaken)
-        # The expiry was set anew, as it is too if persistent was switched: the Max-Age of the cookie follows.
+        # The expiry was set again, as it is too if persistent was switched: the Max-Age of the cookie follows.
         if stored.until != before.until and (dated(stored.record) or dated(before.record)):
             self._set = True
 
