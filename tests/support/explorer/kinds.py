@@ -112,9 +112,8 @@ class Actor:
 
     def save(self) -> None:
         """Save, as an application does that goes on afterwards."""
-        self.session.save()
+        self.saved = self.session.save() or self.saved
         self.settle()
-        self.saved = True
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,7 @@ LOST, GONE, SENT_FIRST, CLOSED, OWNERS, ALLOWED = (
 
 
 def _at(start: int, *kinds: str) -> Meeting:
-    return Meeting(start, kinds, True)
+    return Meeting(start, kinds)
 
 
 MUTATIONS = [

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import partial
+from typing import Protocol
 
 from .crew import Call, Choice
 
@@ -21,11 +23,13 @@ class Path:
     Args:
         faults: one call may go wrong.
         deepest: how many steps are chosen. Whoever goes on then goes on to the end.
+        again: without a fault it was walked before.
     """
 
-    def __init__(self, *, faults: bool, deepest: int) -> None:
+    def __init__(self, *, faults: bool, deepest: int = 100, again: bool = False) -> None:
         self._faults = faults
         self._deepest = deepest
+        self._again = again
         self.taken: list[Choice] = []
         self.calls: list[Call] = []
         self.faulty = False
@@ -34,6 +38,11 @@ class Path:
         """True: it was longer than orders are walked."""
         self.repeated = False
         """True: it is a twin of one that was walked, which showed only on the way."""
+
+    @property
+    def counts(self) -> bool:
+        """True for an order that was not walked before."""
+        return not self.repeated and (self.faulty or not self._again)
 
     def options(self, waiting: dict[int, Call]) -> list[Choice]:
         """Return what can come next."""
@@ -78,6 +87,16 @@ class _Branch:
         return self.options[self.at]
 
 
+class Walk(Protocol):
+    """What walks some of all paths."""
+
+    def paths(self) -> Iterator[Path]:
+        """Yield one path for each run. It is empty until the run chooses."""
+
+    def choose(self, waiting: dict[int, Call]) -> Choice:
+        """Say who goes on, of those who wait."""
+
+
 class Tree:
     """Walks every path, depth first.
 
@@ -85,17 +104,16 @@ class Tree:
         faults: paths with one fault too.
         twins: False: of paths that differ only in the order of neighbours who cannot notice each other, one is walked.
         deepest: how many steps are chosen.
+        again: those without a fault were walked before.
     """
 
-    def __init__(self, *, faults: bool, twins: bool = True, deepest: int = 100) -> None:
-        self._faults = faults
+    def __init__(
+        self, *, faults: bool = False, twins: bool = True, deepest: int = 100, again: bool = False
+    ) -> None:
         self._twins = twins
-        self._deepest = deepest
+        self._begin = partial(Path, faults=faults, deepest=deepest, again=again)
         self._branches: list[_Branch] = []
         self.path = self._begin()
-
-    def _begin(self) -> Path:
-        return Path(faults=self._faults, deepest=self._deepest)
 
     def paths(self) -> Iterator[Path]:
         """Yield one path for each run. It is empty until the run chooses."""
@@ -156,19 +174,15 @@ class Sample:
         count: how many.
     """
 
-    def __init__(self, name: str, count: int, *, faults: bool) -> None:
+    def __init__(self, name: str, count: int) -> None:
         self._random = random.Random(name)
         self._count = count
-        self._faults = faults
-        self.path = self._begin()
-
-    def _begin(self) -> Path:
-        return Path(faults=self._faults, deepest=100)
+        self.path = Path(faults=True)
 
     def paths(self) -> Iterator[Path]:
         """Yield one path for each run."""
         for _ in range(self._count):
-            self.path = self._begin()
+            self.path = Path(faults=True)
             yield self.path
 
     def choose(self, waiting: dict[int, Call]) -> Choice:
