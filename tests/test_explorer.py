@@ -177,9 +177,10 @@ def test_the_page_shows_what_the_command_prints() -> None:
     page = (ROOT / "docs/explorer.md").read_text(encoding="utf-8")
     for line in rules(MUTATIONS):
         assert line in page.splitlines()
-    for line in orders(walk(meeting, sampled(1)) for meeting in meetings()):
-        name, columns = line.split("|")[1], line.count("|")
-        [shown] = [shown for shown in page.splitlines() if shown.startswith(f"|{name}|")]
-        assert shown.count("|") == columns
-        assert "---" in shown or shown == line or shown.endswith("| 0 |")
+    head, _, *rows = orders(walk(meeting, sampled(1)) for meeting in meetings())
+    assert head in page.splitlines()
+    for row in rows:
+        [shown] = [line for line in page.splitlines() if line.startswith(f"|{row.split('|')[1]}|")]
+        assert shown.count("|") == row.count("|")
+        assert shown.endswith("| 0 |")
     assert f"{len(MUTATIONS)} of {len(MUTATIONS)}" in page
