@@ -132,7 +132,7 @@ def test_names_that_come_and_go(identity: Identity) -> None:
     """What is kept per cookie name is bounded, and forgetting it changes nothing."""
     token = identity.sign("sid", "A" * 43)
     assert len({identity.sign(f"name{number}", "A" * 43) for number in range(100)}) == 100
-    assert len(identity._macs) == 16
+    assert len(identity._macs) <= 16
     assert identity.unsign("sid", token) == ("A" * 43, False)
 
 

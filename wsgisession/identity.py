@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from wsgisession.mac import base64url, mac_under
+from wsgisession.memo import Memo
 
+_LONGEST = 4096  # characters of a cookie's name
 _PURPOSE = b"wsgisession 1 cookie\0"  # version and purpose of the signature; another purpose derives from another label
 
 
@@ -37,7 +39,8 @@ class Identity:
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._roots = [mac_under(secret) for secret in check_secrets(secrets, self.min_secret)]
-        self._macs = _Macs(self._derive)
+        # There are one or two names on the wire; longer ones are of callers who make names up.
+        self._macs = Memo(self._derive, lambda name: len(name) <= _LONGEST, 16)
 
     def new_id(self) -> str:
         """Return a new id: 256 bits from the operating system, an error where it has none.
@@ -82,20 +85,6 @@ class Identity:
         each other.
         """
         return tuple(mac_under(root(_PURPOSE + name.encode())) for root in self._roots)
-
-
-class _Macs(dict[str, tuple[Callable[[bytes], bytes], ...]]):
-    """Each name's MACs, derived when they are first asked for: there are one or two names on the wire."""
-
-    def __init__(self, derive: Callable[[str], tuple[Callable[[bytes], bytes], ...]]) -> None:
-        super().__init__()
-        self._derive = derive
-
-    def __missing__(self, name: str) -> tuple[Callable[[bytes], bytes], ...]:
-        macs = self._derive(name)
-        if len(self) < 16:  # for callers who make names up
-            self[name] = macs
-        return macs
 
 
 def check_secrets(secret: object, minimum: int) -> list[bytes]:
