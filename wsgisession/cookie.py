@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 from urllib.parse import unquote
@@ -32,7 +31,7 @@ _DOMAIN = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*")
 _BOOLEANS = ("httponly", "partitioned", "persistent", "host_prefix")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cookie:
     """The session cookie's name and attributes. Construction fails on whatever a browser would silently reject.
 
@@ -66,9 +65,20 @@ class Cookie:
     persistent: bool = False
     host_prefix: bool = True
     formerly: tuple[str, ...] = ()
+    _wire_names: tuple[str, str] = field(init=False, repr=False, compare=False)
+    """The names on the wire: not secure, secure."""
+    _attributes: tuple[str, str] = field(init=False, repr=False, compare=False)
+    """All attributes but the expiry: not secure, secure."""
 
     def __post_init__(self) -> None:
         self._check_types()
+        prefixed = self.host_prefix and self.path == "/" and self.domain is None and not self._has_prefix
+        object.__setattr__(self, "_wire_names", (self.name, f"__Host-{self.name}" if prefixed else self.name))
+        domain = "" if self.domain is None else f"; Domain={self.domain}"
+        httponly = "; HttpOnly" if self.httponly else ""
+        partitioned = "; Partitioned" if self.partitioned else ""
+        head, tail = f"; Path={self.path}{domain}", f"{httponly}; SameSite={self.samesite}{partitioned}"
+        object.__setattr__(self, "_attributes", (head + tail, f"{head}; Secure{tail}"))
         self._check_characters()
         self._check_former_names()
         self._check_needs_secure()
@@ -181,21 +191,6 @@ class Cookie:
         """
         usual = replace(self, name="x", path="/", domain=None, host_prefix=False, formerly=())
         return list(dict.fromkeys([self.expire(name, secure=secure), usual.expire(name, secure=secure)]))
-
-    @cached_property
-    def _wire_names(self) -> tuple[str, str]:
-        """The names on the wire: not secure, secure."""
-        prefixed = self.host_prefix and self.path == "/" and self.domain is None and not self._has_prefix
-        return self.name, ("__Host-" + self.name if prefixed else self.name)
-
-    @cached_property
-    def _attributes(self) -> tuple[str, str]:
-        """All attributes but the expiry: not secure, secure."""
-        domain = "" if self.domain is None else f"; Domain={self.domain}"
-        httponly = "; HttpOnly" if self.httponly else ""
-        partitioned = "; Partitioned" if self.partitioned else ""
-        head, tail = f"; Path={self.path}{domain}", f"{httponly}; SameSite={self.samesite}{partitioned}"
-        return head + tail, f"{head}; Secure{tail}"
 
     @property
     def _has_prefix(self) -> bool:
