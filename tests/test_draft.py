@@ -290,7 +290,7 @@ def test_a_change_of_one_value_leaves_the_others_as_they_came() -> None:
     assert changed is not found and changed.data == {"a": b"2", "b": found.data["b"], "c": b"[]"}
     assert changed.data["b"] is found.data["b"] and found.data["a"] == b"1"
     draft.saved(changed)
-    assert draft.record() is changed and not draft.pending
+    assert draft.record() is changed and not draft.pending()
 
 
 def test_a_change_during_iteration_is_an_error() -> None:

@@ -54,7 +54,7 @@ class Draft:
         return key in self._added or (key in self.base and key not in self._removed)
 
     def __len__(self) -> int:
-        return len(self.base) - len(self._removed) + len(self._added)
+        return len(self.base.lines) - len(self._removed) + len(self._added)
 
     def __iter__(self) -> Iterator[str]:
         return self._walk(self._order())
@@ -125,7 +125,6 @@ class Draft:
 
     # Committing
 
-    @property
     def pending(self) -> bool:
         """False: nothing can differ from the base; nothing was assigned, and no mutable value was handed out."""
         return bool(self._marks) or bool(self._removed) or self.facts is not self.base
@@ -162,7 +161,10 @@ class Draft:
     def _hold(self, values: dict[str, Any]) -> None:
         """Keep values that the application may hold; a change in place must be noticed."""
         self._values = values
-        self._marks = {key: None for key, value in values.items() if type(value) not in IMMUTABLE}
+        self._marks = {}
+        for key, value in values.items():
+            if type(value) not in IMMUTABLE:
+                self._marks[key] = None
 
     # Overlapping requests
 
