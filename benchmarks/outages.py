@@ -29,11 +29,12 @@ CAREFUL = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
 
 
 class Plug(NamedTuple):
-    """What is pulled, and how it is put in again."""
+    """What is pulled, how it is put in again, and for how many times the usual seconds."""
 
     name: str
     pull: Callable[[], object]
     put: Callable[[], object] = lambda: None
+    times: float = 1.0
 
 
 def run(quick: bool, say: Callable[[str], object]) -> list[dict[str, Any]]:
@@ -64,7 +65,8 @@ class Visitor(threading.Thread):
     """A browser whose every request adds one to a number in its session, and who remembers what it was told.
 
     Attributes:
-        errors: seconds and words of each failure.
+        errors: the words of each failure.
+        slowest: seconds that the slowest request took, whether it failed or not.
         fine: when the newest request succeeded, by the monotonic clock.
         lost: acknowledged additions that were not there later.
         gone: how often the session itself was not there any more.
@@ -75,9 +77,9 @@ class Visitor(threading.Thread):
         self._app = app
         self._cookie = cookie
         self._told = 0
-        self.errors: list[tuple[float, str]] = []
+        self.errors: list[str] = []
         self.requests = self.lost = self.gone = 0
-        self.fine = 0.0
+        self.fine = self.slowest = 0.0
         self.leave = threading.Event()
 
     def run(self) -> None:
@@ -95,8 +97,10 @@ class Visitor(threading.Thread):
             )
             found = int(b"".join(body))
         except Exception as error:  # whatever it is, the visitor sees an error page
-            self.errors.append((time.monotonic() - start, f"{type(error).__name__}: {error}"))
+            self.errors.append(f"{type(error).__name__}: {error}")
             return
+        finally:
+            self.slowest = max(self.slowest, time.monotonic() - start)
         self.fine = time.monotonic()
         if (
             found <= self._told
@@ -121,7 +125,7 @@ def _outage(url: str, plug: Plug, seconds: float) -> dict[str, Any]:
     leaver = app.manager.issue({"n": 0}, "bo")
     assert app.manager.destroy_owned("bo") == 1
     plug.pull()
-    time.sleep(seconds)
+    time.sleep(seconds * plug.times)
     plug.put()
     back = time.monotonic()
     while min(visitor.fine for visitor in visitors) < back and time.monotonic() < back + RECOVERY:
@@ -144,8 +148,8 @@ def _outage(url: str, plug: Plug, seconds: float) -> dict[str, Any]:
     return {
         "requests": sum(visitor.requests for visitor in visitors),
         "failed": len(errors),
-        "slowest": max((took for took, _ in errors), default=0.0),
-        "causes": [_plain(words) for words, _ in Counter(words for _, words in errors).most_common(3)],
+        "slowest": max(visitor.slowest for visitor in visitors),
+        "causes": [_plain(words) for words, _ in Counter(errors).most_common(3)],
         "recovery": recovered - back if first >= back else None,
         "lost": sum(visitor.lost for visitor in visitors),
         "gone": sum(visitor.gone for visitor in visitors),
@@ -253,7 +257,7 @@ def _pgbouncer(absent: list[str]) -> Iterator[tuple[str, str, Plug]]:
 
 
 def _hanging(send: Callable[[int], object]) -> Plug:
-    return Plug("hangs, and goes on", lambda: send(signal.SIGSTOP), lambda: send(signal.SIGCONT))
+    return Plug("hangs, and goes on", lambda: send(signal.SIGSTOP), lambda: send(signal.SIGCONT), 2.0)
 
 
 def _signal_all(process: int, number: int) -> None:

@@ -244,9 +244,9 @@ def _outages(found: list[dict[str, Any]]) -> Iterator[str]:
         again = "not within 30 s" if row["recovery"] is None else f"{row['recovery']:.1f} s"
         lost = f"{row['lost']:,} writes" + (f", {row['gone']} sessions" if row["gone"] else "")
         lost = ("nothing" if not row["lost"] else lost) + (", a logout" if row["logout undone"] else "")
-        longest = f"{row['slowest']:.1f} s" if row["failed"] else "-"
-        rows.append([row["store"], row["event"], f"{row['failed']:,} of {row['requests']:,}", longest, again, lost])
-    yield table(["store", "event", "requests that failed", "the longest", "works again after", "lost"], rows)
+        failed = f"{row['failed']:,} of {row['requests']:,}"
+        rows.append([row["store"], row["event"], failed, f"{row['slowest']:.1f} s", again, lost])
+    yield table(["store", "event", "requests that failed", "the longest wait", "works again after", "lost"], rows)
     causes = [f"- {row['store']}, {row['event']}: {cause}" for row in found for cause in row["causes"]]
     yield "\n".join(["What the errors said:", "", *causes])
 

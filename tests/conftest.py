@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,23 @@ sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite("support", "wsgisession.testing")
 
 from support.clock import Clock  # noqa: E402
+from support.every_store import EVERY, new_store  # noqa: E402
 from support.leaks import install, leaks  # noqa: E402
+
+from wsgisession import Store  # noqa: E402
 
 
 @pytest.fixture
 def clock() -> Clock:
     """A clock that only moves with ``clock.advance(seconds)``."""
     return Clock()
+
+
+@pytest.fixture(params=EVERY)
+def every_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A store of each kind in turn."""
+    with new_store(request.param, tmp_path) as store:
+        yield store
 
 
 def pytest_configure() -> None:

@@ -54,9 +54,9 @@ class TestTargets:
         done = run("list", "--store", "site_of_mine:manager", store="redis://nowhere", cwd=place)
         assert done.code == 0 and done.rows[0][3] == "ada"
 
-    @pytest.mark.parametrize("name", ["flask", "flask.wsgi_app", "around"])
+    @pytest.mark.parametrize("name", ["flask", "flask.wsgi_app", "around", "create_app", "extension"])
     def test_a_middleware_is_found_inside(self, name: str, place: Path, manager: SessionManager) -> None:
-        """In an application's ``wsgi_app``, as Flask keeps it, and under other middlewares."""
+        """In an application's ``wsgi_app``, as Flask keeps it, under other middlewares, in what a factory returns."""
         manager.issue({}, "ada")
         done = run("list", f"site_of_mine:{name}", cwd=place)
         assert done.code == 0 and done.rows[0][3] == "ada"
@@ -94,7 +94,11 @@ class TestTargets:
             ("site_of_mine:nothing", "no 'nothing' in it"),
             ("site_of_mine:codec", "neither a SessionMiddleware nor a SessionManager"),
             ("site_of_mine:app.manager.store", "neither"),
-            ("site_of_mine:application", "nor wraps one"),
+            ("site_of_mine:application", "nor wraps or makes one"),
+            (
+                "site_of_mine:broken_factory",
+                "calling site_of_mine:broken_factory failed: ValueError, raised in site_of_mine.py",
+            ),
             ("foo://user:swordfish@host/x", "no store has a URL like this"),
             ("redis://user:swordfish@host/x/y z", "bad store URL"),
             ("postgresql://user:swordfish@host/?nope=1", "module:middleware"),

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.owners import Stepped
+from support.store_double import StoreDouble
 from support.web import SECRET, Site
 
 from wsgisession import Identity, JSONCodec, MemoryStore, Record, SessionManager, StoreError
@@ -63,12 +63,12 @@ def test_an_unsteady_application_is_imported_from_here(
 
 def test_a_session_that_began_after_destroy_all_stays() -> None:
     """It ends what began before; one that changes its id meanwhile is met in the next pass."""
-    store = Stepped(MemoryStore())
+    store = StoreDouble()
     site = manager(store=store)
     site.issue({}, "ada")
     late = JSONCodec().pack(Record(9e9, "late", False, {}))
     reader = Reader(site)
-    store.arm(3, lambda: store.store.create("l" * 43, late, 60.0, "late"))
+    store.before(None, lambda: store.store.create("l" * 43, late, 60.0, "late"), call=4)
     assert _end_each(site, reader, time.time(), terminal.Progress("")) == 1
     assert [info.owner for info in site.sessions()] == ["late"]
 
@@ -146,6 +146,13 @@ class TestCheck:
         assert "redis 4.6.0 is too old: 6 is needed" in self.findings(manager(store=RedisStore()))
         monkeypatch.setattr(check.importlib.metadata, "version", lambda name: "6.0.0")
         assert not any("too old" in message for message in self.findings(manager(store=RedisStore())))
+
+        def not_installed(name: str) -> None:
+            raise check.importlib.metadata.PackageNotFoundError(name)
+
+        for nothing in (lambda name: None, not_installed):
+            monkeypatch.setattr(check.importlib.metadata, "requires", nothing)
+            assert list(check.outdated(manager(store=RedisStore()))) == []
         for version in ((3, 51, 3), (3, 50, 7), (3, 44, 6)):
             assert check._fixed(version) and not check._fixed((*version[:2], version[2] - 1))
 
@@ -167,12 +174,9 @@ class TestCheck:
 
     def test_an_outage(self) -> None:
         """A finding, and the report says that the store was not reached."""
-
-        class Down(MemoryStore):
-            def load(self, key: str) -> Any:
-                raise StoreError("redis://user:swordfish@host is down")
-
-        report = check.examine(manager(store=Down()))
+        store = StoreDouble()
+        store.fail("load", StoreError("redis://user:swordfish@host is down"), times=None)
+        report = check.examine(manager(store=store))
         assert not report.works and "does not answer" in report.findings[-1].message
 
     def test_a_store_that_refuses_to_write(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,6 +233,17 @@ class TestCheck:
             "one thing",
             "not all could be looked at: NOPERM",
         ]
+
+
+def test_what_sqlite_says_of_itself(tmp_path: Path) -> None:
+    """Where the file is, how large it is, and how it is written."""
+    facts = check.examine(SessionManager(f"sqlite:///{tmp_path}/s.db")).facts
+    assert (facts["file"], facts["journal_mode"], facts["synchronous"]) == (
+        f"{tmp_path}/s.db",
+        "wal",
+        "NORMAL",
+    )
+    assert facts["size"].endswith(" bytes")
 
 
 def test_a_store_that_fails(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 from support.server import TEXT, wrap
+from support.store_double import StoreDouble
 
 import wsgisession
-from wsgisession import MemoryStore, Session
+from wsgisession import Session
 from wsgisession.stores import SQLiteStore
 
 PACKAGE = str(Path(wsgisession.__file__).parent)
@@ -99,19 +100,6 @@ STORE_CALLS = {
 each_case = pytest.mark.parametrize("name", CASES)
 
 
-class Counting(MemoryStore):
-    """Notes which operations are called."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.called: list[str] = []
-
-    def __getattribute__(self, name: str) -> Any:
-        if name in ("load", "create", "replace", "touch", "delete", "owned_by", "keys", "purge"):
-            self.called.append(name)
-        return super().__getattribute__(name)
-
-
 def prepared(case: Case, store: Any = None) -> Callable[[], None]:
     """Return a function that runs one request of a case."""
 
@@ -161,7 +149,9 @@ def calls_of(request: Callable[[], None]) -> int:
 @each_case
 def test_function_calls(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request calls no more functions than it did; where it calls far fewer, the table is out of date."""
-    monkeypatch.setattr("wsgisession.log.logger.isEnabledFor", lambda level: False)  # as in production, mostly
+    monkeypatch.setattr(
+        "wsgisession.log.logger.isEnabledFor", lambda level: False
+    )  # as in production, mostly
     request = prepared(CASES[name])
     for _ in range(20):
         request()
@@ -175,12 +165,12 @@ def test_function_calls(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @each_case
 def test_store_calls(name: str) -> None:
     """A request asks the store for what it needs, once."""
-    store = Counting()
+    store = StoreDouble()
     request = prepared(CASES[name], store)
     request()
-    store.called.clear()
+    store.calls.clear()
     request()
-    assert " ".join(store.called) == STORE_CALLS[name]
+    assert " ".join(store.calls) == STORE_CALLS[name]
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "new"])

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from support.clock import Clock
 from support.redis_servers import shared_redis
+from support.store_double import StoreDouble
 from support.web import SECRET, Answer, Site
 
 from wsgisession import MemoryStore, Session, SessionError, SessionMiddleware, UnsupportedType, express
-from wsgisession.stores import RedisStore
 
 ID = "q8Jd_0sB-xW3vR1kZy7mLpT5nU2cAeFh"
 TOKEN = express.ExpressIdentity([SECRET.encode()]).sign("connect.sid", ID)
@@ -75,7 +75,9 @@ def about(seconds: float) -> Any:
 
 def id_of(answer: Answer) -> str:
     """Return the id that a response's cookie carries."""
-    unsigned = express.ExpressIdentity([SECRET.encode()]).unsign("connect.sid", answer.cookie.partition("=")[2])
+    unsigned = express.ExpressIdentity([SECRET.encode()]).unsign(
+        "connect.sid", answer.cookie.partition("=")[2]
+    )
     assert unsigned is not None
     return unsigned[0]
 
@@ -144,12 +146,10 @@ class TestReading:
         """Unsigned or signed with something else."""
         theirs.save(views=3)
 
-        class Spy(RedisStore):
-            def load(self, key: str) -> Any:
-                raise AssertionError("it did")
-
-        site = Site(**{**express.options(client), "store": Spy(client, "sess:")})
-        assert site.request(views, cookie).result is None
+        options = express.options(client)
+        store = StoreDouble(options["store"])
+        assert Site(**{**options, "store": store}).request(views, cookie).result is None
+        assert store.calls == []
 
     def test_a_record_nobody_can_read_is_no_session(
         self, site: Site, theirs: Express, caplog: pytest.LogCaptureFixture
@@ -166,7 +166,11 @@ class TestReading:
         theirs.save(views=3)
         site = Site(secret=["a newer secret of at least 32 bytes!", SECRET], **express.options(client))
         answer = site.request(views, COOKIE)
-        assert answer.result == 3 and answer.cookie.startswith(f"connect.sid=s%3A{ID}.") and answer.cookie != COOKIE
+        assert (
+            answer.result == 3
+            and answer.cookie.startswith(f"connect.sid=s%3A{ID}.")
+            and answer.cookie != COOKIE
+        )
         again = site.request(views, answer.cookie)
         assert (again.result, again.set_cookie) == (3, None)
 
@@ -273,17 +277,25 @@ class TestExpiry:
         theirs.save(max_age=600_000, views=3)
         answer = site.request(lambda session: setattr(session, "owner", "ada"), COOKIE)
         assert theirs.load(id_of(answer))["cookie"]["originalMaxAge"] == 600_000
-        assert theirs.left(id_of(answer)) == about(600) and answer.set_cookie and "Max-Age=600;" in answer.set_cookie
+        assert (
+            theirs.left(id_of(answer)) == about(600)
+            and answer.set_cookie
+            and "Max-Age=600;" in answer.set_cookie
+        )
 
     @pytest.mark.parametrize("max_age", [None, 600_000], ids=["session cookie", "maxAge"])
     @pytest.mark.parametrize("handler", [views, write], ids=["read", "write"])
-    def test_a_key_without_a_ttl_gets_one(self, site: Site, theirs: Express, max_age: int | None, handler: Any) -> None:
+    def test_a_key_without_a_ttl_gets_one(
+        self, site: Site, theirs: Express, max_age: int | None, handler: Any
+    ) -> None:
         """Where connect-redis was told disableTTL."""
         theirs.save(ttl=None, max_age=max_age)
         site.request(handler, COOKIE)
         assert theirs.left() == about(600 if max_age else 7200)
 
-    def test_a_key_without_a_ttl_survives_a_write_outside_a_request(self, site: Site, theirs: Express) -> None:
+    def test_a_key_without_a_ttl_survives_a_write_outside_a_request(
+        self, site: Site, theirs: Express
+    ) -> None:
         """Though no cookie can follow there."""
         theirs.save(ttl=None, max_age=600_000)
         session = site.manager.open(ID)
@@ -291,7 +303,9 @@ class TestExpiry:
         session["job"] = "done"
         assert session.save() and theirs.load()["job"] == "done" and theirs.left() == about(600)
 
-    def test_a_key_without_a_ttl_gets_one_past_the_lifetime(self, client: Any, theirs: Express, clock: Clock) -> None:
+    def test_a_key_without_a_ttl_gets_one_past_the_lifetime(
+        self, client: Any, theirs: Express, clock: Clock
+    ) -> None:
         """A last idle timeout, for a read as well; then it ends."""
         site = Site(clock=clock, **express.options(client))
         theirs.save(ttl=None, wsgisession={"created": clock.now - 2 * DAY})
@@ -388,7 +402,11 @@ def test_no_log_shows_an_id(site: Site, theirs: Express, caplog: pytest.LogCaptu
 
 def test_it_works_without_redis_too(clock: Clock) -> None:
     """Cookie and records depend on no store."""
-    options = {"identity": express.ExpressIdentity, "codec": express.ExpressCodec(clock=clock), "clock": clock}
+    options = {
+        "identity": express.ExpressIdentity,
+        "codec": express.ExpressCodec(clock=clock),
+        "clock": clock,
+    }
     site = Site(MemoryStore(), **options)
     answer = site.request(write)
     assert site.read(answer.cookie) == {"written": True}

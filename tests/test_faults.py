@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.counting import Counting
+from support.store_double import StoreDouble
 from support.web import Handler, Site
 
 from wsgisession import Session, StoreError
@@ -14,37 +14,13 @@ from wsgisession import Session, StoreError
 WAYS = ("refused", "reply lost", "down from here on")
 
 
-class Failing(Counting):
-    """Fails at the n-th call from now, in one of WAYS."""
-
-    countdown: int | None = None
-    way = ""
-
-    def _fail(self, name: str, *args: Any) -> Any:
-        if self.countdown is not None:
-            self.countdown -= 1
-        down = self.countdown is not None and (self.countdown == -1 or (self.countdown < 0 and self.way == WAYS[2]))
-        if down and self.way != WAYS[1]:
-            raise StoreError("the store is down")
-        done = getattr(super(), name)(*args)
-        if down:
-            raise StoreError("the reply was lost")
-        return done
-
-    def load(self, *args: Any) -> Any:
-        return self._fail("load", *args)
-
-    def create(self, *args: Any) -> Any:
-        return self._fail("create", *args)
-
-    def replace(self, *args: Any) -> Any:
-        return self._fail("replace", *args)
-
-    def touch(self, *args: Any) -> Any:
-        return self._fail("touch", *args)
-
-    def delete(self, *args: Any) -> Any:
-        return self._fail("delete", *args)
+def fail(store: StoreDouble, way: str, call: int) -> None:
+    """Let the call with this number, counted from now, fail in one of WAYS."""
+    store.calls.clear()
+    if way == "reply lost":
+        store.lose_reply(None, call=call)
+    else:
+        store.fail(None, call=call, times=1 if way == "refused" else None)
 
 
 def append(session: Session) -> None:
@@ -102,7 +78,7 @@ def test_a_store_that_fails_at_any_call(way: str, request_: str, visitor: str) -
     """Whatever fails: a StoreError or a whole success, one id at most that works, nothing twice, and it works again."""
     step, failed = 0, True
     while failed:
-        store = Failing()
+        store = StoreDouble()
         site = Site(store)
         cookie = "" if visitor == "new" else site.start({"log": []}, "ada" if visitor == "ada" else None)
         held = [cookie] if cookie else []
@@ -111,23 +87,28 @@ def test_a_store_that_fails_at_any_call(way: str, request_: str, visitor: str) -
         else:
             for key in site.live():
                 store.touch(key, 100)  # the expiry is to be moved
-        store.countdown, store.way = step, way
+        fail(store, way, step + 1)
         answer = None
         try:
             answer = site.request(REQUESTS[request_], cookie)
         except StoreError:
             pass
-        failed, store.countdown = store.countdown < 0, None
+        failed = len(store.calls) > step
+        store.rest()
         # A late login begins a session of its own; a logout that seems to have worked has.
         late = visitor == "after a regenerate" and request_ in ("login", "regenerate")
-        check(site, held, answer, most=2 if late else 0 if request_ == "destroy" and answer is not None else 1)
+        check(
+            site, held, answer, most=2 if late else 0 if request_ == "destroy" and answer is not None else 1
+        )
         step += 1
 
 
 def check(site: Site, held: list[str], answer: Any, most: int) -> None:
     """Ask for each cookie the browser may hold by now."""
     if answer is not None and answer.set_cookie is not None and "Max-Age=0" not in answer.set_cookie:
-        assert site.request(lambda session: session.key, answer.cookie).result is not None, "a cookie that works"
+        assert site.request(lambda session: session.key, answer.cookie).result is not None, (
+            "a cookie that works"
+        )
         held.append(answer.cookie)
     found = {site.request(lambda session: session.key, cookie).result for cookie in held} - {None}
     assert len(found) <= most

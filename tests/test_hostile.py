@@ -9,23 +9,20 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.store_double import StoreDouble
 from support.web import SECRET, Site
 
-from wsgisession import Cookie, JSONCodec, MemoryStore, SessionManager, SessionMiddleware, UnreadableValue, UnsupportedType
+from wsgisession import (
+    Cookie,
+    JSONCodec,
+    MemoryStore,
+    SessionManager,
+    SessionMiddleware,
+    UnreadableValue,
+    UnsupportedType,
+)
 
 TOKEN = "T"  # stands for a valid token's value in the tables
-
-
-class Spy(MemoryStore):
-    """Counts loads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loads = 0
-
-    def load(self, key: str) -> Any:
-        self.loads += 1
-        return super().load(key)
 
 
 FOUND = [
@@ -98,27 +95,27 @@ def test_neighbours_do_not_hide_the_cookie(header: str) -> None:
 @pytest.mark.parametrize("header", LOST, ids=lambda header: repr(header[:40]))
 def test_what_is_not_our_cookie_is_anonymous(header: str) -> None:
     """It never raises, never reaches the store, and gets a fresh session when it stores something."""
-    store = Spy()
+    store = StoreDouble()
     site = Site(store)
     value = site.start({"a": 1}).partition("=")[2]
-    store.loads = 0
+    store.calls.clear()
     answer = site.request(lambda s: (dict(s), s.new), header.replace(TOKEN, value))
     assert answer.result == ({}, True) and answer.set_cookie is None
-    assert store.loads == 0
+    assert "load" not in store.calls
     assert site.read(site.request(lambda s: s.update(b=1), header.replace(TOKEN, value)).cookie) == {"b": 1}
 
 
 @pytest.mark.parametrize("header", LEFT_OUT, ids=["after 64 KiB", "across the end", "after 64 others"])
 def test_the_own_cookie_may_be_among_what_is_left_out(header: str, caplog: pytest.LogCaptureFixture) -> None:
     """Then the session is gone for this request: no cookie is set over the visitor's own. Said once."""
-    store = Spy()
+    store = StoreDouble()
     site = Site(store)
     value = site.start({"a": 1}).partition("=")[2]
-    store.loads = 0
+    store.calls.clear()
     for _ in range(2):
         answer = site.request(lambda s: (s.gone, s.update(b=1)), header.replace(TOKEN, value))
         assert answer.result == (True, None) and answer.set_cookie is None
-    assert store.loads == 0
+    assert "load" not in store.calls
     assert [record.reason for record in caplog.records if hasattr(record, "reason")] == ["too many cookies"]
 
 
@@ -178,7 +175,7 @@ BROKEN = [
     b'[2,"n0nce",1.0,null,false,[]]',
     b'["1","n0nce",1.0,null,false,[]]',
     b'[true,"n0nce",1.0,null,false,[]]',
-    b'[1,7,1.0,null,false,[]]',
+    b"[1,7,1.0,null,false,[]]",
     b'[1,"n0nce","1",null,false,[]]',
     b'[1,"n0nce",NaN,null,false,[]]',
     b'[1,"n0nce",1e999,null,false,[]]',
@@ -244,7 +241,9 @@ def test_a_value_nobody_can_read(line: bytes, read: Any, caplog: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "mend", [lambda s: s.update(bad=3), lambda s: s.pop("bad", None) or s.__delitem__("bad")], ids=["assign", "delete"]
+    "mend",
+    [lambda s: s.update(bad=3), lambda s: s.pop("bad", None) or s.__delitem__("bad")],
+    ids=["assign", "delete"],
 )
 def test_a_value_nobody_can_read_is_mended(mend: Any) -> None:
     """By assigning or deleting its key."""
@@ -364,7 +363,9 @@ def test_a_wrong_configuration(wrong: dict[str, Any], error: type[Exception], wo
 
 def test_timeouts_may_be_timedeltas() -> None:
     """Seconds as a number or a timedelta, the same."""
-    manager = SessionManager(idle_timeout=timedelta(minutes=2), lifetime=timedelta(hours=1), cookie=Cookie(), codec=JSONCodec())
+    manager = SessionManager(
+        idle_timeout=timedelta(minutes=2), lifetime=timedelta(hours=1), cookie=Cookie(), codec=JSONCodec()
+    )
     assert (manager.records.limits.usual, manager.records.limits.lifetime) == (120.0, 3600.0)
 
 

@@ -90,6 +90,42 @@ def test_only_the_middleware_knows_environ() -> None:
         assert ("environ" in names) is (name_of(path) in {"middleware", "watch", "exchange", "flask", "pyramid"}), path
 
 
+def private_names(tree: ast.AST) -> tuple[set[str], list[ast.Attribute]]:
+    """Return the underscored names that a module defines, and every use of one as an attribute."""
+    own: set[str] = set()
+    uses: list[ast.Attribute] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            own.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            own.add(node.target.id)
+        elif isinstance(node, ast.Assign):
+            own |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            own.add(node.value)  # a slot
+        elif isinstance(node, ast.Attribute):
+            if isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+                own.add(node.attr)
+            if re.match(r"_[^_]", node.attr):
+                uses.append(node)
+    return own, uses
+
+
+# What the standard library calls so and means to be used.
+PUBLIC = {"_asdict", "_exit", "_getframe", "_replace", "_value_"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_object_reaches_into_another(path: Path) -> None:
+    """Each underscored attribute is used in the module that defines it, and nowhere else; a base class's too.
+
+    So no class is spread over files by inheritance.
+    """
+    own, uses = private_names(ast.parse(path.read_text(encoding="utf-8")))
+    foreign = [f"line {use.lineno}: {ast.unparse(use)}" for use in uses if use.attr not in own | PUBLIC]
+    assert foreign == []
+
+
 def test_nothing_else_is_imported() -> None:
     """In an isolated interpreter without site-packages, the package works and loads the standard library alone."""
     script = f"""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.counting import Counting
+from support.store_double import StoreDouble
 from support.web import SECRET, Answer, Handler, Site
 
 from wsgisession import Session, StoreError
@@ -32,7 +32,7 @@ def due(site: Site) -> None:
 @pytest.mark.parametrize("persistent", [True, False], ids=["remember me", "idle timeout"])
 def test_a_refresh_does_not_prolong_what_stands_for_a_dead_session(end: str, persistent: bool) -> None:
     """A request that only read, while its session ended elsewhere, sets no cookie, and the tombstone stays a minute."""
-    site = Site(Counting())
+    site = Site(StoreDouble())
     cookie = site.start({"a": 1})
     if persistent:
         site.request(lambda session: setattr(session, "persistent", True), cookie)
@@ -51,11 +51,11 @@ def test_a_refresh_does_not_prolong_what_stands_for_a_dead_session(end: str, per
 
 def test_a_refresh_that_fails_is_one_logged_error(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is lost, and the response goes out."""
-    store = Counting()
+    store = StoreDouble()
     site = Site(store)
     cookie = site.start({"a": 1})
     due(site)
-    store.before["touch"] = down
+    store.fail("touch")
     assert site.request(lambda session: session["a"], cookie).result == 1
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
 
@@ -80,7 +80,7 @@ def test_a_cookie_that_was_due_is_not_set_once_the_session_is_gone(
     why: Callable[[Site], tuple[str, Handler]], end: str, status: str
 ) -> None:
     """It would take the place of the one that the login, or whatever came meanwhile, has just set."""
-    site = Site(Counting(), secret=[SECRET, OLD_SECRET])
+    site = Site(StoreDouble(), secret=[SECRET, OLD_SECRET])
     cookie, first = why(site)
 
     def handler(session: Session) -> None:
@@ -92,35 +92,23 @@ def test_a_cookie_that_was_due_is_not_set_once_the_session_is_gone(
 
 def test_an_outage_does_not_keep_a_new_id_from_its_visitor() -> None:
     """What save() gave a new id has its cookie on the error page too, where the store can no longer be asked."""
-    store = Counting()
+    store = StoreDouble()
     site = Site(store)
 
     def handler(session: Session) -> None:
         session.regenerate()
         session.save()
-        store.before["load"] = down
+        store.fail("load")
 
     answer: Answer = site.request(handler, site.start({"a": 1}), status="503 Service Unavailable")
     assert site.read(answer.cookie) == {"a": 1}
 
 
-def down() -> None:
-    raise StoreError("the store is down")
-
-
-class Unreliable(Counting):
-    """A store whose ``replace`` fails as a script says: "lost" does it and loses the reply, "down" does nothing."""
-
-    script: list[str] = []
-
-    def replace(self, *args: Any, **kwargs: Any) -> bool:
-        word = self.script.pop(0) if self.script else ""
-        if word == "down":
-            down()
-        done = super().replace(*args, **kwargs)
-        if word == "lost":
-            down()
-        return done
+def follow(store: StoreDouble, script: list[str]) -> None:
+    """Let the next replaces fail as a script says: "lost" does it and loses the reply, "down" does nothing."""
+    for call, word in enumerate(script, 1):
+        step_in = store.lose_reply if word == "lost" else store.fail
+        step_in("replace", call=call)
 
 
 def again(session: Session) -> None:
@@ -161,13 +149,13 @@ def give_up_and_log_in(session: Session) -> None:
 )
 def test_a_lost_reply_doubles_nothing(script: list[str], then: Handler) -> None:
     """A draft knows each of its own writes, however many failed after it, and under whatever id it saves in the end."""
-    store = Unreliable()
+    store = StoreDouble()
     site = Site(store)
     cookie = site.start({"log": []})
 
     def handler(session: Session) -> None:
         session["log"].append("x")
-        store.script = script
+        follow(store, script)
         then(session)
 
     answer = site.request(handler, cookie)
@@ -176,16 +164,16 @@ def test_a_lost_reply_doubles_nothing(script: list[str], then: Handler) -> None:
 
 def test_an_undone_write_whose_reply_was_lost_meets_another_request() -> None:
     """What atomic() undid is no value that was handed out, and is merged all the same."""
-    store = Unreliable()
+    store = StoreDouble()
     site = Site(store)
     cookie = site.start({"n": 0})
 
     def handler(session: Session) -> None:
-        store.script = ["lost"]
+        store.lose_reply("replace")
         with pytest.raises(StoreError):
             session.atomic(lambda session: session.update(n=1))
         session["mine"] = 1
-        store.before["replace"] = lambda: store.before.update(replace=lambda: site.request(theirs, cookie))
+        store.before("replace", lambda: site.request(theirs, cookie), call=2)
 
     def theirs(session: Session) -> None:
         session["n"] += 1
@@ -195,21 +183,6 @@ def test_an_undone_write_whose_reply_was_lost_meets_another_request() -> None:
 
 
 # Every pair of requests, the second inside every store call of the first.
-
-
-class Stepping(Counting):
-    """Lets another request step in before the n-th call of one."""
-
-    countdown: int | None = None
-    meanwhile: Callable[[], object] = staticmethod(lambda: None)
-
-    def _note(self, name: str) -> None:
-        super()._note(name)
-        if self.countdown is not None:
-            self.countdown -= 1
-            if self.countdown < 0:
-                self.countdown = None
-                self.meanwhile()
 
 
 def write(session: Session, name: str) -> None:
@@ -279,14 +252,14 @@ class Pair:
         self.gone: dict[str, tuple[bool, bool]] = {}  # when it began, when it ended
         self.began_new: dict[str, bool] = {}  # its cookie's session had ended already
         self.answers: dict[str, Answer] = {}
-        self.store = Stepping()
+        self.store = StoreDouble()
         self.site = Site(self.store, secret=[SECRET, OLD_SECRET])
         self.site.manager.records.sleep = lambda seconds: None
         self.cookie = Site(self.store, secret=OLD_SECRET).start({}, owner)  # so that a cookie is always due
         due(self.site)
-        self.store.meanwhile, self.store.countdown = (lambda: self.run("b")), step
+        self.store.before(None, lambda: self.run("b"), call=step + 1)
         self.run("a")
-        self.store.countdown = None
+        self.store.rest()
 
     def run(self, name: str) -> None:
         def handler(session: Session) -> Session:
@@ -302,18 +275,30 @@ class Pair:
         """What holds however two requests overlap."""
         assert all(seconds <= 60 for seconds in markers(self.site)), "a marker stays for a minute"
         for name, answer in self.answers.items():
-            assert not self.gone[name][1] or answer.set_cookie is None, "who finds the session gone sets no cookie"
+            assert not self.gone[name][1] or answer.set_cookie is None, (
+                "who finds the session gone sets no cookie"
+            )
         live = list(self.site.manager.sessions())
         last = self.answers["a"].set_cookie
         if last is not None and "Max-Age=0" not in last:
-            assert self.site.request(lambda session: session.gone, self.answers["a"].cookie).result is False, "a dead cookie"
+            assert (
+                self.site.request(lambda session: session.gone, self.answers["a"].cookie).result is False
+            ), "a dead cookie"
         logins = ("login", "regenerate", "regenerate, save")
         if any(self.gone[name][0] and self.names[name] in logins or self.began_new[name] for name in "ab"):
             return  # it began a session of its own
-        if self.names["a"] == "login" and self.names["b"] in ("regenerate", "regenerate, save", "login", "logout", "destroy"):
+        if self.names["a"] == "login" and self.names["b"] in (
+            "regenerate",
+            "regenerate, save",
+            "login",
+            "logout",
+            "destroy",
+        ):
             return  # a login that was overtaken leads on to a new session
         assert len(live) <= 1, "one browser, one session"
-        assert not (live and any("Max-Age=0" in str(answer.set_cookie) for answer in self.answers.values())), "a logout stands"
+        assert not (
+            live and any("Max-Age=0" in str(answer.set_cookie) for answer in self.answers.values())
+        ), "a logout stands"
         for key in (info.key for info in live):
             self.check_data(dict(self.site.manager.open(key) or {}))
 

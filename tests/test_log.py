@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from support.clock import Clock
-from support.counting import Counting
 from support.docs import ROOT
+from support.store_double import StoreDouble
 from support.web import SECRET, Site
 
 from wsgisession import JSONCodec, MemoryStore, SessionConflict, StoreError, UnreadableValue
@@ -26,7 +26,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.store = Counting(clock=self.clock)
+        self.store = StoreDouble(MemoryStore(clock=self.clock))
         self.site = Site(self.store, clock=self.clock)
 
 
@@ -89,7 +89,7 @@ def unknown_id(stage: Stage) -> None:
 
 def merged(stage: Stage) -> None:
     cookie = stage.site.start({"a": 1})
-    stage.store.before["replace"] = lambda: stage.site.request(lambda session: session.update(c=3), cookie)
+    stage.store.before("replace", lambda: stage.site.request(lambda session: session.update(c=3), cookie))
     stage.site.request(lambda session: session.update(b=2), cookie)
 
 
@@ -99,12 +99,12 @@ def kept_failing(stage: Stage) -> None:
 
     def again() -> None:
         (key,) = stage.site.live()
-        payload, left = MemoryStore.load(stage.store, key) or (b"", 0.0)
+        payload, left = stage.store.store.load(key) or (b"", 0.0)
         other = JSONCodec().pack(JSONCodec().unpack(payload))  # the same record, with a nonce of its own
-        assert MemoryStore.replace(stage.store, key, payload, other, left)
-        stage.store.before["replace"] = again
+        assert stage.store.store.replace(key, payload, other, left)
+        stage.store.before("replace", again)
 
-    stage.store.before["replace"] = again
+    stage.store.before("replace", again)
     with pytest.raises(SessionConflict):
         stage.site.request(put_another, cookie)
 
@@ -115,7 +115,7 @@ def put_another(session: Session) -> None:
 
 def dropped(stage: Stage) -> None:
     cookie = stage.site.start({"a": 1})
-    stage.store.before["replace"] = lambda: stage.site.request(lambda session: session.destroy(), cookie)
+    stage.store.before("replace", lambda: stage.site.request(lambda session: session.destroy(), cookie))
     stage.site.request(put_another, cookie)
 
 
@@ -139,7 +139,7 @@ def unreadable_value(stage: Stage) -> None:
 def store_down(call: str, handler: Callable[[Session], Any]) -> Callable[[Stage], None]:
     def scene(stage: Stage) -> None:
         cookie = stage.site.start({"a": 1}, "ada")
-        stage.store.before[call] = fail
+        stage.store.fail(call)
         with pytest.raises(StoreError, match="the store is down"):
             stage.site.request(handler, cookie)
 
@@ -147,7 +147,7 @@ def store_down(call: str, handler: Callable[[Session], Any]) -> Callable[[Stage]
 
 
 def create_fails(stage: Stage) -> None:
-    stage.store.before["create"] = fail
+    stage.store.fail("create")
     with pytest.raises(StoreError):
         stage.site.request(put)
 
@@ -155,7 +155,7 @@ def create_fails(stage: Stage) -> None:
 def touch_fails(stage: Stage) -> None:
     cookie = stage.site.start({"a": 1})
     stage.clock.advance(3600)
-    stage.store.before["touch"] = fail
+    stage.store.fail("touch")
     assert stage.site.read(cookie) == {"a": 1}
 
 
@@ -247,7 +247,7 @@ def test_store_errors_are_summed_up(caplog: pytest.LogCaptureFixture) -> None:
     stage = Stage()
     cookie = stage.site.start({"a": 1})
     for _ in range(100):
-        stage.store.before["load"] = fail
+        stage.store.fail("load")
         with pytest.raises(StoreError):
             stage.site.read(cookie)
     [record] = [record for record in caplog.records if record.event == "store error"]  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support.clock import Clock
+from support.store_double import StoreDouble
 from support.web import SECRET, Site
 
 from wsgisession import Cookie, JSONCodec, MemoryStore, Record, SessionError, SessionInfo, SessionManager
@@ -76,7 +77,11 @@ def test_open_finds_only_live_sessions(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "act",
-    [lambda s: s.regenerate(), lambda s: setattr(s, "owner", "bob"), lambda s: setattr(s, "persistent", True)],
+    [
+        lambda s: s.regenerate(),
+        lambda s: setattr(s, "owner", "bob"),
+        lambda s: setattr(s, "persistent", True),
+    ],
     ids=["regenerate", "owner", "persistent"],
 )
 def test_an_opened_session_has_no_cookie_to_change(site: Site, act: Any) -> None:
@@ -136,15 +141,9 @@ def test_destroy_owned_keeps_what_it_is_told(site: Site, several: bool) -> None:
 
 def test_a_session_saved_while_a_revocation_runs() -> None:
     """It is ended by another pass, or began after it."""
-
-    class Late(MemoryStore):
-        def owned_by(self, owner: str) -> Any:
-            yield from list(super().owned_by(owner))
-            if len(cookies) < 3:
-                cookies.append(site.start({}, "ada"))
-
-    cookies: list[str] = []
-    site = Site(Late())
+    store = StoreDouble()
+    site = Site(store)
+    store.after("owned_by", lambda: site.start({}, "ada"), times=3)
     site.start({}, "ada")
     assert site.manager.destroy_owned("ada") == 4
     assert site.live() == []
@@ -152,13 +151,9 @@ def test_a_session_saved_while_a_revocation_runs() -> None:
 
 def test_a_session_that_keeps_coming_back_is_a_conflict() -> None:
     """A listing that never ends is an error, not a hang."""
-
-    class Endless(MemoryStore):
-        def owned_by(self, owner: str) -> Any:
-            site.start({}, "ada")
-            return super().owned_by(owner)
-
-    site = Site(Endless())
+    store = StoreDouble()
+    site = Site(store)
+    store.before("owned_by", lambda: site.start({}, "ada"), times=None)
     site.manager.records.sleep = lambda seconds: None
     with pytest.raises(SessionError, match="appear"):
         site.manager.destroy_owned("ada")
@@ -166,15 +161,11 @@ def test_a_session_that_keeps_coming_back_is_a_conflict() -> None:
 
 def test_a_session_ended_by_somebody_else_is_not_counted() -> None:
     """destroy_owned counts what it ended itself."""
-
-    class Racing(MemoryStore):
-        def load(self, key: str) -> Any:
-            found = super().load(key)
-            self.delete(key)
-            return found
-
-    site = Site(Racing())
+    store = StoreDouble()
+    site = Site(store)
     site.start({}, "ada")
+    (key,) = site.live()
+    store.after("load_many", lambda: store.delete(key), times=None)
     assert site.manager.destroy_owned("ada") == 0
 
 

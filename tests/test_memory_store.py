@@ -1,4 +1,4 @@
-"""What MemoryStore does beyond the contract: its bounds, what it gives up when full, forks, and what it costs."""
+"""What MemoryStore does beyond the contract: its bounds, what it gives up when full, forks, costs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from wsgisession.errors import StoreError
 from wsgisession.stores import memory, memory_shard
 from wsgisession.stores.base import Store
 from wsgisession.stores.memory import MemoryStore
-from wsgisession.testing import PATIENCE, Steps, in_child, new_key, new_payload, together
+from wsgisession.testing import PATIENCE, in_child, new_key, new_payload, together
 
 
 def full(clock: Clock, *records: tuple[str, str | None], max_bytes: int = 1000) -> MemoryStore:
-    """Return a store that these records (key, owner) fill, made in this order, ten bytes each, for 100 seconds."""
+    """Return a store that these records (key, owner) fill, in this order, ten bytes each, for 100 seconds."""
     store = MemoryStore(max_sessions=len(records), max_bytes=max_bytes, clock=clock)
     for key, owner in records:
         assert store.create(key, payload_of(key), 100, owner)
@@ -56,14 +56,14 @@ def test_it_is_a_store() -> None:
     ids=str,
 )
 def test_wrong_limits_are_refused(arguments: dict[str, Any], error: type[Exception], words: str) -> None:
-    """A limit that is no positive int is an error when the store is built, in words that say what is wrong."""
+    """A limit that is no positive int is an error when the store is built; the message says what is wrong."""
     with pytest.raises(error, match=words):
         MemoryStore(**arguments)
 
 
 @pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), -float("inf")], ids=str)
 def test_a_record_is_never_immortal(clock: Clock, ttl: float) -> None:
-    """A ttl that is not a positive finite number is refused by every operation that takes one, and changes nothing."""
+    """A ttl that is not a positive finite number is refused by every operation, and changes nothing."""
     store = full(clock, ("a", None))
     with pytest.raises(ValueError, match="ttl must be a positive number of seconds"):
         store.create("b", b"b", ttl)
@@ -76,7 +76,7 @@ def test_a_record_is_never_immortal(clock: Clock, ttl: float) -> None:
 
 
 def test_an_owner_past_any_sense_is_refused() -> None:
-    """An owner far longer than the 255 characters an application may use is an error, not a damaged record."""
+    """An owner far longer than the 255 characters that are allowed is an error, not a damaged record."""
     store = MemoryStore()
     with pytest.raises(ValueError, match="at most 255 characters"):
         store.create("a", b"a", 100, "x" * 65535)
@@ -94,7 +94,7 @@ def test_an_owner_may_be_any_other_text(owner: str) -> None:
 
 
 def test_a_payload_above_max_bytes_is_a_store_error(clock: Clock) -> None:
-    """One payload larger than max_bytes is a StoreError for create and replace; nothing is given up for it."""
+    """One payload larger than max_bytes is a StoreError; nothing is given up for it."""
     store = MemoryStore(max_bytes=100, clock=clock)
     store.create("a", b"x" * 60, 100)
     store.create("b", b"y" * 40, 100)
@@ -170,7 +170,7 @@ ANONYMOUS = [("a", None), ("b", None), ("c", None)]
 def test_the_least_recently_used_goes(
     clock: Clock, records: list[tuple[str, str | None]], use: Callable[[MemoryStore], object], given_up: str
 ) -> None:
-    """Full: the least recently created, replaced or touched record without an owner goes, then the least recent."""
+    """Full: the least recently written record without an owner goes, then the least recently written."""
     store = full(clock, *records)
     use(store)
     assert store.create("new", b"new", 100) is True
@@ -274,7 +274,7 @@ def test_nothing_is_evicted_that_was_written_since(clock: Clock) -> None:
 
 
 def test_a_warning_once_a_minute_says_how_many(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """The first live session given up is a warning, and then at most one a minute, with the number since the last."""
+    """The first live session given up is a warning; then one a minute at most, with how many since."""
     store = full(clock, *ANONYMOUS)
 
     def warnings() -> list[tuple[str, str, int]]:
@@ -293,7 +293,7 @@ def test_a_warning_once_a_minute_says_how_many(clock: Clock, caplog: pytest.LogC
 
 
 class Model:
-    """The same store, said in as few words as possible: a list of records, the least recently written first."""
+    """The same store in as few words as possible: a list of records, the least recently written first."""
 
     def __init__(self, clock: Clock, max_sessions: int, max_bytes: int) -> None:
         self.clock, self.max_sessions, self.max_bytes = clock, max_sessions, max_bytes
@@ -377,7 +377,7 @@ def test_any_sequence_of_operations(clock: Clock, seed: int) -> None:
 
 
 def test_writes_reclaim_what_expired_everywhere(clock: Clock) -> None:
-    """Expired records go with the writes that come anyway, a few per write, also where nobody writes any more."""
+    """Expired records go with the writes that come anyway, a few per write, wherever they are."""
     store = MemoryStore(clock=clock)
     for number in range(2000):
         store.create(str(number), b"x", 10 + number / 100, "ada")
@@ -474,7 +474,7 @@ def test_records_that_live_on_are_kept_through_many_looks(clock: Clock) -> None:
 
 
 def test_nothing_is_left_of_deleted_and_moved_records(clock: Clock) -> None:
-    """Records that were deleted, cut short or given another owner leave nothing behind until their first expiry."""
+    """Records that were deleted, cut short or given another owner leave nothing behind."""
     store = MemoryStore(clock=clock)
     for round_number in range(30):
         for number in range(20):
@@ -493,7 +493,7 @@ def test_nothing_is_left_of_deleted_and_moved_records(clock: Clock) -> None:
 
 @pytest.mark.parametrize(("owner", "most"), [(None, 400), ("user %d", 500)], ids=["anonymous", "owned"])
 def test_a_record_costs_less_than_500_bytes(owner: str | None, most: int) -> None:
-    """A record of 100 bytes costs at most 500 with all indexes, also after each was touched under a new key object."""
+    """A record of 100 bytes costs at most 500 with all indexes, also after a touch by another key object."""
     store = MemoryStore()
     tracemalloc.start()
     try:
@@ -527,7 +527,7 @@ def test_the_garbage_collector_has_no_records_to_visit() -> None:
 
 
 def test_the_limits_hold_with_many_threads() -> None:
-    """However many threads fill it, the store is never above its limits, and its books are right afterwards."""
+    """Many threads fill it: the store is never above its limits, and its books are right afterwards."""
     store = MemoryStore(max_sessions=50, max_bytes=2000)
     seen: list[tuple[int, int]] = []
 
@@ -674,7 +674,7 @@ def test_no_dict_grows_with_all_sessions(many: MemoryStore) -> None:
 
 @pytest.mark.wide
 def test_work_does_not_depend_on_the_number_of_sessions(many: MemoryStore) -> None:
-    """Each operation executes about as many lines with a hundred thousand as with a thousand sessions, also when full."""
+    """Each operation executes about as many lines with 100,000 sessions as with 1,000, also when full."""
     few = filled(1000)
     key = f"{500:043}"
     operations: dict[str, Callable[[MemoryStore], object]] = {

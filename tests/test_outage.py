@@ -1,4 +1,6 @@
-"""What becomes of operations on an engine that does not answer: none for a second, then one a second, until it answers."""
+"""What becomes of operations on an engine that does not answer: none for a second, then one a second, until
+it answers.
+"""
 
 from __future__ import annotations
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from typing import Any
 
 import pytest
-from support.counting import Counting
+from support.store_double import StoreDouble
 from support.web import SECRET, Site, together
 
-from wsgisession.turns import Turns
 from wsgisession import (
     HeadersSent,
     MemoryStore,
@@ -23,30 +21,17 @@ from wsgisession import (
     StoreError,
     UnsupportedType,
 )
+from wsgisession.turns import Turns
 
 THREADS, REQUESTS = 8, 200
 
 
-class Repeating(MemoryStore):
-    """A store whose every reply is lost once: the client library sends each write again, before anybody else writes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lock = threading.Lock()
-
-    def create(self, *args: Any, **kwargs: Any) -> bool:
-        with self.lock:
-            super().create(*args, **kwargs)
-            return super().create(*args, **kwargs)
-
-    def replace(self, *args: Any, **kwargs: Any) -> bool:
-        with self.lock:
-            super().replace(*args, **kwargs)
-            return super().replace(*args, **kwargs)
-
-
-def fail() -> None:
-    raise StoreError("the store is down")
+def repeating() -> StoreDouble:
+    """Return a store whose replies are lost once: the client library sends each write again, before anybody else's."""
+    store = StoreDouble()
+    store.repeat("create", times=None)
+    store.repeat("replace", times=None)
+    return store
 
 
 def put(key: str, value: Any) -> Any:
@@ -59,12 +44,12 @@ def count_up(session: Session) -> None:
 
 
 @pytest.fixture
-def store() -> Counting:
-    return Counting()
+def store() -> StoreDouble:
+    return StoreDouble()
 
 
 @pytest.fixture
-def site(store: Counting) -> Site:
+def site(store: StoreDouble) -> Site:
     return Site(store)
 
 
@@ -96,7 +81,9 @@ class TestNoLostWrites:
             session[key] = session.get(key, 0) + 1
 
         self.overlap(site, cookie, change)
-        assert site.read(cookie) == {"start": True} | {f"thread {thread}": REQUESTS for thread in range(THREADS)}
+        assert site.read(cookie) == {"start": True} | {
+            f"thread {thread}": REQUESTS for thread in range(THREADS)
+        }
 
     def test_appended_items(self) -> None:
         """Items appended to one list by eight threads are all there, once, and each thread's in its order."""
@@ -119,7 +106,9 @@ class TestNoLostWrites:
         self.overlap(site, cookie, change)
         assert site.read(cookie) == {"counts": {str(thread): REQUESTS for thread in range(THREADS)}}
 
-    @pytest.mark.parametrize("kind", [MemoryStore, Repeating], ids=["every reply arrives", "every reply is lost once"])
+    @pytest.mark.parametrize(
+        "kind", [MemoryStore, repeating], ids=["every reply arrives", "every reply is lost once"]
+    )
     def test_an_atomic_counter_is_exact(self, kind: Any) -> None:
         """atomic() makes a read-modify-write exact, also where commands are repeated."""
         site = Site(kind())
@@ -128,17 +117,20 @@ class TestNoLostWrites:
         def count(session: Session) -> None:
             session["views"] += 1
 
-        together(THREADS, lambda _: [site.request(lambda session: session.atomic(count), cookie) for _ in range(50)])
+        together(
+            THREADS,
+            lambda _: [site.request(lambda session: session.atomic(count), cookie) for _ in range(50)],
+        )
         assert site.read(cookie) == {"views": THREADS * 50}
 
-    def test_the_later_save_wins_for_a_plain_value(self, site: Site, store: Counting) -> None:
+    def test_the_later_save_wins_for_a_plain_value(self, site: Site, store: StoreDouble) -> None:
         """Two requests that assign the same key: the one that saves last."""
         cookie = site.start({"colour": "red"})
-        store.before["replace"] = lambda: site.request(put("colour", "green"), cookie)
+        store.before("replace", lambda: site.request(put("colour", "green"), cookie))
         site.request(put("colour", "blue"), cookie)
         assert site.read(cookie) == {"colour": "blue"}
 
-    def test_held_containers_stay_part_of_the_session(self, site: Site, store: Counting) -> None:
+    def test_held_containers_stay_part_of_the_session(self, site: Site, store: StoreDouble) -> None:
         """A list held over a merging save() still counts afterwards."""
         cookie = site.start({"cart": [{"sku": "A"}]})
 
@@ -146,7 +138,9 @@ class TestNoLostWrites:
             cart = session["cart"]
             item = {"sku": "mine"}
             cart.append(item)
-            store.before["replace"] = lambda: site.request(lambda other: other["cart"].append({"sku": "theirs"}), cookie)
+            store.before(
+                "replace", lambda: site.request(lambda other: other["cart"].append({"sku": "theirs"}), cookie)
+            )
             assert session.save() is True
             assert cart is session["cart"]
             assert [entry["sku"] for entry in cart] == ["A", "theirs", "mine"]
@@ -154,9 +148,11 @@ class TestNoLostWrites:
             cart[0]["qty"] = 1
 
         site.request(handler, cookie)
-        assert site.read(cookie) == {"cart": [{"sku": "A", "qty": 1}, {"sku": "theirs"}, {"sku": "mine", "qty": 2}]}
+        assert site.read(cookie) == {
+            "cart": [{"sku": "A", "qty": 1}, {"sku": "theirs"}, {"sku": "mine", "qty": 2}]
+        }
 
-    def test_the_same_item_appended_twice_is_there_twice(self, site: Site, store: Counting) -> None:
+    def test_the_same_item_appended_twice_is_there_twice(self, site: Site, store: StoreDouble) -> None:
         """Two requests that append an equal item are two items; the same new list in both is one."""
         cookie = site.start({"log": ["a"]})
 
@@ -164,11 +160,11 @@ class TestNoLostWrites:
             session["log"].append("x")
             session["new"] = ["first"]
 
-        store.before["replace"] = lambda: site.request(append, cookie)
+        store.before("replace", lambda: site.request(append, cookie))
         site.request(append, cookie)
         assert site.read(cookie) == {"log": ["a", "x", "x"], "new": ["first"]}
 
-    def test_a_save_whose_reply_is_lost(self, site: Site, store: Counting) -> None:
+    def test_a_save_whose_reply_is_lost(self, site: Site, store: StoreDouble) -> None:
         """The application catches the error and goes on: the commit knows its own write and applies nothing twice."""
         cookie = site.start({"log": ["a"]})
 
@@ -190,15 +186,17 @@ class TestNoLostWrites:
         site.request(handler, cookie)
         assert site.read(cookie) == {"log": ["a", "x", "y"]}
 
-    def test_persistence_merges_like_a_value(self, site: Site, store: Counting) -> None:
-        """"Remember me" set elsewhere survives a save of something else."""
+    def test_persistence_merges_like_a_value(self, site: Site, store: StoreDouble) -> None:
+        """ "Remember me" set elsewhere survives a save of something else."""
         cookie = site.start({"a": 1})
-        store.before["replace"] = lambda: site.request(lambda other: setattr(other, "persistent", True), cookie)
+        store.before(
+            "replace", lambda: site.request(lambda other: setattr(other, "persistent", True), cookie)
+        )
         site.request(put("b", 2), cookie)
         assert site.request(lambda session: session.persistent, cookie).result is True
 
     @pytest.mark.parametrize("way", ["commit", "atomic", "regenerate"])
-    def test_who_was_overtaken_reads_after_the_pause(self, site: Site, store: Counting, way: str) -> None:
+    def test_who_was_overtaken_reads_after_the_pause(self, site: Site, store: StoreDouble, way: str) -> None:
         """Others that save during each pause do not make the next swap fail: no writer is starved."""
         cookie = site.start({"views": 1})
         numbers = iter(range(1000))
@@ -211,13 +209,17 @@ class TestNoLostWrites:
 
         (key,) = site.live()
         site.manager.records.sleep = meanwhile
-        store.before["replace"] = meanwhile
-        handlers = {"commit": count_up, "atomic": lambda session: session.atomic(count_up), "regenerate": Session.regenerate}
+        store.before("replace", meanwhile)
+        handlers = {
+            "commit": count_up,
+            "atomic": lambda session: session.atomic(count_up),
+            "regenerate": Session.regenerate,
+        }
         answer = site.request(handlers[way], cookie)
         assert next(numbers) == 2
         assert site.read(answer.set_cookie.partition(";")[0] if answer.set_cookie else cookie)["other"] == 1
 
-    def test_swaps_that_never_succeed_end_in_a_conflict(self, site: Site, store: Counting) -> None:
+    def test_swaps_that_never_succeed_end_in_a_conflict(self, site: Site, store: StoreDouble) -> None:
         """A store that keeps refusing is an error after a bounded time, not a hang."""
         cookie = site.start({"a": 1})
         site.manager.records.sleep = lambda seconds: None
@@ -229,16 +231,17 @@ class TestNoLostWrites:
             site.request(lambda session: session.destroy(), cookie)
         store.delete = delete  # type: ignore[method-assign]
         (key,) = site.live()
-        swap = MemoryStore.replace
-        store.replace = lambda *args: args[0] != key and swap(store, *args)  # type: ignore[method-assign]
+        swap = store.store.replace
+        store.replace = lambda *args: args[0] != key and swap(*args)  # type: ignore[method-assign]
         with pytest.raises(SessionConflict):
             site.request(lambda session: session.regenerate(), cookie)
         assert site.live() == [key]
 
-
-    @pytest.mark.parametrize("handler", [put("a", 2), lambda session: session.atomic(count_up)], ids=["save", "atomic"])
+    @pytest.mark.parametrize(
+        "handler", [put("a", 2), lambda session: session.atomic(count_up)], ids=["save", "atomic"]
+    )
     def test_the_queue_is_waited_for_once(
-        self, site: Site, store: Counting, handler: Any, monkeypatch: pytest.MonkeyPatch
+        self, site: Site, store: StoreDouble, handler: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """If the swap keeps failing, the wait for others is one turn, and not one for each attempt."""
         cookie = site.start({"a": 1, "views": 1})
@@ -255,7 +258,7 @@ class TestNoLostWrites:
 class TestAtomic:
     """atomic(): exact, undone on an error, and nothing else goes on inside."""
 
-    def test_it_runs_again_on_fresh_data(self, site: Site, store: Counting) -> None:
+    def test_it_runs_again_on_fresh_data(self, site: Site, store: StoreDouble) -> None:
         """Where another request saved in between, the function sees its data, and the result is the last run's."""
         cookie = site.start({"views": 1, "log": []})
         runs: list[int] = []
@@ -268,7 +271,7 @@ class TestAtomic:
 
         def handler(session: Session) -> int:
             held = session["log"]
-            store.before["replace"] = lambda: site.request(put("views", 10), cookie)
+            store.before("replace", lambda: site.request(put("views", 10), cookie))
             result = session.atomic(count)
             assert held is session["log"]
             return result
@@ -278,7 +281,7 @@ class TestAtomic:
         assert site.read(cookie) == {"views": 11, "log": [10]}
 
     def test_a_turn_that_never_comes_is_no_deadlock(
-        self, site: Site, store: Counting, monkeypatch: pytest.MonkeyPatch
+        self, site: Site, store: StoreDouble, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A turn that was never given back, because a child was forked meanwhile, is over after a moment."""
         cookie = site.start({"views": 1})
@@ -287,9 +290,9 @@ class TestAtomic:
         next(iter(turns.queue(key).gen))  # type: ignore[attr-defined]
         queue = Turns.queue
         monkeypatch.setattr(Turns, "queue", lambda _, key: queue(turns, key))
-        store.before["replace"] = lambda: site.request(put("views", 10), cookie)
+        store.before("replace", lambda: site.request(put("views", 10), cookie))
         site.request(lambda session: session.atomic(count_up), cookie)
-        store.before["replace"] = lambda: site.request(put("other", 1), cookie)
+        store.before("replace", lambda: site.request(put("other", 1), cookie))
         site.request(lambda session: session.update(more=1), cookie)
         assert site.read(cookie) == {"views": 11, "other": 1, "more": 1}
 
@@ -308,7 +311,12 @@ class TestAtomic:
             cart = session["cart"]
             with pytest.raises(ZeroDivisionError):
                 session.atomic(bad)
-            assert cart == ["a"] and cart is session["cart"] and session["n"] == 1 and session.persistent is False
+            assert (
+                cart == ["a"]
+                and cart is session["cart"]
+                and session["n"] == 1
+                and session.persistent is False
+            )
 
         assert site.request(handler, cookie).set_cookie is None
         assert site.read(cookie) == {"cart": ["a"], "n": 1, "pending": True}
@@ -350,7 +358,7 @@ class TestAtomic:
         site.request(handler, cookie)
         assert site.read(cookie) == {"a": 1}
 
-    def test_a_conflict_without_end_is_undone(self, site: Site, store: Counting) -> None:
+    def test_a_conflict_without_end_is_undone(self, site: Site, store: StoreDouble) -> None:
         """Past the bound: SessionConflict, and nothing pending."""
         cookie = site.start({"views": 1})
         site.manager.records.sleep = lambda seconds: None
@@ -363,7 +371,7 @@ class TestAtomic:
 
         assert site.request(handler, cookie).result == 1
 
-    def test_a_conflict_names_the_session(self, site: Site, store: Counting, caplog: Any) -> None:
+    def test_a_conflict_names_the_session(self, site: Site, store: StoreDouble, caplog: Any) -> None:
         """The one that is used, where the visitor also brought the cookie of one that ended."""
         dead, cookie = site.start({"views": 1}), site.start({"views": 1})
         site.request(lambda session: session.destroy(), dead)
@@ -393,7 +401,7 @@ class TestGoneIsGone:
     """Promise 2: a destroyed, expired or regenerated session is never written back."""
 
     @pytest.mark.parametrize("end", ["destroy", "manager", "delete"])
-    def test_destroyed_elsewhere(self, site: Site, store: Counting, end: str) -> None:
+    def test_destroyed_elsewhere(self, site: Site, store: StoreDouble, end: str) -> None:
         """Load, destroy elsewhere, save: never revived, no error, no cookie."""
         cookie = site.start({"a": 1})
         (key,) = site.live()
@@ -426,10 +434,10 @@ class TestGoneIsGone:
         assert site.read(fresh[0]) == {"a": 1}
         assert len(site.live()) == 1
 
-    def test_a_write_that_landed_before_the_regenerate_is_kept(self, site: Site, store: Counting) -> None:
+    def test_a_write_that_landed_before_the_regenerate_is_kept(self, site: Site, store: StoreDouble) -> None:
         """The swap of the old record sees it, and it moves to the new id."""
         cookie = site.start({"a": 1})
-        store.before["replace"] = lambda: site.request(put("b", 2), cookie)
+        store.before("replace", lambda: site.request(put("b", 2), cookie))
         answer = site.request(lambda session: session.regenerate(), cookie)
         assert site.read(answer.cookie) == {"a": 1, "b": 2}
         assert len(site.live()) == 1
@@ -465,7 +473,7 @@ class TestGoneIsGone:
         assert site.request(lambda session: session.destroy(), cookie).set_cookie is None
         assert site.read(login.cookie) == {"a": 1}
 
-    def test_destroying_what_vanished_meanwhile(self, site: Site, store: Counting) -> None:
+    def test_destroying_what_vanished_meanwhile(self, site: Site, store: StoreDouble) -> None:
         """The logout was clicked twice, say: the cookie goes all the same, and what is written then is a new session."""
         cookie = site.start({"a": 1})
 
@@ -478,35 +486,37 @@ class TestGoneIsGone:
         answer = site.request(handler, cookie)
         assert answer.result is False and answer.set_cookie is not None and "Max-Age=0" in answer.set_cookie
 
-    def test_a_store_that_fails_half_way_through_a_regenerate(self, site: Site, store: Counting) -> None:
+    def test_a_store_that_fails_half_way_through_a_regenerate(self, site: Site, store: StoreDouble) -> None:
         """The session is still there, under exactly one id."""
         cookie = site.start({"a": 1})
-        store.before["replace"] = fail
+        store.fail("replace")
         with pytest.raises(StoreError):
             site.request(lambda session: session.regenerate(), cookie)
         assert site.read(cookie) == {"a": 1}
         assert len(site.live()) == 1
 
-    def test_a_store_that_stays_down_half_way(self, site: Site, store: Counting, caplog: Any) -> None:
+    def test_a_store_that_stays_down_half_way(self, site: Site, store: StoreDouble, caplog: Any) -> None:
         """The error is the first one. The half that is left to expire has an id that nobody holds."""
         cookie = site.start({"a": 1})
-        store.before["replace"] = fail
-        store.before["delete"] = fail
+        store.fail("replace")
+        store.fail("delete")
         with pytest.raises(StoreError), caplog.at_level(logging.ERROR, "wsgisession"):
             site.request(lambda session: session.regenerate(), cookie)
-        assert [record.event for record in caplog.records] == ["store error"]  # the second is in the next line's count
+        assert [record.event for record in caplog.records] == [
+            "store error"
+        ]  # the second is in the next line's count
         assert site.read(cookie) == {"a": 1}
 
-    def test_a_regenerate_of_what_vanished(self, site: Site, store: Counting) -> None:
+    def test_a_regenerate_of_what_vanished(self, site: Site, store: StoreDouble) -> None:
         """The new half is taken back, everything is dropped, no cookie."""
         cookie = site.start({"a": 1})
         (key,) = site.live()
-        store.before["replace"] = lambda: store.delete(key)
+        store.before("replace", lambda: store.delete(key))
         answer = site.request(lambda session: session.regenerate(), cookie)
         assert answer.set_cookie is None
         assert site.manager.count() == 0
 
-    def test_a_regenerate_revoked_half_way(self, site: Site, store: Counting) -> None:
+    def test_a_regenerate_revoked_half_way(self, site: Site, store: StoreDouble) -> None:
         """Where the new record is ended before the old one's swap succeeds, the visitor ends up logged out."""
         cookie = site.start({"a": 1}, "ada")
 
@@ -515,10 +525,10 @@ class TestGoneIsGone:
             site.manager.destroy_owned("ada", keep=[key])
 
         (key,) = site.live()
-        store.before["replace"] = meanwhile
+        store.before("replace", meanwhile)
         assert site.request(lambda session: session.regenerate(), cookie).set_cookie is None
 
-    def test_a_regenerate_whose_new_half_was_changed_half_way(self, site: Site, store: Counting) -> None:
+    def test_a_regenerate_whose_new_half_was_changed_half_way(self, site: Site, store: StoreDouble) -> None:
         """By a job that lists sessions, say: the half that nobody holds the id of does not stay."""
         cookie = site.start({"a": 1})
         (key,) = site.live()
@@ -531,27 +541,27 @@ class TestGoneIsGone:
                 opened["c"] = 3
                 assert opened.save()
 
-        store.before["replace"] = meanwhile
+        store.before("replace", meanwhile)
         assert site.request(lambda session: session.regenerate(), cookie).set_cookie is None
         assert site.live() == [key] and site.read(cookie) == {"a": 1, "b": 2}
 
-    def test_one_users_late_write_never_reaches_another(self, site: Site, store: Counting) -> None:
+    def test_one_users_late_write_never_reaches_another(self, site: Site, store: StoreDouble) -> None:
         """From one owner to another ours alone counts; from nobody to one, late writes come along."""
         cookie = site.start({"a": 1}, "ada")
-        store.before["replace"] = lambda: site.request(put("secret", "ada's"), cookie)
+        store.before("replace", lambda: site.request(put("secret", "ada's"), cookie))
         answer = site.request(lambda session: setattr(session, "owner", "bob"), cookie)
         assert site.read(answer.cookie) == {}
         cookie = site.start({"a": 1})
-        store.before["replace"] = lambda: site.request(put("cart", [1]), cookie)
+        store.before("replace", lambda: site.request(put("cart", [1]), cookie))
         answer = site.request(lambda session: setattr(session, "owner", "bob"), cookie)
         assert site.read(answer.cookie) == {"a": 1, "cart": [1]}
 
-    def test_touch_of_what_vanished(self, site: Site, store: Counting) -> None:
+    def test_touch_of_what_vanished(self, site: Site, store: StoreDouble) -> None:
         """A refresh never revives; the session is found gone."""
         cookie = site.start({"a": 1})
         (key,) = site.live()
         MemoryStore.touch(store, key, 60)
-        store.before["touch"] = lambda: store.delete(key)
+        store.before("touch", lambda: store.delete(key))
 
         def handler(session: Session) -> bool:
             return session["a"] == 1 and session.save()
@@ -596,13 +606,13 @@ class TestSavedBeforeSent:
         site.middleware(environ, start_response)
         assert seen == [{"a": 1}]
 
-    def test_too_much_is_refused_before_any_header(self, store: Counting) -> None:
+    def test_too_much_is_refused_before_any_header(self, store: StoreDouble) -> None:
         """SessionTooLarge, and the stored session is what it was; merged ones count too."""
         site = Site(store, max_size=200)
         cookie = site.start({"log": ["x" * 20]})
         with pytest.raises(SessionTooLarge, match="max_size"):
             site.request(put("big", "x" * 200), cookie)
-        store.before["replace"] = lambda: site.request(lambda other: other["log"].append("y" * 50), cookie)
+        store.before("replace", lambda: site.request(lambda other: other["log"].append("y" * 50), cookie))
         with pytest.raises(SessionTooLarge):
             site.request(lambda session: session["log"].append("z" * 90), cookie)
         assert site.read(cookie) == {"log": ["x" * 20, "y" * 50]}
@@ -648,7 +658,7 @@ class TestWhatYouPutIn:
 class TestNothingForNothing:
     """Promise 5: what is not touched costs nothing, and reads write nothing."""
 
-    def test_an_untouched_request(self, site: Site, store: Counting) -> None:
+    def test_an_untouched_request(self, site: Site, store: StoreDouble) -> None:
         """No store call, no cookie parsing, unchanged headers; repr is no touch."""
         cookie = site.start({"a": 1})
         store.calls.clear()
@@ -656,14 +666,16 @@ class TestNothingForNothing:
         assert store.calls == []
         assert answer.headers == [("Content-Type", "text/plain")]
 
-    def test_visitors_who_store_nothing(self, site: Site, store: Counting) -> None:
+    def test_visitors_who_store_nothing(self, site: Site, store: StoreDouble) -> None:
         """They get no cookie and leave no record, whatever they look at."""
-        answer = site.request(lambda session: (len(session), "a" in session, list(session), session.get("a"), session.new))
+        answer = site.request(
+            lambda session: (len(session), "a" in session, list(session), session.get("a"), session.new)
+        )
         assert answer.result == (0, False, [], None, True)
         assert answer.set_cookie is None
         assert store.calls == [] and site.manager.count() == 0
 
-    def test_reads_write_nothing(self, site: Site, store: Counting) -> None:
+    def test_reads_write_nothing(self, site: Site, store: StoreDouble) -> None:
         """One load is all; values read, even mutable ones, are not written back."""
         cookie = site.start({"a": [1], "b": 2})
         store.calls.clear()
@@ -671,7 +683,7 @@ class TestNothingForNothing:
         site.request(lambda session: session.update(b=2), cookie)
         assert store.calls == ["load", "load"]
 
-    def test_an_expiry_is_refreshed_at_most_once_per_tenth(self, store: Counting) -> None:
+    def test_an_expiry_is_refreshed_at_most_once_per_tenth(self, store: StoreDouble) -> None:
         """Due when it would move by a tenth of the idle timeout, and not before."""
         site = Site(store, idle_timeout=1000)
         cookie = site.start({"a": 1})
@@ -682,12 +694,12 @@ class TestNothingForNothing:
             site.request(dict, cookie)
             assert ("touch" in store.calls) is touched
 
-    def test_a_touch_that_fails_is_one_logged_error(self, store: Counting, caplog: Any) -> None:
+    def test_a_touch_that_fails_is_one_logged_error(self, store: StoreDouble, caplog: Any) -> None:
         """The page is served all the same."""
         site = Site(store, idle_timeout=1000)
         cookie = site.start({"a": 1})
         MemoryStore.touch(store, site.live()[0], 10)
-        store.before["touch"] = fail
+        store.fail("touch")
         assert site.request(dict, cookie).result == {"a": 1}
         assert [record.event for record in caplog.records] == ["store error"]
 
@@ -696,7 +708,7 @@ class TestForged:
     """Promise 6: a forged cookie never reaches the store."""
 
     @pytest.mark.parametrize("last", range(64))
-    def test_one_canonical_spelling(self, site: Site, store: Counting, last: int) -> None:
+    def test_one_canonical_spelling(self, site: Site, store: StoreDouble, last: int) -> None:
         """Of all last characters exactly one is accepted; the others make no store call."""
         cookie = site.start({"a": 1})
         character = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last]
@@ -705,7 +717,7 @@ class TestForged:
         assert site.read(changed) == ({"a": 1} if changed == cookie else {})
         assert store.calls == (["load"] if changed == cookie else [])
 
-    def test_a_flood_is_one_line(self, site: Site, store: Counting, caplog: Any) -> None:
+    def test_a_flood_is_one_line(self, site: Site, store: StoreDouble, caplog: Any) -> None:
         """A thousand forged cookies: no store call, one log line that counts and one that advises, without the cookie."""
         for number in range(1000):
             site.read(f"sid={number:043}.{number:043}")
@@ -713,7 +725,7 @@ class TestForged:
         assert [record.event for record in caplog.records] == ["bad signature", "misconfiguration"]
         assert "0000" not in caplog.text
 
-    def test_a_signed_id_without_a_record_is_never_adopted(self, site: Site, store: Counting) -> None:
+    def test_a_signed_id_without_a_record_is_never_adopted(self, site: Site, store: StoreDouble) -> None:
         """A write makes a new id."""
         cookie = site.start({"a": 1})
         store.delete(site.live()[0])
@@ -725,7 +737,7 @@ class TestForged:
 class TestTheIdLivesInTheCookie:
     """Promise 7: stores, logs and the application know a session by its key."""
 
-    def test_the_id_is_nowhere_else(self, site: Site, store: Counting, caplog: Any) -> None:
+    def test_the_id_is_nowhere_else(self, site: Site, store: StoreDouble, caplog: Any) -> None:
         """Not in a payload, a listing, a repr or the log, at DEBUG level."""
         caplog.set_level(logging.DEBUG, "wsgisession")
         cookie = site.start({"a": 1}, "ada")
@@ -733,7 +745,9 @@ class TestTheIdLivesInTheCookie:
         site.request(lambda session: session.destroy(), fresh)
         site.read(cookie)
         told = repr(list(store.keys())) + caplog.text + repr([store.load(key) for key in store.keys()])
-        told += repr(site.request(lambda session: (repr(session), session.key, session.siblings), fresh).result)
+        told += repr(
+            site.request(lambda session: (repr(session), session.key, session.siblings), fresh).result
+        )
         for token in (cookie, fresh):
             id, _, signature = token.partition("=")[2].partition(".")
             assert id not in told and signature not in told
@@ -744,32 +758,32 @@ class TestFailsClosed:
     """Promise 8: a store outage is an error, never a fresh empty session."""
 
     @pytest.mark.parametrize("call", ["load", "replace"])
-    def test_an_outage_is_an_error(self, site: Site, store: Counting, call: str) -> None:
+    def test_an_outage_is_an_error(self, site: Site, store: StoreDouble, call: str) -> None:
         """The request fails, and nothing is lost."""
         cookie = site.start({"a": 1})
-        store.before[call] = fail
+        store.fail(call)
         with pytest.raises(StoreError):
             site.request(put("a", 2), cookie)
         assert site.read(cookie) == {"a": 1}
 
-    def test_an_outage_stays_an_error_for_a_second_touch(self, site: Site, store: Counting) -> None:
+    def test_an_outage_stays_an_error_for_a_second_touch(self, site: Site, store: StoreDouble) -> None:
         """Where the second of two cookies could not be looked up, the session of the first is not forgotten."""
         live, dead = site.start({"a": 1}), site.start({"a": 2})
         assert site.manager.destroy(site.live()[-1])
         both = f"{live}; {dead}" if site.read(live) else f"{dead}; {live}"
 
         def handler(session: Session) -> dict[str, Any]:
-            store.before["load"] = lambda: store.before.update(load=fail)  # the second call fails
+            store.fail("load", call=2)
             with pytest.raises(StoreError):
                 session.get("a")
             return session.copy()
 
         assert site.request(handler, both).result != {}
 
-    def test_a_caught_outage_still_varies(self, site: Site, store: Counting) -> None:
+    def test_a_caught_outage_still_varies(self, site: Site, store: StoreDouble) -> None:
         """A page served in spite of the outage depends on the cookie, and no cookie is set."""
         cookie = site.start({"a": 1})
-        store.before["load"] = fail
+        store.fail("load")
 
         def handler(session: Session) -> None:
             with pytest.raises(StoreError):
@@ -778,10 +792,10 @@ class TestFailsClosed:
         answer = site.request(handler, cookie)
         assert ("Vary", "Cookie") in answer.headers and answer.set_cookie is None
 
-    def test_a_failed_logout_never_looks_like_a_success(self, site: Site, store: Counting) -> None:
+    def test_a_failed_logout_never_looks_like_a_success(self, site: Site, store: StoreDouble) -> None:
         """destroy() raises, and the session is still there."""
         cookie = site.start({"a": 1})
-        store.before["delete"] = fail
+        store.fail("delete")
         with pytest.raises(StoreError):
             site.request(lambda session: session.destroy(), cookie)
         assert site.read(cookie) == {"a": 1}
@@ -803,7 +817,7 @@ class TestFailsClosed:
         assert answer.set_cookie is not None and "Max-Age=0" in answer.set_cookie
         assert site.live() != [] and site.read(cookie) == {}
 
-    def test_a_store_that_breaks_its_contract(self, site: Site, store: Counting) -> None:
+    def test_a_store_that_breaks_its_contract(self, site: Site, store: StoreDouble) -> None:
         """create() of a random id that is "taken" is an error."""
         store.create = lambda *args, **kwargs: False  # type: ignore[method-assign]
         with pytest.raises(StoreError, match="contract"):

@@ -27,7 +27,9 @@ SAVING = {
 
 @pytest.mark.parametrize(("options", "expected"), SAVING.values(), ids=SAVING.keys())
 def test_what_a_restart_would_cost(options: tuple[str, ...], expected: list[str]) -> None:
-    """A server that saves nothing to disk is told; with its defaults, and a client made from a URL, nothing is wrong."""
+    """A server that saves nothing to disk is told; with its defaults, and a client made from a URL, nothing
+    is wrong.
+    """
     server = RedisServer(*options)
     store = from_url(f"redis://127.0.0.1:{server.port}")
     assert list(store.diagnose()) == expected  # type: ignore[attr-defined]

@@ -173,7 +173,9 @@ CLUSTER = r"this server belongs to a Cluster; write redis\+cluster://…, or pas
 
 @pytest.mark.parametrize("number", range(4))
 def test_a_node_of_a_cluster_is_told_from_a_server(number: int) -> None:
-    """The first answer says what to write, for any key, also for those that this node has; nothing was stored."""
+    """The first answer says what to write, for any key, also for those that this node has; nothing was
+    stored.
+    """
     cluster = shared_one_node_cluster()
     store = from_url(f"redis://127.0.0.1:{cluster.port}?prefix={new_prefix()}")
     for operation in (
@@ -313,7 +315,9 @@ LEFT = {"no replicas", "demoted"}
 
 @pytest.mark.parametrize("case", SAID)
 def test_what_redis_py_passes_on_is_explained(case: str) -> None:
-    """Each has its words, which repeat no part of the text that somebody chose; only a wait in vain is a time-out."""
+    """Each has its words, which repeat no part of the text that somebody chose; only a wait in vain is a
+    time-out.
+    """
     name, text, words = SAID[case]
     found = error(name, text)
     assert words in explain(found)

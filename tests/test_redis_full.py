@@ -1,4 +1,6 @@
-"""The Redis store on a server without memory (``noeviction``): it refuses to store, and lets sessions be ended."""
+"""The Redis store on a server without memory (``noeviction``): it refuses to store, and lets sessions be
+ended.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The Redis store and what goes wrong on the way: lost replies, servers that went away or fell silent, every wait bounded."""
+"""The Redis store and what goes wrong on the way: lost replies, servers that went away or fell silent, every
+wait bounded.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +120,9 @@ def test_without_repetition_a_lost_reply_is_an_error(
 
 @pytest.mark.parametrize("owner", [None, "ada"])
 def test_a_repeated_create_or_replace_is_applied_once(proxy: Proxy, owner: str | None) -> None:
-    """The same call again after a lost reply is True and changes nothing; after somebody else's write it is False."""
+    """The same call again after a lost reply is True and changes nothing; after somebody else's write it is
+    False.
+    """
     store = without_repetition(proxy.port)
     key, first, second = new_key(), new_payload(), new_payload()
     for call in (
@@ -138,7 +142,9 @@ def test_a_repeated_create_or_replace_is_applied_once(proxy: Proxy, owner: str |
 @pytest.mark.parametrize("make", REPEATING.values(), ids=REPEATING.keys())
 @pytest.mark.parametrize("owner", [None, "ada"])
 def test_requests_apply_nothing_twice(proxy: Proxy, make: Make, owner: str | None) -> None:
-    """Every reply to a write is lost once: appended items are there once, an atomic counter is exact, nobody is lost."""
+    """Every reply to a write is lost once: appended items are there once, an atomic counter is exact, nobody
+    is lost.
+    """
     store = make(proxy.port)
     site = Site(store)
     cookie = site.start({"list": [], "count": 0}, owner)
@@ -201,7 +207,9 @@ def test_save_again_after_an_error_appends_once(proxy: Proxy) -> None:
 
 
 def test_an_interrupted_operation_costs_its_connection(proxy: Proxy) -> None:
-    """Ctrl-C while an answer is awaited: whoever comes next does not get that answer, and a fork need not wait."""
+    """Ctrl-C while an answer is awaited: whoever comes next does not get that answer, and a fork need not
+    wait.
+    """
     store = without_repetition(proxy.port)
     key, payload = created(store)
 
@@ -237,7 +245,9 @@ def test_an_interrupted_operation_costs_its_connection(proxy: Proxy) -> None:
 def test_an_outage_is_an_error_and_ends(
     server: Standalone, operation: Callable[..., Any], expected: Any
 ) -> None:
-    """Without a server every operation is a StoreError; with one again the same store works, at the first try."""
+    """Without a server every operation is a StoreError; with one again the same store works, at the first
+    try.
+    """
     store = without_repetition(server.port)
     key, payload = created(store, 60, "ada")
     server.stop()
@@ -327,7 +337,9 @@ def in_time(call: Callable[[], Any], words: str) -> None:
 
 
 def test_a_server_that_does_not_answer_is_an_error_in_time(proxy: Proxy) -> None:
-    """A server that has stopped answering is a StoreError after the URL's timeout; its connection is not used again."""
+    """A server that has stopped answering is a StoreError after the URL's timeout; its connection is not used
+    again.
+    """
     store = from_url(f"redis://127.0.0.1:{proxy.port}?socket_timeout=0.1&prefix={new_prefix()}")
     key, payload = created(store)
     proxy.mute = True

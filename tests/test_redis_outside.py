@@ -1,4 +1,6 @@
-"""The Redis store and what comes from outside: exceptions at any point, other users of its thread or its client, close()."""
+"""The Redis store and what comes from outside: exceptions at any point, other users of its thread or its
+client, close().
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,7 @@ def assert_answers_fit(store: RedisStore, key: str, payload: bytes) -> None:
 def test_nobody_gets_the_reply_to_a_request_that_was_interrupted(
     far: tuple[Proxy, RedisStore], operation: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever was interrupted between sending and reading: the next answers are those to the next questions."""
+    """Whatever was interrupted between sending and reading: each next answer is to its own question."""
     proxy, store = far
     mine, yours = created(store, 60, "ada"), created(store, 60, "eve")
     left = after_sending(monkeypatch)
@@ -136,7 +138,9 @@ def test_nobody_gets_the_reply_to_a_request_that_was_interrupted(
 def test_nobody_gets_a_reply_that_somebody_else_left_behind(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The application's own command on the same client was interrupted: the store does not take its reply for its own."""
+    """The application's own command on the same client was interrupted: the store does not take its reply for
+    its own.
+    """
     with Proxy(shared_redis().port) as proxy, shared_redis().client(port=proxy.port) as client:
         store = RedisStore(client, new_prefix())
         mine, yours = created(store, 60, "ada"), created(store, 60, "eve")
@@ -167,7 +171,9 @@ ODD_REPLIES = [
 
 @pytest.fixture
 def garbling() -> Iterator[tuple[Proxy, RedisStore]]:
-    """A store that may get other replies than the server's; connections begin without questions that need an answer."""
+    """A store that may get other replies than the server's; connections begin without questions that need an
+    answer.
+    """
     with Proxy(shared_redis().port) as proxy, shared_redis().client(port=proxy.port, protocol=2) as client:
         yield proxy, RedisStore(client, new_prefix())
 
@@ -176,7 +182,9 @@ def garbling() -> Iterator[tuple[Proxy, RedisStore]]:
 def test_what_is_no_reply_of_the_script_is_asked_again(
     garbling: tuple[Proxy, RedisStore], reply: bytes
 ) -> None:
-    """Any reply that does not name its command is dropped with its connection, and the command is sent once more."""
+    """Any reply that does not name its command is dropped with its connection, and the command is sent once
+    more.
+    """
     proxy, store = garbling
     record = created(store, 60)
     proxy.garble = reply
@@ -200,7 +208,7 @@ def test_replies_that_answer_nothing_are_an_error(garbling: tuple[Proxy, RedisSt
 
 @pytest.mark.parametrize("make", [one_server, one_server_with_a_queue], ids=["a pool", "a queue"])
 def test_no_connection_is_lost(make: Callable[[int], RedisStore]) -> None:
-    """An exception at any point inside redis-py, in more operations than there may be connections: all go on."""
+    """An exception at any point inside redis-py, more often than there may be connections: all go on."""
     store = make(shared_redis().port)
     store._client.connection_pool.max_connections = 2
     key, payload = created(store, 60, "ada")
@@ -231,7 +239,9 @@ class inside(Steps):
 def test_code_inside_an_operation_never_waits_for_itself(
     make: Callable[[int], RedisStore], package: str
 ) -> None:
-    """A signal handler or a finalizer that uses the store, at any point inside redis-py: an answer, or a StoreError."""
+    """A signal handler or a finalizer that uses the store, at any point inside redis-py: an answer, or a
+    StoreError.
+    """
     store = make(shared_redis().port)
     key, payload = created(store, 60, "ada")
     answers: list[Any] = []
@@ -251,21 +261,24 @@ def test_code_inside_an_operation_never_waits_for_itself(
     store.close()
 
 
-def test_what_a_queue_cannot_serve_says_so() -> None:
-    """A pool that is a queue would wait for itself: the second use on one thread is a StoreError, other threads go on."""
+def test_what_a_queue_cannot_serve_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue would wait for itself: a second use on one thread is a StoreError, other threads go on."""
     store = one_server_with_a_queue(shared_redis().port)
     key, payload = created(store, 60)
-    seen: list[str] = []
+    pool, seen = store._client.connection_pool, []
+    get_connection = pool.get_connection
 
-    def use() -> None:
+    def interrupted(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(pool, "get_connection", get_connection)
         with pytest.raises(StoreError) as raised:
             store.load(key)
         seen.append(str(raised.value))
         assert (together([partial(store.load, key)])[0] or (None,))[0] == payload
+        return get_connection(*args, **options)
 
-    with inside("redis", store, 5, use):
-        assert (store.load(key) or (None,))[0] == payload
-    assert seen == ["Redis: this thread is using the client already, and its pool would wait for itself"]
+    monkeypatch.setattr(pool, "get_connection", interrupted)
+    assert (store.load(key) or (None,))[0] == payload
+    assert seen == ["Redis: this thread is using the client already, and would wait for itself"]
 
 
 # close()
@@ -273,7 +286,9 @@ def test_what_a_queue_cannot_serve_says_so() -> None:
 
 @pytest.mark.parametrize("kind", ["redis", "redis+cluster"])
 def test_close_in_use_is_an_answer_or_a_store_error(kind: str) -> None:
-    """close() while threads use the store: each gets its answer or a StoreError, and the store can be used again."""
+    """close() while threads use the store: each gets its answer or a StoreError, and the store can be used
+    again.
+    """
     if kind == "redis":
         url = f"redis://127.0.0.1:{shared_redis().port}?prefix={new_prefix()}"
     else:

@@ -1,4 +1,6 @@
-"""The Redis store and a server that does not answer: one time-out, then errors at once, then one attempt a second."""
+"""The Redis store and a server that does not answer: one time-out, then errors at once, then one attempt a
+second.
+"""
 
 from __future__ import annotations
 
@@ -41,17 +43,33 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_calls, "random", lambda: 0.99)
 
 
+def silence(proxy: Proxy, user: str = "") -> Any:
+    """Return a store that has just waited for its server in vain. For anything else it waits long."""
+    store: Any = from_url(f"redis://{user}127.0.0.1:{proxy.port}?socket_timeout=30&prefix={new_prefix()}")
+    store.load(new_key())
+    store.close()
+    options = store._client.connection_pool.connection_kwargs
+    proxy.mute, options["socket_timeout"] = True, 0.1
+    with pytest.raises(StoreError, match=IN_VAIN):
+        store.load(new_key())
+    options["socket_timeout"] = 30.0
+    store._client.connection_pool.reset()
+    return store
+
+
 @pytest.fixture
 def silent(hasty: None) -> Iterator[tuple[Proxy, Any]]:
     """A store that has just waited for a server in vain."""
     with Proxy(shared_redis().port) as proxy:
-        store = from_url(f"redis://127.0.0.1:{proxy.port}?socket_timeout=0.2&prefix={new_prefix()}")
-        store.load(new_key())
-        proxy.mute = True
-        with pytest.raises(StoreError, match=IN_VAIN):
-            store.load(new_key())
+        store = silence(proxy)
         yield proxy, store
         store.close()
+
+
+@pytest.fixture
+def calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an attempt that will be answered wait for it, however busy this machine is."""
+    monkeypatch.setattr(redis_calls, "PATIENCE", 30.0)
 
 
 OPERATIONS: dict[str, Callable[[Any], Any]] = {
@@ -88,7 +106,9 @@ def test_for_a_second_everything_fails_at_once(
 def test_then_one_in_a_second_tries(
     clock: Clock, silent: tuple[Proxy, Any], operation: Callable[[Any], Any]
 ) -> None:
-    """The first operation of the next second tries, in vain; the others fail at once, and so does the second after that."""
+    """The first operation of the next second tries, in vain; the others fail at once, and so does the second
+    after that.
+    """
     proxy, store = silent
     connections = proxy.connections
     clock.advance(1.01)
@@ -102,7 +122,9 @@ def test_then_one_in_a_second_tries(
 
 
 @each_operation
-def test_an_answer_ends_it(clock: Clock, silent: tuple[Proxy, Any], operation: Callable[[Any], Any]) -> None:
+def test_an_answer_ends_it(
+    clock: Clock, calm: None, silent: tuple[Proxy, Any], operation: Callable[[Any], Any]
+) -> None:
     """As soon as an attempt is answered, that operation is carried out, and all others too."""
     proxy, store = silent
     proxy.mute = False
@@ -115,20 +137,21 @@ def test_an_answer_ends_it(clock: Clock, silent: tuple[Proxy, Any], operation: C
 def test_an_attempt_is_short(clock: Clock, silent: tuple[Proxy, Any]) -> None:
     """An attempt waits for less than the client's time-outs: the workers of a site all make them."""
     _, store = silent
-    store._client.connection_pool.connection_kwargs["socket_timeout"] = 60.0
     clock.advance(1.01)
     start = time.monotonic()
     with pytest.raises(StoreError, match=IN_VAIN):
         store.load(new_key())
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 20
 
 
 def test_a_slow_server_comes_back(
     clock: Clock, silent: tuple[Proxy, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Now and then an attempt waits as long as the client does: a server that needs that long is back with it."""
+    """Now and then an attempt waits as long as the client does: a server that needs that long is back with
+    it.
+    """
     proxy, store = silent
-    proxy.mute, proxy.delay = False, 0.12
+    proxy.mute, proxy.delay = False, 0.3
     clock.advance(1.01)
     with pytest.raises(StoreError, match=IN_VAIN):
         store.load(new_key())
@@ -139,7 +162,7 @@ def test_a_slow_server_comes_back(
 
 
 def test_an_attempt_that_is_interrupted_blocks_nobody(
-    clock: Clock, silent: tuple[Proxy, Any], monkeypatch: pytest.MonkeyPatch
+    clock: Clock, calm: None, silent: tuple[Proxy, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An exception from outside in the middle of the attempt: the next second has one of its own."""
     proxy, store = silent
@@ -159,17 +182,13 @@ def test_an_attempt_that_is_interrupted_blocks_nobody(
     assert store.load(new_key()) is None
 
 
-def test_a_user_who_may_not_ping_gets_an_answer(clock: Clock, hasty: None) -> None:
+def test_a_user_who_may_not_ping_gets_an_answer(clock: Clock, calm: None) -> None:
     """An error that the server reports is an answer: an ACL without PING does not keep an outage going."""
     with shared_redis().client() as admin:
         commands = ["+@all", "-ping"]
         admin.acl_setuser("mute", enabled=True, reset=True, nopass=True, keys=["*"], commands=commands)
     with Proxy(shared_redis().port) as proxy:
-        store = from_url(f"redis://mute:any@127.0.0.1:{proxy.port}?socket_timeout=0.1&prefix={new_prefix()}")
-        store.load(new_key())
-        proxy.mute = True
-        with pytest.raises(StoreError, match=IN_VAIN):
-            store.load(new_key())
+        store = silence(proxy, "mute:any@")
         proxy.mute = False
         clock.advance(1.01)
         assert store.load(new_key()) is None
@@ -203,7 +222,7 @@ def test_it_ends_with_a_refused_connection(clock: Clock, silent: tuple[Proxy, An
 def test_a_time_out_is_not_repeated() -> None:
     """A client from a URL waits once: a repetition would hold the request twice as long."""
     with Proxy(shared_redis().port) as proxy:
-        store = from_url(f"redis://127.0.0.1:{proxy.port}?socket_timeout=0.2&prefix={new_prefix()}")
+        store = from_url(f"redis://127.0.0.1:{proxy.port}?socket_timeout=1&prefix={new_prefix()}")
         store.load(new_key())
         proxy.mute, connections = True, proxy.connections
         with pytest.raises(StoreError, match=IN_VAIN):
@@ -212,22 +231,22 @@ def test_a_time_out_is_not_repeated() -> None:
         store.close()
 
 
-def test_a_server_that_hangs_is_back_within_two_seconds() -> None:
-    """SIGSTOP and SIGCONT, with the real clock: what was there is there, and nobody waits for long."""
+def test_a_server_that_hangs_is_back_by_itself() -> None:
+    """SIGSTOP and SIGCONT, with the real clock: what was there is there."""
     server = new_server()
-    store = from_url(f"redis://127.0.0.1:{server.port}?socket_timeout=0.2")
+    store = from_url(f"redis://127.0.0.1:{server.port}?socket_timeout=1")
     key, payload = created(store, 60)
     server.signal(signal.SIGSTOP)
     with pytest.raises(StoreError, match=IN_VAIN):
         store.load(key)
     server.signal(signal.SIGCONT)
-    deadline = time.monotonic() + 2
-    found = None
-    while found is None and time.monotonic() < deadline:
+
+    def back() -> bool:
         with suppress(StoreError):
-            found = store.load(key)
-        time.sleep(0.05)
-    assert found is not None and found[0] == payload
+            return (store.load(key) or (None,))[0] == payload
+        return False
+
+    redis_servers.until(back, "the store tries again")
     store.close()
     server.close()
 

@@ -1,4 +1,4 @@
-"""The Redis store on a real server: the contract, the rights it needs, its arguments, threads and processes."""
+"""The Redis store on a real server: contract, needed rights, arguments, threads and processes."""
 
 from __future__ import annotations
 
@@ -162,7 +162,9 @@ CONFIGURATION = {
 def test_wrong_configuration_is_refused(
     client: Callable[[Any], Any], prefix: Any, error: type[Exception], words: str
 ) -> None:
-    """What cannot work is refused when the store is built, in words that say what to pass and show no password."""
+    """What cannot work is refused when the store is built, in words that say what to pass and show no
+    password.
+    """
     import redis
 
     with pytest.raises(error, match=words) as raised:
@@ -178,7 +180,9 @@ def test_a_single_connection_is_refused() -> None:
 
 
 def test_the_client_stays_the_callers(client: Any) -> None:
-    """close leaves a client alone that was passed; one of the store's own is closed and connects again when needed."""
+    """close leaves a client alone that was passed; one of the store's own is closed and connects again when
+    needed.
+    """
     client.client_setname("kept-open")
 
     def is_open() -> bool:

@@ -11,7 +11,8 @@ from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
 import pytest
-from support.server import KEY, TEXT, Body, Broken, Server, stored, wrap
+from support.server import KEY, TEXT, Body, Server, stored, wrap
+from support.store_double import failing
 
 from wsgisession import Cookie, SessionError, StoreError
 
@@ -111,7 +112,9 @@ def test_every_shape(shape: Any, validated: bool) -> None:
     assert again.cookie is None and middleware.manager.count() == 1
 
 
-@pytest.mark.parametrize("body", [[b"x"], (b"x",), FileWrapper(io.BytesIO(b"x"))], ids=["list", "tuple", "file"])
+@pytest.mark.parametrize(
+    "body", [[b"x"], (b"x",), FileWrapper(io.BytesIO(b"x"))], ids=["list", "tuple", "file"]
+)
 def test_handed_on_as_the_same_object(body: Any) -> None:
     """Exact lists and tuples, and the server's file wrapper."""
 
@@ -189,7 +192,7 @@ def test_close_reaches_the_application_once() -> None:
 @pytest.mark.parametrize("shape", [plain_list, generator, writing, file], ids=lambda shape: shape.__name__)
 def test_a_failing_commit_sends_nothing(shape: Any) -> None:
     """The held-back headers are dropped, the error reaches the server."""
-    server = Server(wrap(shape, store=Broken()), **{"wsgi.file_wrapper": FileWrapper})
+    server = Server(wrap(shape, store=failing("create")), **{"wsgi.file_wrapper": FileWrapper})
     with pytest.raises(StoreError):
         server.run()
     assert server.log == []
@@ -207,7 +210,7 @@ def test_the_application_may_handle_a_failing_commit() -> None:
             start_response("503 Service Unavailable", TEXT, sys.exc_info())
         return [b"sorry"]
 
-    server = Server(wrap(app, store=Broken())).run()
+    server = Server(wrap(app, store=failing("create"))).run()
     assert server.log == ["503 Service Unavailable", b"sorry"] and server.cookie is None
 
 
@@ -235,7 +238,9 @@ def test_a_later_start_response_carries_our_headers_again() -> None:
         server.run()
 
 
-@pytest.mark.parametrize(("touches", "added"), [(False, []), (True, [("Vary", "Cookie")])], ids=["untouched", "looked at"])
+@pytest.mark.parametrize(
+    ("touches", "added"), [(False, []), (True, [("Vary", "Cookie")])], ids=["untouched", "looked at"]
+)
 def test_a_later_start_response_of_a_request_that_sets_no_cookie(touches: bool, added: list[Any]) -> None:
     """It carries what the first one did, and no more."""
 
@@ -334,7 +339,8 @@ def test_two_of_one_manager_are_one() -> None:
     middleware = wrap(plain_list)
     inner = middleware.app
     middleware.app = lambda environ, start_response: (
-        middleware(environ, start_response) if environ.setdefault("test.once", []) == [] and not environ["test.once"].append(1)
+        middleware(environ, start_response)
+        if environ.setdefault("test.once", []) == [] and not environ["test.once"].append(1)
         else inner(environ, start_response)
     )
     server = Server(middleware).run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import sys
 import weakref
@@ -11,20 +10,21 @@ from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
 import pytest
-from support.server import BODIES, KEY, TEXT, Broken, Make, Server, answering, stored, wrap
+from support.server import BODIES, KEY, TEXT, Make, Server, answering, stored, wrap
+from support.store_double import failing
 from support.web import SECRET
 
-from wsgisession import MemoryStore, SessionMiddleware, StoreError
+from wsgisession import SessionMiddleware, StoreError
 
 
 def test_an_environ_used_again_after_a_failed_commit() -> None:
     """An error page rendered by the same application has a session that saves (an inner redirect, for one)."""
-    store = Broken()
+    store = failing("create")
     middleware = wrap(answering(BODIES["list"]), store=store)
     server = Server(middleware)
     with pytest.raises(StoreError):
         server.run()
-    middleware.manager.store.create = functools.partial(MemoryStore.create, store)  # type: ignore[method-assign]
+    store.rest()
     assert stored(middleware, server.run().cookie) == {"a": 1}
 
 
@@ -89,8 +89,8 @@ def caught_then_fails(environ: Any, start_response: Any) -> Any:
         (caught_then_raises, None, {}),
         (caught_then_fails, None, {}),
         (answering(BODIES["iterator"]), 0, {}),
-        (answering(BODIES["list"]), None, {"store": Broken}),
-        (answering(BODIES["iterator"]), None, {"store": Broken}),
+        (answering(BODIES["list"]), None, {"store": lambda: failing("create")}),
+        (answering(BODIES["iterator"]), None, {"store": lambda: failing("create")}),
         (answering(BODIES["file"], write=True), None, {}),
     ],
     ids=[
@@ -98,7 +98,9 @@ def caught_then_fails(environ: Any, start_response: Any) -> Any:
         *("abandoned iterator", "list, no commit", "iterator, no commit", "file"),
     ],
 )
-def test_no_reference_cycle_where_a_request_fails(shape: Any, chunks: int | None, options: dict[str, Any]) -> None:
+def test_no_reference_cycle_where_a_request_fails(
+    shape: Any, chunks: int | None, options: dict[str, Any]
+) -> None:
     """What was in the environ is freed with the request, without the collector, however the request ended."""
 
     class Thing:
@@ -131,7 +133,9 @@ def test_no_reference_cycle_where_a_request_fails(shape: Any, chunks: int | None
     ],
     ids=["app", "secret", "key type", "key"],
 )
-def test_a_wrong_configuration(app: Any, secret: Any, options: Any, error: type[Exception], words: str) -> None:
+def test_a_wrong_configuration(
+    app: Any, secret: Any, options: Any, error: type[Exception], words: str
+) -> None:
     """Refused when the middleware is built, in words that say what to pass."""
     with pytest.raises(error, match=words):
         SessionMiddleware(app, secret=secret, **options)
@@ -144,4 +148,6 @@ def test_several_processes_with_a_store_of_one(caplog: pytest.LogCaptureFixture)
     assert caplog.messages == []
     for _ in range(2):
         Server(middleware, **{"wsgi.multiprocess": True}).run()
-    assert len(caplog.messages) == 1 and all(word in caplog.text for word in ("sqlite:", "redis:", "postgresql:"))
+    assert len(caplog.messages) == 1 and all(
+        word in caplog.text for word in ("sqlite:", "redis:", "postgresql:")
+    )

@@ -10,9 +10,10 @@ from wsgiref.validate import validator
 
 import pytest
 from support.server import BODIES, KEY, TEXT, Body, Make, Server, answering, stored, wrap
+from support.store_double import failing
 from support.web import Site
 
-from wsgisession import MemoryStore, StoreError
+from wsgisession import StoreError
 
 
 @pytest.mark.parametrize("write", [False, True], ids=["returned", "written"])
@@ -37,7 +38,12 @@ def test_saved_before_the_first_header(make: Make, write: bool) -> None:
 @pytest.mark.parametrize("touch", [False, True], ids=["untouched", "touched"])
 def test_the_applications_headers_are_left_alone(make: Make, touch: bool) -> None:
     """A touched response gets a list of its own; an untouched one the very object, and the bytes of the bare one."""
-    headers = [*TEXT, ("Vary", "Accept"), ("Cache-Control", "public, s-maxage=9"), ("CDN-Cache-Control", "max-age=9")]
+    headers = [
+        *TEXT,
+        ("Vary", "Accept"),
+        ("Cache-Control", "public, s-maxage=9"),
+        ("CDN-Cache-Control", "max-age=9"),
+    ]
     before, given = list(headers), []
     app = answering(make, touch=touch, headers=headers)
     server = Server(wrap(app), **{"wsgi.file_wrapper": FileWrapper})
@@ -125,7 +131,10 @@ def test_a_5xx_saves_nothing(status: str) -> None:
 def test_a_4xx_saves() -> None:
     """The visitor's mistake is no failure."""
     middleware = wrap(answering(BODIES["list"]))
-    app, middleware.app = middleware.app, lambda environ, start: app(environ, lambda s, *rest: start("404 Not Found", *rest))
+    app, middleware.app = (
+        middleware.app,
+        lambda environ, start: app(environ, lambda s, *rest: start("404 Not Found", *rest)),
+    )
     server = Server(middleware).run()
     assert server.status == "404 Not Found" and stored(middleware, server.cookie) == {"a": 1}
 
@@ -153,7 +162,9 @@ def test_what_destroy_did_before_a_5xx_stands() -> None:
     def app(environ: Any, start_response: Any) -> Any:
         environ[KEY].destroy()
         environ[KEY]["a"] = 2
-        start_response("500 Internal Server Error", [("Cache-Control", "public"), ("X-CDN-Cache-Control", "max-age=9")])
+        start_response(
+            "500 Internal Server Error", [("Cache-Control", "public"), ("X-CDN-Cache-Control", "max-age=9")]
+        )
         return [b"sorry"]
 
     middleware = wrap(app)
@@ -162,13 +173,6 @@ def test_what_destroy_did_before_a_5xx_stands() -> None:
     assert "Max-Age=0" in headers["Set-Cookie"] and headers["Cache-Control"] == "private"
     assert "X-CDN-Cache-Control" not in headers
     assert stored(middleware, cookie) == {}
-
-
-class Full(MemoryStore):
-    """Refuses to replace."""
-
-    def replace(self, *args: Any, **kwargs: Any) -> bool:
-        raise StoreError("down")
 
 
 @pytest.mark.parametrize("shape", ["iterator", "empty iterator", "file", "file, not the server's"])
@@ -200,7 +204,7 @@ def test_a_failing_commit_closes_the_body(shape: str, write: bool) -> None:
             start_response("200 OK", TEXT, (StoreError, StoreError("seen"), None))
         return makes[shape]()
 
-    middleware = wrap(app, store=Full())
+    middleware = wrap(app, store=failing("replace"))
     cookie = middleware.manager.issue({"a": 1})
     environ = {} if shape == "file, not the server's" else {"wsgi.file_wrapper": FileWrapper}
     server = Server(middleware, cookie, **environ)
@@ -217,7 +221,7 @@ def test_a_commit_that_fails_at_close_is_an_error() -> None:
         yield b"x"
         environ[KEY]["a"] = 2
 
-    middleware = wrap(app, store=Full())
+    middleware = wrap(app, store=failing("replace"))
     server = Server(middleware, middleware.manager.issue({"a": 1}))
     body = server.app(server.environ, server.start_response)
     assert list(body) == [b"x"]

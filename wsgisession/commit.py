@@ -44,10 +44,16 @@ class Commit:
         self._max_size = max_size
         self._turns = Turns()
 
-    def create(self, draft: Draft, key: str) -> Stored:
-        """Store a draft under a new key. SessionTooLarge, StoreError: nothing was stored."""
+    def create(self, draft: Draft, key: str, first: Callable[[], None] | None = None) -> Stored:
+        """Store a draft under a new key.
+
+        Args:
+            first: what to do once it is clear that the draft can be stored.
+        """
         records, record = self._records, draft.record()
         payload = self._pack(record)
+        if first is not None:
+            first()
         ttl, since = self._limits.first(record, records.clock()), monotonic()
         if not records.create(key, payload, ttl, record.owner):
             error = StoreError("the store says that a random 256-bit key is taken; it does not keep the contract")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Literal
+from urllib.parse import unquote
 
 HEADER_LIMIT = 65536  # characters of a Cookie header that are looked at (latin-1 in WSGI, so also bytes)
 CANDIDATES = 64  # pairs of our name that are looked at
@@ -87,8 +88,15 @@ class Cookie:
         return scheme == "https" if self.secure == "auto" else self.secure
 
     def covers(self, path: str) -> bool:
-        """Tell whether browsers send the cookie with a request to this path (RFC 6265 5.1.4, path-match)."""
-        return path == self.path or path.startswith(self.path if self.path.endswith("/") else f"{self.path}/")
+        """Tell whether browsers send the cookie with a request to this path.
+
+        Args:
+            path: as WSGI has it, percent-decoded to latin-1.
+
+        Source: RFC 6265 5.1.4 (path-match).
+        """
+        mine = unquote(self.path, "latin-1") if "%" in self.path else self.path
+        return path == mine or path.startswith(mine if mine[-1] == "/" else f"{mine}/")
 
     @staticmethod
     def read(header: str, name: str) -> list[str]:
@@ -123,11 +131,18 @@ class Cookie:
 
     @staticmethod
     def joined(header: str, name: str) -> bool:
-        """True if the header has the name only after a comma: something joined several headers with ``, ``.
+        """True if something joined several headers with ``, ``, so that the name is behind a comma or its value before one.
 
         Source: RFC 9113 8.2.3 (``; `` joins them).
         """
-        return bool(re.search(rf",[ \t]*{re.escape(name)}=|(?:^|;[ \t]*){re.escape(name)}=[^;]*,[^;]*=", header))
+        wanted = name + "="
+        for pair in header[:HEADER_LIMIT].split(";"):
+            first, *others = (part.strip(" \t") for part in pair.split(","))
+            if any(part.startswith(wanted) for part in others):
+                return True
+            if first.startswith(wanted) and any("=" in part for part in others):
+                return True
+        return False
 
     def render(self, name: str, value: str, *, secure: bool, max_age: int | None) -> str:
         """Return the ``Set-Cookie`` value that sets the cookie.
@@ -154,9 +169,18 @@ class Cookie:
         attributes = self._attributes[secure]
         if name.lower().startswith("__host-"):  # a former name, perhaps of another path and domain; such a one has neither
             attributes = replace(self, name="x", path="/", domain=None, secure=True, formerly=())._attributes[True]
-        elif name.lower().startswith("__secure-"):
+        elif name.lower().startswith(("__secure-", "__http-")):
             attributes = self._attributes[True]
         return f"{name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{attributes}"
+
+    def expire_former(self, name: str, *, secure: bool) -> list[str]:
+        """Return the ``Set-Cookie`` values that delete a cookie of a former name.
+
+        Browsers tell cookies apart by path and domain too, and nobody knows which ones the former had: deleted are that
+        with the present ones, and that with path "/" and no domain.
+        """
+        usual = replace(self, name="x", path="/", domain=None, host_prefix=False, formerly=())
+        return list(dict.fromkeys([self.expire(name, secure=secure), usual.expire(name, secure=secure)]))
 
     @cached_property
     def _wire_names(self) -> tuple[str, str]:

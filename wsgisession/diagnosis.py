@@ -18,6 +18,9 @@ REASONS = {
     " in while the name changes",
     "late session": "a session was begun after its response had begun, when no cookie could be set any more. Write to it before"
     " the first chunk, or call session.save() there",
+    "late read": "a session was read for the first time after its response had begun, so that response says neither Vary: Cookie nor"
+    " Cache-Control: private, and a cache may give one visitor's page to another. Read it before the first chunk, such as with"
+    " session.get('user')",
     "two cookies": "a request brought the cookies of more than one live session, so it had no session. Something else on this"
     " domain sets a cookie of this name: give this application a name of its own, Cookie(name='shop_sid'), and serve it over"
     " https, where the prefix __Host- keeps other hosts out",
@@ -32,7 +35,7 @@ REASONS = {
     " post to (a payment, a login elsewhere) must not write to the session: give it a redirect to a page that does",
     "outside the path": "a session was begun under a path that its cookie is not sent to, so each request there begins a new"
     " session. Pass cookie=Cookie(path='/'), or use the session only below the cookie's path",
-    "flask session": "flask.session is not this session: Flask's own set a cookie of its own, so the application has two. Use"
+    "flask session": "flask.session is not this session: Flask's own set a cookie of its own, so the application has two. Call"
     " Sessions(app, …) of wsgisession.flask instead of wrapping app.wsgi_app, and flask.session is this one. Or use"
     " get_session(request.environ) instead of flask.session everywhere",
     "secrets differ": "many cookies of the right form have a bad signature. Either somebody forges them, or the workers do not"

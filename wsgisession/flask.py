@@ -29,7 +29,7 @@ from wsgisession.manager import IdentityFactory, Secret, SessionManager
 from wsgisession.middleware import ENVIRON_KEY, SessionMiddleware
 from wsgisession.session import Session, visit_of
 from wsgisession.stores import Store
-from wsgisession.visit import Visit
+from wsgisession.visit import OPEN, Visit
 
 try:
     import flask
@@ -214,13 +214,14 @@ class Sessions:
 
 def _secrets(app: flask.Flask, shortest: int) -> list[str | bytes]:
     """Return the application's own keys, the one that signs first. ValueError: one of them is too short."""
-    key, formerly = app.secret_key, app.config["SECRET_KEY_FALLBACKS"] or ()
+    key, formerly = app.secret_key, app.config.get("SECRET_KEY_FALLBACKS") or ()
     if not key:
         return []
     for name, secret in ("SECRET_KEY", key), *(("SECRET_KEY_FALLBACKS", old) for old in formerly):
-        if len(secret) < shortest:
+        size = len(secret.encode() if isinstance(secret, str) else secret)
+        if size < shortest:
             raise ValueError(
-                f"{name}: sessions need at least {shortest} bytes, and this has {len(secret)};"
+                f"{name}: sessions need at least {shortest} bytes, and this has {size};"
                 " make a key with: python -m wsgisession secret"
             )
     return [key, *formerly]
@@ -238,7 +239,7 @@ def _cookie(app: flask.Flask) -> Cookie:
             secure=secure or "auto",
             httponly=bool(config["SESSION_COOKIE_HTTPONLY"]),
             samesite=samesite.title() if samesite else "Lax",
-            partitioned=bool(config["SESSION_COOKIE_PARTITIONED"]),
+            partitioned=bool(config.get("SESSION_COOKIE_PARTITIONED")),
             # As with Flask's own cookie, http and https are one session unless the settings say Secure.
             host_prefix=secure,
         )
@@ -266,7 +267,7 @@ class _Served:
         """
         app = self._app
         settings = [app.secret_key, app.permanent_session_lifetime, *map(app.config.get, _SETTINGS)]
-        settings += app.config["SECRET_KEY_FALLBACKS"] or ()
+        settings += app.config.get("SECRET_KEY_FALLBACKS") or ()
         if self._built[0] != settings:
             self._built = settings, self._make(behind(self._inside))
         return self._built[1]
@@ -291,19 +292,21 @@ class _Interface(SessionInterface):
         """Return the session; None: the application has no secret key, so Flask uses a null session."""
         environ, key = request.environ, self._environ_key
         session, exchange = environ.get(key), None
-        if session is None:
+        if session is None or visit_of(session).phase is not OPEN:  # none, or of a request before this one
             middleware = self._served.build()
             if middleware is None:
                 return None
             exchange = Exchange(middleware, environ)
+        session = environ[key]
         if not isinstance(session, FlaskSession):
-            session = environ[key] = FlaskSession(visit_of(environ[key]), exchange)
+            session = environ[key] = FlaskSession(visit_of(session), exchange)
         return cast(SessionMixin, session)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
         """Save a session that has no request. The middleware saves all others, after this."""
         assert isinstance(session, FlaskSession)
-        if not app.config["SESSION_REFRESH_EACH_REQUEST"] and session.accessed and session.permanent:
+        touched = visit_of(session).draft is not None
+        if touched and not app.config["SESSION_REFRESH_EACH_REQUEST"] and session.permanent:
             session.passive = not session.modified
         if session.exchange is not None:
             exchange, session.exchange = session.exchange, None

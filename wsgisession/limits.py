@@ -84,14 +84,15 @@ class Limits:
         if left == NO_EXPIRY:
             return self.first(record, now)
         timeout = self.timeout(record)
-        if left > timeout:
+        if left > timeout + _ROUNDING:
             return self.first(record, now)
         allowed = self.allowed(record, now)
         return allowed if allowed - left >= timeout / 10 else None
 
     def switched(self, record: Record, left: float, now: float) -> float:
         """Return the seconds to set the expiry to after ``persistent`` or ``idle_timeout`` changed."""
-        return self.allowed(record, now) or min(left, self.timeout(record))
+        timeout = self.timeout(record)
+        return self.allowed(record, now) or (timeout if left == NO_EXPIRY else min(left, timeout))
 
 
 def seconds(name: str, value: object) -> float:

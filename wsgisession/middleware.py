@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -117,10 +118,11 @@ class SessionMiddleware:
                     response.server_write = start_response(status, headers)
                     return body
         elif visit.begins:
-            self._advise(environ)
+            self._advise(environ, visit)
         if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
             return body
+        response.first = partial(self._advise_if_begins, environ, visit)  # its first chunk may begin a session
         return _SizedBody(response, body) if hasattr(kind, "__len__") else _Body(response, body)
 
     def _two_sessions(self) -> None:
@@ -137,7 +139,7 @@ class SessionMiddleware:
             " give each its own environ_key and cookie name"
         )
 
-    def _advise(self, environ: WSGIEnvironment) -> None:
+    def _advise(self, environ: WSGIEnvironment, visit: Visit) -> None:
         """Warn if a session that begins will not be found again, or if its cookie takes the place of another one."""
         cookie, warn_once = self._setup.cookie, self._setup.advice.warn_once
         if environ.get("wsgi.url_scheme") != "https" and cookie.secure is not False:
@@ -147,15 +149,20 @@ class SessionMiddleware:
                     warn_once("tls proxy")
             elif not (proto or forwarded or any(name.startswith(_PROXIED) for name in environ)):
                 warn_once("secure over http")
-        if not cookie.covers(f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"):
+        if not cookie.covers(f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" or "/"):
             warn_once("outside the path", path=cookie.path)
         if (
             environ.get("REQUEST_METHOD") == "POST"
             and environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
             and not environ.get("HTTP_COOKIE")
             and cookie.samesite != "None"
+            and not visit.logged_in  # a login that comes this way is meant to
         ):
             warn_once("cross-site post")
+
+    def _advise_if_begins(self, environ: WSGIEnvironment, visit: Visit) -> None:
+        if visit.begins:
+            self._advise(environ, visit)
 
 
 def get_session(environ: WSGIEnvironment, key: str = ENVIRON_KEY) -> Session:
@@ -187,7 +194,7 @@ def _is_file(body: object, wrapper: object) -> bool:
 class _Response:
     """One response: holds the application's headers back until the session is safe. Called, it is the application's write()."""
 
-    __slots__ = ("_start_response", "held", "sent", "server_write", "visit")
+    __slots__ = ("_start_response", "first", "held", "sent", "server_write", "visit")
 
     def __init__(self, visit: Visit, start_response: StartResponse) -> None:
         self.visit = visit
@@ -195,6 +202,7 @@ class _Response:
         self.sent: bool | None = None  # None: the application has not called start_response yet
         self.held: tuple[str, Headers, ExcInfo] | None = None  # what it was called with, until that leaves
         self.server_write: Callable[[bytes], object] | None = None
+        self.first: Callable[[], None] | None = None  # what to do before the headers leave
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo = None) -> Callable[[bytes], object]:
         """Be the application's start_response."""
@@ -229,6 +237,8 @@ class _Response:
         assert self.held is not None
         status, headers, exc_info = self.held
         visit, self.held = self.visit, None
+        if self.first is not None:
+            self.first()
         try:
             cookies = visit.leave(status < "500", over)
             if visit.touched:

@@ -267,7 +267,7 @@ class Records:
             found = self._payload(key)
             if found is None or hops > _HOPS:
                 return End.NOTHING
-            marker = self._marker(found[0])
+            marker = self._as_marker(found[0])
             if marker is None:
                 if self.delete(key, found[0]):
                     return End.ENDED
@@ -277,7 +277,12 @@ class Records:
                 key, hops = marker.successor, hops + 1
         raise self.conflict(key)
 
-    def _marker(self, payload: bytes) -> Marker | None:
+    def marker(self, key: str) -> Marker | None:
+        """Return the marker under a key. None: there is none; what else may be there does not matter."""
+        found = self._payload(key)
+        return None if found is None else self._as_marker(found[0])
+
+    def _as_marker(self, payload: bytes) -> Marker | None:
         try:
             content = self.codec.unpack(payload)
         except (ValueError, StoreError):

@@ -38,7 +38,7 @@ import threading
 import time
 import traceback
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from types import FrameType
@@ -47,7 +47,7 @@ from typing import NoReturn, TypeVar, cast
 import pytest
 
 from .errors import StoreError
-from .stores.base import BulkStore, Store
+from .stores.base import NO_EXPIRY, BulkStore, Store
 
 T = TypeVar("T")
 Operation = Callable[[Store, str, bytes, bytes], object]  # on a key, its payload, and a payload that is new
@@ -127,8 +127,8 @@ def new_payload(start: bytes = b"payload ") -> bytes:
     return start + urlsafe_b64encode(os.urandom(12))
 
 
-def together(jobs: list[Callable[[], T]]) -> list[T]:
-    """Run jobs at the same time, one thread each; return their results in order, or raise the first exception."""
+def together(jobs: Sequence[Callable[[], T]]) -> list[T]:
+    """Run jobs at the same time, one thread each; return their results in order, or raise the first error."""
     barrier = threading.Barrier(len(jobs))
     results: dict[int, T] = {}
     errors: list[BaseException] = []
@@ -221,7 +221,7 @@ class StoreContract:
     """What every store does. Subclass it, give it a ``make_store``, run pytest."""
 
     tick: float = 0.02
-    """Seconds in which the clauses about expiry count. Raise it if the engine cannot answer ten times in it."""
+    """Seconds in which the clauses about expiry count: enough for the engine to answer ten times."""
 
     expires_by_itself: bool = False
     """True if the engine removes dead records by itself, so that ``purge`` may find none of them."""
@@ -245,11 +245,11 @@ class StoreContract:
         time.sleep(seconds)
 
     def take_expiry(self, store: Store, key: str) -> bool:
-        """Take a record's expiry away in the engine. False (the default): the engine cannot hold such a one."""
+        """Take a record's expiry away in the engine. False (the default): it cannot hold such a record."""
         return False
 
     def put_no_bytes(self, store: Store, key: str) -> bool:
-        """Put what is no bytes in a payload's place in the engine. False (the default): it cannot hold that."""
+        """Put what is no bytes in a payload's place in the engine. False (the default): it cannot hold it."""
         return False
 
     @pytest.fixture
@@ -434,7 +434,7 @@ class StoreContract:
     # replace
 
     def test_replace_swaps_payload_and_expiry(self, store: Store) -> None:
-        """replace: True if the live payload equals ``expected``; it sets payload and expiry, later or sooner."""
+        """replace: True if the live payload is ``expected``; it sets payload and expiry, later or sooner."""
         key, payload = self.live(store, 100.0)
         for ttl in (200.0, 50.0):
             start = time.monotonic()
@@ -626,7 +626,7 @@ class StoreContract:
     # touch with expected
 
     def test_touch_with_expected_compares_first(self, store: Store) -> None:
-        """touch with ``expected``: True if the live payload equals it; if not, False, and the expiry stays."""
+        """touch with ``expected``: True if that is the live payload; if not, False, and the expiry stays."""
         key, payload = self.live(store, 100.0)
         start = time.monotonic()
         assert store.touch(key, 50.0, None, payload) is True
@@ -671,10 +671,10 @@ class StoreContract:
                 self.advance(0.0002)
 
     def test_a_record_whose_expiry_was_taken_away_is_about_to_end(self, store: Store) -> None:
-        """A record whose expiry somebody took away in the engine has 0.001 seconds left."""
+        """A record whose expiry somebody took away in the engine has NO_EXPIRY left; touch sets another."""
         key, payload = self.live(store)
         if self.take_expiry(store, key):
-            assert store.load(key) == (payload, 0.001)
+            assert store.load(key) == (payload, NO_EXPIRY)
             start = time.monotonic()
             assert store.touch(key, 100.0, None, payload) is True
             self.assert_left(store, key, 100.0, start)
@@ -738,7 +738,7 @@ class StoreContract:
     # delete with expected
 
     def test_delete_with_expected_compares_first(self, store: Store) -> None:
-        """delete with ``expected``: True if the live payload equals it; if not, False, and the record stays."""
+        """delete with ``expected``: True if that is the live payload; if not, False, and the record stays."""
         key, payload = self.live(store, LONG, "ada")
         for other in (payload[:-1], payload + b"x", payload[1:], b"x" + payload, payload.swapcase(), b""):
             assert store.delete(key, other) is False
@@ -919,6 +919,15 @@ class StoreContract:
         store.close()
         store.close()
 
+    def test_settings_are_for_a_person(self, store: Store) -> None:
+        """settings, if a store has it: words by name, or a StoreError if it may not ask; nothing changes."""
+        key, payload = self.live(store, LONG, "ada")
+        settings: Callable[[], dict[str, str]] = getattr(store, "settings", dict)
+        with suppress(StoreError):
+            assert all(type(part) is str and part for setting in settings().items() for part in setting)
+        found = store.load(key)
+        assert found is not None and found[0] == payload
+
     # threads
 
     def test_one_of_many_creates_wins(self, store: Store, second: Store) -> None:
@@ -933,7 +942,7 @@ class StoreContract:
 
     @with_and_without_a_ttl
     def test_one_of_many_replaces_wins(self, store: Store, second: Store, ttl: float | None) -> None:
-        """replace is atomic: of replaces of one payload at once exactly one is True, and its payload stays."""
+        """replace is atomic: of many at once on one payload exactly one is True, and its payload stays."""
         key, payload = self.live(store)
         for _ in range(ROUNDS):
             payloads = [new_payload() for _ in range(THREADS)]
@@ -1000,7 +1009,7 @@ class StoreContract:
             assert done.count(True) == 1 and done.count(False) == THREADS - 1
 
     def test_a_record_is_listed_as_soon_as_it_is_made(self, store: Store, second: Store) -> None:
-        """owned_by: a record is listed as soon as its create or replace has returned, whatever others write."""
+        """owned_by: a record is listed once its create or replace has returned, whatever others write."""
 
         def make(store: Store) -> bool:
             seen = True
@@ -1019,7 +1028,7 @@ class StoreContract:
     def test_an_exception_from_outside_leaves_a_store_that_works(
         self, store: Store, operation: Operation
     ) -> None:
-        """An exception from outside passes through at any step: the operation is done or not; the store works."""
+        """An exception from outside passes through: the operation is done or not, and the store works."""
 
         def fail() -> None:
             raise Outside
@@ -1162,7 +1171,7 @@ class BulkStoreContract(StoreContract):
     # load_many
 
     def test_load_many_answers_in_the_order_of_the_keys(self, bulk: BulkStore) -> None:
-        """load_many: a list of what load would return, in the order of the keys: live, dead, unknown, twice."""
+        """load_many: a list of what load returns, in the order of the keys: live, dead, unknown, twice."""
         live = [self.live(bulk, LONG, owner) for owner in (None, "ada", None)]
         dead, _ = self.dead(bulk)
         keys = [live[2][0], dead, live[0][0], new_key(), live[1][0], live[0][0]]
@@ -1206,7 +1215,7 @@ class BulkStoreContract(StoreContract):
         assert found is not None and least - SLACK <= found[1] <= most + SLACK
 
     def test_load_many_does_not_renew(self, bulk: BulkStore) -> None:
-        """load_many changes nothing: a record that is read again and again still ends; unknown keys stay free."""
+        """load_many changes nothing: a record that is read and read still ends; unknown keys stay free."""
         key, _ = self.live(bulk, 2 * self.tick)
         unknown = new_key()
         for _ in range(4):
@@ -1222,7 +1231,7 @@ class BulkStoreContract(StoreContract):
         assert [one and one[0] for one in bulk.load_many(keys)] == [None, payload] * len(NO_KEYS)
 
     def test_load_many_of_a_payload_that_is_no_bytes_is_a_store_error(self, bulk: BulkStore) -> None:
-        """load_many: a StoreError if a payload of the page is no bytes; without that key the others are found."""
+        """load_many: a StoreError if a payload of the page is no bytes; the others are found without it."""
         key, payload = self.live(bulk)
         broken, _ = self.live(bulk)
         if self.put_no_bytes(bulk, broken):
@@ -1305,7 +1314,7 @@ class BulkStoreContract(StoreContract):
     def test_bulk_work_that_is_interrupted_leaves_a_store_that_works(
         self, bulk: BulkStore, name: str
     ) -> None:
-        """An exception from outside passes through load_many, count and clear; the store works and counts right."""
+        """An exception from outside passes through bulk work; the store works and counts right."""
 
         def fail() -> None:
             raise Outside

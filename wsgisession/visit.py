@@ -25,9 +25,11 @@ from wsgisession.limits import Limits
 from wsgisession.log import event
 from wsgisession.record import NO_LINES, NO_PLACES, Marker, Record
 from wsgisession.records import MARKER_SECONDS, End, Records, Stored
+from wsgisession.stores.base import NO_EXPIRY
 
 T = TypeVar("T")
 
+TRIES = 8  # writes of others to a session that is to end soon
 SIGNED = 8  # validly signed cookies of a name that are looked up
 UNUSUAL = 190  # characters of a header; in a shorter one nothing is ever left out
 
@@ -70,8 +72,8 @@ class Visit:
     """
 
     __slots__ = (
-        *("_by_key", "_destroyed", "_found", "_header", "_id", "_in_atomic", "_mixes", "_own", "_renew", "_reported"),
-        *("_resign", "_scheme", "_set", "draft", "gone", "passive", "phase", "setup", "stored", "touched"),
+        *("_by_key", "_destroyed", "_found", "_gone", "_header", "_id", "_in_atomic", "_mixes", "_own", "_renew"),
+        *("_reported", "_resign", "_scheme", "_set", "draft", "passive", "phase", "setup", "stored", "touched"),
     )
 
     touched: bool
@@ -80,8 +82,6 @@ class Visit:
     """This request's changes. None: there are none yet."""
     stored: Stored | None
     """The record behind the session. None: there is none."""
-    gone: bool
-    """True: what this request writes is dropped."""
     passive: bool
     """True: this request is no use of the session. Its expiry is not moved."""
     phase: Phase
@@ -127,7 +127,7 @@ class Visit:
         self._reported: tuple[str, ...] = ()  # keys of values that cannot be read
         self._resign = False  # the cookie was signed with an old secret, or came under a former name
         self._set = False  # this response sets the cookie
-        self.gone = self.passive = False
+        self._gone = self.passive = False  # True: it was there and is no more, or a newer cookie is on its way
         self.stored = None
         return self._look(self._header) if self._header else self._blank()
 
@@ -152,7 +152,7 @@ class Visit:
                 if isinstance(stored, Stored):
                     lives += 1
                     start = id, old_secret or name != names[0], stored
-            if lives:
+            if any(found.values()):  # a marker too: the newer cookie has the present name
                 break
         if lives == 1:
             return self._start(*start)
@@ -168,6 +168,8 @@ class Visit:
         """Start from a live record."""
         self._id, self._resign, self.stored = id, resign, stored
         self._own = (stored.key,)
+        if self.phase is SENT:
+            self.setup.advice.warn_once("late read")
         draft = self.draft = Draft(self.setup.records.codec, stored.record)
         return draft
 
@@ -179,12 +181,12 @@ class Visit:
             if stands is None:
                 event(logging.DEBUG, "unknown id", "a cookie's session has expired or was ended", key=show(key))
             else:
-                self.gone = True
+                self._gone = True
         if lives:
             live = [show(key) for key, stands in found.items() if isinstance(stands, Stored)]
             setup.advice.warn_once("two cookies", cookie=names[0], keys=live)
         elif not complete or any([Cookie.left_out(header, name) for name in names]):
-            self.gone = True
+            self._gone = True
             setup.advice.warn_once("too many cookies", cookie=names[0])
         elif not found and Cookie.joined(header, names[0]):
             setup.advice.warn_once("joined cookies", cookie=names[0])
@@ -200,6 +202,11 @@ class Visit:
         return Record.of_lines(setup.records.clock(), None, setup.cookie.persistent, None, NO_PLACES, NO_LINES, None)
 
     # What the application asks for
+
+    @property
+    def gone(self) -> bool:
+        """True: what this request writes is dropped. A login leads on, and so may ``regenerate()``."""
+        return self._gone and not self._renew
 
     @property
     def key(self) -> str | None:
@@ -234,7 +241,14 @@ class Visit:
     def begins(self) -> bool:
         """True if a session begins with this response, as far as can be told before the commit."""
         draft = self.draft
-        return draft is not None and (self._set or (self.stored is None and not self.gone and draft.pending))
+        if draft is None or self.stored is not None:
+            return draft is not None and self._set
+        return draft.pending and not self.gone
+
+    @property
+    def logged_in(self) -> bool:
+        """True if the session has an owner, as this request has it."""
+        return self.draft is not None and self.draft.facts.owner is not None
 
     def expires(self) -> float:
         """Return when the session ends unless it is used again, in POSIX seconds."""
@@ -248,11 +262,12 @@ class Visit:
             return
         self.outside_atomic("another owner")
         self.needs_cookie("a new owner")
+        # The new id first: whatever comes in between, nothing of one owner stays with another under the old one.
+        self._renew = owner is not None or not self._gone
         if draft.facts.owner is not None:
-            draft.restart(self._empty())
             self._mixes = False
+            draft.restart(self._empty())
         draft.set_facts(owner=owner)
-        self._renew, self.gone = True, False
 
     def set_length(self, **facts: bool | float | None) -> None:
         """Change ``persistent`` or ``idle_timeout``."""
@@ -272,8 +287,8 @@ class Visit:
         self.needs_cookie("regenerate()")
         if self.phase is FAILED:
             raise HeadersSent("the response's headers have left: the id can no longer change")
-        if not self.gone or any(self._found.values()):
-            self._renew, self.gone = True, False
+        if not self._gone or any(self._found.values()):
+            self._renew = True
 
     def report(self, key: str, error: ValueError) -> None:
         """Log that a value cannot be read, once for each."""
@@ -325,19 +340,17 @@ class Visit:
             False if the session is gone.
         """
         draft = self.load()
-        if self.gone:
+        if self._gone and not self._renew:
             return False
         try:
             if self.stored is None:
-                self._begin(draft)
-            elif self._renew:
+                return self._begin(draft)
+            if self._renew:
                 self._move(draft, self.stored)
             else:
                 self._save(draft, self.stored, overtaken)
         except Gone as gone:
-            if not self._lose(draft, gone.marker):
-                return False
-            self._begin(draft)
+            return self._lose(draft, gone.marker) and self._begin(draft)
         return True
 
     def _save(self, draft: Draft, before: Stored, overtaken: Meet | None) -> None:
@@ -361,13 +374,20 @@ class Visit:
         if changed:
             self._mark_others(key)
 
-    def _begin(self, draft: Draft) -> None:
-        """Store a session that is new, or that a login starts from nothing."""
+    def _begin(self, draft: Draft) -> bool:
+        """Store a session that is new, or that a login starts from nothing. False: it is gone, a newer cookie is on its way."""
         setup, owner = self.setup, draft.facts.owner
-        if self._renew:
-            self._end_others()
         if not len(draft) and owner is None:
-            return
+            if self._renew:
+                self._end_others()
+            return True
+        newer = self._destroyed or self._renew
+        if newer:
+            self._find_others()
+        if self._found and self._overtaken() and not self._renew:
+            self._gone = True
+            self._blank()
+            return False
         heir = None if owner is None else self._heir(owner)
         if heir is not None:
             draft.rebase(heir.record)
@@ -375,13 +395,23 @@ class Visit:
             draft.rebase(draft.base.without_values())
         if owner is not None:
             draft.set_facts(created=setup.records.clock())
-        newer = self._destroyed or owner is not None
         id, key = self._new_id()
-        self._has(id, setup.commit.create(draft, key))
+        self._has(id, setup.commit.create(draft, key, self._end_others if self._found else None))
         if newer:
             self._mark_others(key)
         if heir is not None:
             self._give_a_minute(heir)
+        return True
+
+    def _overtaken(self) -> bool:
+        """True if another request's login left a marker under a cookie of this request, where nothing stood before."""
+        seen = False
+        for key, stands in self._found.items():
+            marker = None if stands is not None else self.setup.records.marker(key)
+            if marker is not None and marker.successor not in self._own:
+                self._found[key] = marker
+                seen = True
+        return seen
 
     def _new_id(self) -> tuple[str, str]:
         identity = self.setup.signer
@@ -393,7 +423,7 @@ class Visit:
         self._id, self.stored = id, stored
         self._own += (stored.key,)
         self._set = self._mixes = True
-        self._renew = False
+        self._renew = self._gone = False
 
     def _heir(self, owner: str) -> Stored | None:
         """Return the session that a login of the same owner made of the one that a cookie stood for."""
@@ -405,16 +435,38 @@ class Visit:
 
     def _give_a_minute(self, heir: Stored) -> None:
         """Let a session end unless it is used: the browser may keep its cookie, or that of the new one."""
+        records, owner = self.setup.records, heir.record.owner
+        latest: Stored | None = heir
         try:
-            if heir.left() > MARKER_SECONDS:
-                self.setup.records.touch(heir, MARKER_SECONDS)
+            for _ in range(TRIES):
+                if latest is None or latest.record.owner != owner or NO_EXPIRY < latest.left() <= MARKER_SECONDS:
+                    return
+                if records.touch(latest, MARKER_SECONDS):
+                    return
+                latest = records.follow(records.find(latest.key))  # another request wrote to it
         except StoreError:  # logged; the login itself stands
             pass
+
+    def _find_others(self) -> None:
+        """Look up the validly signed cookies of former names, too, that the present one made nobody look at."""
+        for key in self._signed_keys():
+            if key not in self._found:
+                self._found[key] = self.setup.records.find(key)
+
+    def _signed_keys(self) -> list[str]:
+        """Return the keys of the validly signed cookies, under all their names."""
+        identity, keys = self.setup.signer, dict.fromkeys(self._found)
+        for name in self._names:
+            for token in Cookie.read(self._header or "", name):
+                verified = identity.unsign(name, token)
+                if verified is not None and len(keys) < SIGNED:
+                    keys[identity.key(verified[0])] = None
+        return list(keys)
 
     def _end_others(self) -> None:
         """End the sessions of several live cookies, so that one is left that means anything."""
         for key, stands in self._found.items():
-            if isinstance(stands, Stored):
+            if isinstance(stands, Stored) and key not in self._own:
                 self.setup.records.end(key)
                 self._found[key] = None
 
@@ -422,6 +474,8 @@ class Visit:
         """Leave a marker under each other cookie of the request: a late request with it must not overwrite the new one."""
         records = self.setup.records
         try:
+            self._find_others()
+            self._end_others()
             for key, stands in self._found.items():
                 if stands is None and records.codec.markers:
                     records.create(key, records.codec.pack(Marker(successor, True)), MARKER_SECONDS)
@@ -433,9 +487,10 @@ class Visit:
         assert self.stored is not None
         login = self._renew and draft.facts.owner is not None and draft.facts.owner != draft.base.owner
         self._found[self.stored.key] = marker
+        if not login:
+            self._gone, self._renew = True, False
         self.stored, self._set = None, False
         if not login:
-            self.gone = True
             self._blank()
         return login
 
@@ -451,6 +506,8 @@ class Visit:
         draft = self.load()
         self.outside_atomic("reload()")
         if self.stored is None:
+            if self._gone and draft.facts.owner is not None:  # the login that would have led on is dropped
+                self._renew = False
             self._blank()
             return
         found = self.setup.records.find(self.stored.key)
@@ -489,19 +546,21 @@ class Visit:
 
     def destroy(self) -> None:
         """End what every validly signed cookie of this request stands for, and this session."""
-        self.load()
+        try:
+            self.load()
+        except StoreError:  # logged. A record of a later version is ended all the same
+            pass
         self.outside_atomic("destroy()")
-        records = self.setup.records
+        records, signed, earlier = self.setup.records, self._signed_keys(), self._own[:-1]
         ends: dict[str, End] = {}
-        for key in dict.fromkeys([*self._found, *self._own]):
-            ends[key] = records.end(key)
-            if ends[key] is End.ENDED:
-                event(logging.INFO, "destroyed", "session destroyed", key=records.show(key))
-        for key in self._found:
-            if ends[key] is not End.LED_ON:
-                self._found[key] = None
-        led_on = len(ends) > 0 and all(end is End.LED_ON for end in ends.values())
-        self.gone = led_on or self._by_key
+        for key in dict.fromkeys([*signed, *self._own]):
+            if key not in earlier:  # what this request gave a new id is under that
+                ends[key] = records.end(key)
+                if ends[key] is End.ENDED:
+                    event(logging.INFO, "destroyed", "session destroyed", key=records.show(key))
+        self._found.update({key: None for key in signed if ends.get(key, End.LED_ON) is not End.LED_ON})
+        led_on = End.LED_ON in ends.values() and End.ENDED not in ends.values()
+        self._gone = led_on or self._by_key
         self._destroyed = not led_on
         self._set = self._renew = False
         self._mixes = True
@@ -510,7 +569,7 @@ class Visit:
     def siblings(self) -> list[SessionInfo]:
         """List the owner's other live sessions, newest first."""
         records = self.setup.records
-        return [records.info(stored) for stored in records.others(self._owner(), self._own)]
+        return [records.info(stored) for stored in records.others(self._owner(), self._kept())]
 
     def destroy_siblings(self) -> int:
         """End the owner's other sessions, if this one still lives. Returns how many ended.
@@ -520,12 +579,16 @@ class Visit:
         """
         owner, records = self._owner(), self.setup.records
         if self.stored is None:
-            return records.end_owned(owner, self._own)
+            return records.end_owned(owner, self._kept())
         found = records.find(self.stored.key)
         if not isinstance(found, Stored):
             self._lose(self.load(), found)
             return 0
-        return records.end_owned(owner, self._own, self._claim)
+        return records.end_owned(owner, self._kept(), self._claim)
+
+    def _kept(self) -> list[str]:
+        """Return the keys that are this session's: what a login was sent twice for may be the one the browser keeps."""
+        return [*self._own, *(key for key, stands in self._found.items() if isinstance(stands, Marker))]
 
     def _claim(self) -> bool:
         assert self.stored is not None
@@ -570,8 +633,10 @@ class Visit:
 
     def _may_be_due(self) -> bool:
         stored = self.stored
-        if stored is None or self.passive:
+        if stored is None:
             return False
+        if self.passive:
+            return stored.left() == NO_EXPIRY
         return self.setup.limits.may_be_due(stored.record, stored.until - monotonic())
 
     def _confirm(self) -> None:
@@ -603,13 +668,17 @@ class Visit:
         setup, names, values = self.setup, self._names, []
         cookie, secure = setup.cookie, setup.cookie.is_secure(self._scheme)
         if self._set:
-            name, stored, id = names[0], self.stored, self._id
+            stored, id = self.stored, self._id
             assert stored is not None and id is not None
             # As it is stored: if the response tells of a failure, the draft may hold more.
             max_age = max(round(stored.left()), 1) if setup.limits.dated(stored.record) else None
-            values.append(cookie.render(name, setup.signer.sign(name, id), secure=secure, max_age=max_age))
-            names = names[1:]
-        return values + [cookie.expire(name, secure=secure) for name in names if self._came(name)] if names else values
+            values.append(cookie.render(names[0], setup.signer.sign(names[0], id), secure=secure, max_age=max_age))
+        elif self._came(names[0]):
+            values.append(cookie.expire(names[0], secure=secure))
+        for former in names[1:]:
+            if self._came(former):
+                values += cookie.expire_former(former, secure=secure)
+        return values
 
     def _came(self, name: str) -> bool:
         """True if the request brought a validly signed cookie of this name."""

@@ -624,6 +624,17 @@ class DiagnosesByTrying(PlainStore):
         return iter(())
 
 
+class SettingsAreNumbers(PlainStore):
+    def settings(self) -> Any:
+        return {"records": self.count()}
+
+
+class SettlesWhenAsked(PlainStore):
+    def settings(self) -> Any:
+        self.records.clear()
+        return {}
+
+
 class StaysLocked(PlainStore):
     """A lock that only an operation that ends well gives back."""
 
@@ -919,6 +930,8 @@ BROKEN: list[tuple[type[PlainStore], str]] = [
     (DeletesBytesOnly, "test_a_payload_that_is_no_bytes_is_a_store_error"),
     (FindsNumbers, "test_diagnose_says_what_to_change"),
     (DiagnosesByTrying, "test_diagnose_says_what_to_change"),
+    (SettingsAreNumbers, "test_settings_are_for_a_person"),
+    (SettlesWhenAsked, "test_settings_are_for_a_person"),
     (StaysLocked, "test_an_exception_from_outside_leaves_a_store_that_works"),
     (ChangesExceptions, "test_an_exception_from_outside_leaves_a_store_that_works"),
     (ReplacesInTwoSteps, "test_an_exception_from_outside_leaves_a_store_that_works"),

@@ -38,6 +38,18 @@ app = SessionMiddleware(application, secret={SECRET!r}, store="sqlite:///s.db", 
 manager = app.manager
 flask = Flask()
 flask.wsgi_app = app
+
+class Extension:  # as wsgisession.flask has it
+    manager = app.manager
+
+extension = Extension()
+
+def create_app():
+    return flask
+
+def broken_factory():
+    raise ValueError("redis://u:swordfish@h")
+
 around = Flask()
 around.wsgi_app = ProxyFix(ProxyFix(app))
 weak = SessionMiddleware(application, secret="a string of at least 32 bytes, kept out of the repository",

@@ -6,57 +6,18 @@ there is no further call. So every interleaving at the store's interface is trie
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.store_double import StoreDouble
 from support.web import Site
 
 from wsgisession import Session
 
-METHODS = ("load", "create", "replace", "touch", "delete", "owned_by", "keys", "purge", "close")
-
 Action = Callable[[Site, str], Any]
 """What steps in; it is given a site without hooks and the cookie of ada's first session."""
-
-
-class Stepped:
-    """A store that runs ``action`` once, before the call number ``at`` of those that come after ``arm``, and counts."""
-
-    def __init__(self, store: Any) -> None:
-        self.store = store
-        self.calls: Counter[str] = Counter()
-        self.log: list[str] = []
-        self.at = -1
-        self.action: Callable[[], Any] | None = None
-
-    def arm(self, at: int, action: Callable[[], Any]) -> None:
-        """Let ``action`` step in before a call from now on."""
-        self.log.clear()
-        self.at, self.action = at, action
-
-    def _step(self, name: str) -> None:
-        if self.action is not None and len(self.log) == self.at:
-            action, self.action = self.action, None
-            self.log.append("action")
-            action()
-        self.log.append(name)
-        self.calls[name] += 1
-
-
-def _through(name: str) -> Callable[..., Any]:
-    def call(self: Stepped, *args: Any, **options: Any) -> Any:
-        self._step(name)
-        found = getattr(self.store, name)(*args, **options)
-        return iter(list(found)) if name in ("owned_by", "keys") else found  # listed at this very moment
-
-    return call
-
-
-for _name in METHODS:
-    setattr(Stepped, _name, _through(_name))
 
 
 def log_in(site: Site, cookie: str) -> str:
@@ -87,7 +48,6 @@ def become_somebody_else(site: Site, cookie: str) -> str:
     return answer.cookie if answer.set_cookie else cookie
 
 
-
 LOGINS = [log_in, log_in_with_a_session]
 OLD = [save, regenerate]
 NAMES = ["a" * 255, "ü" * 255, "*", "owner:{x}", "a b\n\x1b[31m\u202e", "%00", "\\", "'"]
@@ -107,9 +67,9 @@ class Owners:
     @pytest.fixture(autouse=True)
     def sites(self, tmp_path: Path) -> Iterator[None]:
         store = self.make_store(tmp_path)
-        self.stepped = Stepped(store)
+        self.double = StoreDouble(store)
         self.site = Site(store)  # nothing steps in here
-        self.slow = Site(self.stepped)
+        self.slow = Site(self.double)
         yield
         store.close()
 
@@ -123,15 +83,22 @@ class Owners:
 
     def moments(self, work: Callable[[], Any], action: Callable[[], Any]) -> Iterator[list[str]]:
         """Run ``work`` with ``action`` before its first call to the store, its second, …; yield what was called."""
-        for at in range(100):
+
+        def step_in() -> None:
+            self.double.calls.insert(-1, "action")  # before the call that is under way
+            action()
+
+        for call in range(1, 101):
             self.clear()
-            self.stepped.arm(at, action)
             self.prepare()
+            self.double.rest()
+            self.double.calls.clear()
+            self.double.before(None, step_in, call=call)
             work()
-            if "action" not in self.stepped.log:
-                assert at, "nothing was tried"
+            if "action" not in self.double.calls:
+                assert call > 1, "nothing was tried"
                 return
-            yield self.stepped.log
+            yield self.double.calls
         raise AssertionError("there is no end to it")
 
     def prepare(self) -> None:
@@ -145,7 +112,8 @@ class Owners:
         """Whenever a session is saved, or its id changed, while a revocation runs: it is dead afterwards."""
         cookies: list[str] = []
         for log in self.moments(
-            lambda: self.slow.manager.destroy_owned("ada"), lambda: cookies.append(action(self.site, self.first))
+            lambda: self.slow.manager.destroy_owned("ada"),
+            lambda: cookies.append(action(self.site, self.first)),
         ):
             assert self.live() == set(), log
             for cookie in (self.first, self.second, cookies[-1]):
@@ -156,7 +124,8 @@ class Owners:
         """It is ended, unless the last listing was under way already: then it began after the revocation."""
         cookies: list[str] = []
         for log in self.moments(
-            lambda: self.slow.manager.destroy_owned("ada"), lambda: cookies.append(action(self.site, self.first))
+            lambda: self.slow.manager.destroy_owned("ada"),
+            lambda: cookies.append(action(self.site, self.first)),
         ):
             listed_afterwards = "owned_by" in log[log.index("action") :]
             assert len(self.live()) == (0 if listed_afterwards else 1), log
@@ -187,7 +156,8 @@ class Owners:
         """Wherever it comes in, a session that began before it is dead, under its old id and its new one."""
         cookies: list[str] = []
         for log in self.moments(
-            lambda: cookies.append(action(self.slow, self.first)), lambda: self.site.manager.destroy_owned("ada")
+            lambda: cookies.append(action(self.slow, self.first)),
+            lambda: self.site.manager.destroy_owned("ada"),
         ):
             assert self.live() == set(), log
             assert self.site.read(cookies[-1]) == self.site.read(self.first) == {}, log
@@ -247,7 +217,9 @@ class Owners:
 
     # This session and its siblings
 
-    @pytest.mark.parametrize("act", [repr, Session.regenerate, lambda s: s.update(x=1)], ids=["read", "new id", "save"])
+    @pytest.mark.parametrize(
+        "act", [repr, Session.regenerate, lambda s: s.update(x=1)], ids=["read", "new id", "save"]
+    )
     def test_this_session_is_no_sibling(self, act: Any) -> None:
         """Before and after its id changes and it is saved, listed and ended are only the others."""
         self.prepare()

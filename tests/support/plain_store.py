@@ -98,5 +98,8 @@ class PlainStore:
     def diagnose(self) -> Iterator[str]:
         return iter(())
 
+    def settings(self) -> dict[str, str]:
+        return {"records": str(self.count())}
+
     def close(self) -> None:
         """Nothing to give back."""

@@ -12,7 +12,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from support.ports import free_port as free_port
 
 from wsgisession.stores.base import Store
 from wsgisession.testing import new_key, new_payload
@@ -57,13 +57,6 @@ def missing() -> str | None:
     if find_program("initdb") is None or find_program("postgres") is None:
         return "no PostgreSQL server is installed (Debian: apt-get install postgresql)"
     return None
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def unprivileged() -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""A TCP proxy on the loopback interface that counts round trips, eats and delays replies, falls silent and cuts connections."""
+"""A TCP proxy on the loopback interface that counts round trips, eats and delays replies, falls silent and
+cuts connections.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,15 @@ Pair = tuple[socket.socket, socket.socket]
 class Proxy:
     """Hands bytes on in both directions, until told otherwise.
 
-    Attributes:
-        port: where it listens, on 127.0.0.1.
-        target: host and port that new connections lead to; may be changed.
-        round_trips: turns from a request to its reply, on all connections. May be set to 0.
-        eat: how many replies are still to be swallowed. The server carried the command out; the client sees its
+    Attributes: port: where it listens, on 127.0.0.1. target: host and port that new connections lead to; may
+        be changed. round_trips: turns from a request to its reply, on all connections. May be set to 0. eat:
+        how many replies are still to be swallowed. The server carried the command out; the client sees its
             connection break.
-        garble: what is sent in place of the next reply, where it is not empty.
-        garble_all: while True, that is sent in place of all further replies too.
-        waiting: whether a request is on its way whose reply was not handed on.
-        delay: seconds that every reply is held up, as on a slow way.
-        mute: while True, replies are held back for good and connections stay open: a server that does not answer.
-        connections: how many were accepted.
+        garble: what is sent in place of the next reply, where it is not empty. garble_all: while True, that
+        is sent in place of all further replies too. waiting: whether a request is on its way whose reply was
+        not handed on. delay: seconds that every reply is held up, as on a slow way. mute: while True, replies
+        are held back for good and connections stay open: a server that does not answer. connections: how many
+        were accepted.
     """
 
     def __init__(self, port: int) -> None:
@@ -46,7 +45,9 @@ class Proxy:
     def __enter__(self) -> Proxy:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         _end(self._listener)
         self.cut()
 

@@ -1,7 +1,9 @@
-"""Real Redis servers that live as long as the tests that need them: alone, as a Cluster, and watched by sentinels.
+"""Real Redis servers that live as long as the tests that need them: alone, as a Cluster, and watched by
+sentinels.
 
-They listen on free ports of the loopback interface, keep their files in temporary directories, and write nothing to disk
-on their own account. Valkey serves wherever there is no Redis, and the contract runs on both where both are found.
+They listen on free ports of the loopback interface, keep their files in temporary directories, and write
+nothing to disk on their own account. Valkey serves wherever there is no Redis, and the contract runs on both
+where both are found.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ def missing() -> str | None:
 
 
 def programs() -> list[str]:
-    """Return the servers there are to test with; where there is none, the one whose absence the tests will complain of."""
+    """Return the servers there are to test with; where there is none, the one whose absence the tests will
+    complain of.
+    """
     return [name for name in ("redis-server", "valkey-server") if shutil.which(name)] or ["redis-server"]
 
 
@@ -54,7 +58,9 @@ def _program() -> str | None:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, and neither on the one 10000 above it, which a Cluster's nodes use as well."""
+    """Return a port that nobody listens on, and neither on the one 10000 above it, which a Cluster's nodes
+    use as well.
+    """
     while True:
         port = random.randrange(20000, 32000)
         with socket.socket() as first, socket.socket() as second:
@@ -93,7 +99,16 @@ class RedisServer:
 
     def start(self) -> None:
         """Start the server, again on the same port, and wait until it answers."""
-        common = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.home), "--loglevel", "warning"]
+        common = [
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(self.home),
+            "--loglevel",
+            "warning",
+        ]
         with open(self.home / "log", "ab") as log:
             self._process = subprocess.Popen(
                 self._command + common, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.home
@@ -107,7 +122,9 @@ class RedisServer:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
-        return redis.Redis(**{"port": self.port, "socket_timeout": 5, "retry": Retry(NoBackoff(), 0), **options})
+        return redis.Redis(
+            **{"port": self.port, "socket_timeout": 5, "retry": Retry(NoBackoff(), 0), **options}
+        )
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         """End the server, or with SIGKILL let it crash; what it held is gone."""
@@ -154,7 +171,8 @@ class RedisCluster:
 
     def __init__(self) -> None:
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT))
-        # A replica stands for election however long it has not heard from its master: the tests kill and start quickly.
+        # A replica stands for election however long it has not heard from its master: the tests kill and
+        # start quickly.
         options += ("--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0")
         self.nodes = [Standalone(*options) for _ in range(6)]
         self.masters, self.replicas = self.nodes[:3], self.nodes[3:]
@@ -165,7 +183,10 @@ class RedisCluster:
             client.execute_command("CLUSTER ADDSLOTS", *range(SLOTS * number // 3, SLOTS * (number + 1) // 3))
         for node in self.nodes[1:]:
             clients[0].execute_command("CLUSTER MEET", "127.0.0.1", node.port)
-        until(lambda: all(_info(client)["cluster_known_nodes"] == "6" for client in clients), "the Cluster meets")
+        until(
+            lambda: all(_info(client)["cluster_known_nodes"] == "6" for client in clients),
+            "the Cluster meets",
+        )
         for master, replica in zip(clients[:3], clients[3:], strict=True):
             replica.execute_command("CLUSTER REPLICATE", master.execute_command("CLUSTER MYID"))
         until(self.is_whole, "the Cluster forms")
@@ -248,7 +269,9 @@ def _info(client: Any) -> dict[str, str]:
 
 @cache
 def shared_redis(program: str | None = None) -> Standalone:
-    """Return this run's standalone server, started when it is first asked for; skip the test where there can be none."""
+    """Return this run's standalone server, started when it is first asked for; skip the test where there can
+    be none.
+    """
     return until_exit(_or_skip(lambda: Standalone(program=program)))
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,14 +18,10 @@ from typing import Any
 from support.docs import ROOT, titled
 from support.fresh import clone
 from support.leaks import leaks
+from support.ports import free_port as free_port
 from support.web import SECRET
 
 PAGE = "docs/how-to/servers.md"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class Browser:
@@ -68,7 +63,14 @@ class Served:
     """A server process in a folder; leaving the block ends it with a signal, and it must end well."""
 
     def __init__(
-        self, command: list[str], folder: Path, port: int, *, end: signal.Signals, processes: int = 1, ready: str = "/show"
+        self,
+        command: list[str],
+        folder: Path,
+        port: int,
+        *,
+        end: signal.Signals,
+        processes: int = 1,
+        ready: str = "/show",
     ) -> None:
         self.command, self.folder, self.port, self.end, self.processes = command, folder, port, end, processes
         self.ready = ready
@@ -180,9 +182,15 @@ def environment(folder: Path) -> None:
     with TemporaryDirectory() as source:
         clone(Path(source) / "wsgisession")
         options = ["-q", "--no-deps", "--no-index", "--no-build-isolation", "--target", packages]
-        subprocess.run([sys.executable, "-m", "pip", "install", *options, f"{source}/wsgisession"], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", *options, f"{source}/wsgisession"], check=True
+        )
 
 
 def exit_lines(log: str) -> list[str]:
     """Return the log's lines that look like a crash."""
-    return [line for line in log.splitlines() if re.search(r"segfault|Segmentation|core dumped|Exception ignored", line)]
+    return [
+        line
+        for line in log.splitlines()
+        if re.search(r"segfault|Segmentation|core dumped|Exception ignored", line)
+    ]

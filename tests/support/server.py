@@ -9,7 +9,7 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 
 from support.web import SECRET, Site
 
-from wsgisession import MemoryStore, SessionMiddleware, StoreError
+from wsgisession import SessionMiddleware
 
 KEY = "wsgisession.session"
 TEXT = [("Content-Type", "text/plain")]
@@ -97,13 +97,6 @@ def stored(middleware: SessionMiddleware, cookie: str | None) -> Any:
     """Return what a new request with this cookie finds."""
     site = Site(middleware.manager.store)
     return site.read(cookie) if cookie else None
-
-
-class Broken(MemoryStore):
-    """Refuses to create."""
-
-    def create(self, *args: Any, **kwargs: Any) -> bool:
-        raise StoreError("down")
 
 
 Make = Callable[[list[Any]], Any]

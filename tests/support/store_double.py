@@ -9,13 +9,13 @@ from typing import Any
 
 from wsgisession import MemoryStore, StoreError
 
-OPTIONAL = ("load_many", "count", "clear", "diagnose")
+OPTIONAL = ("load_many", "count", "clear", "diagnose", "settings")
 LISTINGS = ("owned_by", "keys", "diagnose")
 
 
 @dataclass
 class _Rule:
-    """What happens to some calls: from the number ``call`` on, counted from now, so many times (None: for ever)."""
+    """What happens to calls: from number ``call`` on, counted from now, so many times (None: for ever)."""
 
     operation: str | None
     when: str
@@ -35,11 +35,12 @@ class StoreDouble:
         store.before(None, pause, times=None)              # each call of any operation is slow
         store.fail("load", call=2)                         # the second load from now is a StoreError
         store.fail(None, times=None)                       # an outage, until store.rest()
-        store.lose_reply("create")                         # the next create is carried out, and is a StoreError
-        store.repeat("replace", times=None)                # each replace is sent again after a lost reply
+        store.lose_reply("create")                         # the next create is carried out, and is a
+        StoreError store.repeat("replace", times=None)                # each replace is sent again after a
+        lost reply
 
-    A listing is read to its end when it is called, so that "before" and "after" mean what they say. The operations that
-    a store may lack are there if the wrapped store has them.
+    A listing is read to its end when it is called, so that "before" and "after" mean what they say. The
+    operations that a store may lack are there if the wrapped store has them.
     """
 
     def __init__(self, store: Any = None) -> None:
@@ -172,6 +173,13 @@ class StoreDouble:
 
 def _raising(error: BaseException) -> Callable[[], object]:
     def act() -> object:
-        raise error
+        raise type(error)(*error.args)  # a new one, because an exception keeps what it went through alive
 
     return act
+
+
+def failing(operation: str) -> StoreDouble:
+    """Return a store in memory for which one operation always fails."""
+    store = StoreDouble()
+    store.fail(operation, times=None)
+    return store

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 from wsgiref.util import setup_testing_defaults
 
-from wsgisession import Session, SessionMiddleware
+from wsgisession import Session, SessionMiddleware, testing
 
 SECRET = "a test's secret of at least 32 bytes"
 
@@ -43,7 +43,9 @@ class Site:
     """One middleware; ``request(handler, cookie)`` runs one request."""
 
     def __init__(self, store: Any = None, **options: Any) -> None:
-        self.middleware = SessionMiddleware(self._app, secret=options.pop("secret", SECRET), store=store, **options)
+        self.middleware = SessionMiddleware(
+            self._app, secret=options.pop("secret", SECRET), store=store, **options
+        )
         self.manager = self.middleware.manager
 
     def _app(self, environ: Any, start_response: Any) -> list[bytes]:
@@ -52,7 +54,9 @@ class Site:
         start_response(environ["test.status"], [("Content-Type", "text/plain")])
         return [b"ok"]
 
-    def request(self, handler: Handler, cookie: str = "", *, status: str = "200 OK", https: bool = False) -> Answer:
+    def request(
+        self, handler: Handler, cookie: str = "", *, status: str = "200 OK", https: bool = False
+    ) -> Answer:
         """Run one request to its end."""
         environ: dict[str, Any] = {"test.handler": handler, "test.status": status}
         setup_testing_defaults(environ)
@@ -77,21 +81,6 @@ class Site:
         return [info.key for info in self.manager.sessions()]
 
 
-def together(count: int, work: Callable[[int], None]) -> None:
-    """Run ``work(0) … work(count - 1)`` in threads that start at one barrier; the first error is raised here."""
-    barrier, errors = threading.Barrier(count), []
-
-    def run(number: int) -> None:
-        try:
-            barrier.wait()
-            work(number)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
+def together(count: int, work: Callable[[int], object]) -> None:
+    """Run ``work(0) … work(count - 1)`` at the same time, one thread each; the first error is raised here."""
+    testing.together([partial(work, number) for number in range(count)])

@@ -4,7 +4,16 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from wsgisession import Cookie, JSONCodec, Session, SessionError, SessionInfo, SessionManager, SessionMiddleware, get_session
+from wsgisession import (
+    Cookie,
+    JSONCodec,
+    Session,
+    SessionError,
+    SessionInfo,
+    SessionManager,
+    SessionMiddleware,
+    get_session,
+)
 from wsgisession.stores import RedisStore, SQLiteStore, from_url
 
 SECRETS = ("a new secret that has at least 32 bytes", b"an old secret that has at least 32 bytes")
@@ -52,7 +61,7 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
         saved = session.save()
     except SessionError:
         saved = False
-    text = f"{visits(session)} {cart(session)} {facts(session)} {others(session)} {paid and saved} {dict(session)}"
+    text = f"{visits(session)} {cart(session)} {facts(session)} {others(session)} {paid and saved}"
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [text.encode()]
 
@@ -73,10 +82,16 @@ application = SessionMiddleware(
     remember=2592000.0,
     codec=JSONCodec(types={"complex": (complex, str, complex)}),
 )
-outer = SessionMiddleware(application, secret="a secret that has at least 32 bytes", environ_key="shop.session")
-streamed = SessionMiddleware(stream, secret=[b"a secret that has at least 32 bytes"], store=from_url("memory:"))
+outer = SessionMiddleware(
+    application, secret="a secret that has at least 32 bytes", environ_key="shop.session"
+)
+streamed = SessionMiddleware(
+    stream, secret=[b"a secret that has at least 32 bytes"], store=from_url("memory:")
+)
 manager: SessionManager = application.manager
 pair: str = manager.issue({"cart": ["tea"]}, "ada", secure=True)
 opened: Session | None = manager.open("key")
 stores: list[type[SQLiteStore] | type[RedisStore]] = [SQLiteStore, RedisStore]
-ended: int = manager.destroy_owned("ada", keep="key") + sum(manager.destroy(info.key) for info in manager.sessions())
+ended: int = manager.destroy_owned("ada", keep="key") + sum(
+    manager.destroy(info.key) for info in manager.sessions()
+)

@@ -14,7 +14,14 @@ def show(request: Request) -> dict[str, object]:
     cart: list[str] = session.setdefault("cart", [])
     began: int = session.created
     token: str = session.get_csrf_token()
-    return {"owner": session.owner, "cart": cart, "messages": messages, "began": began, "token": token, "news": news(session)}
+    return {
+        "owner": session.owner,
+        "cart": cart,
+        "messages": messages,
+        "began": began,
+        "token": token,
+        "news": news(session),
+    }
 
 
 def news(session: PyramidSession) -> list[str]:

@@ -44,7 +44,9 @@ def test_every_plug_is_pulled(tmp_path: Path) -> None:
     assert {row["store"] for row in rows} == {
         *("SQLite", "Redis", "Redis without persistence", "PostgreSQL", "PostgreSQL through PgBouncer"),
     }
+    page = (ROOT / "docs/how-to/operations.md").read_text(encoding="utf-8")
     for row in rows:
+        assert f"| {row['store']} | {row['event']} |" in page
         assert row["recovery"] is not None, row
         if not any(word in f"{row['store']}, {row['event']}" for word in FORGETFUL):
             assert (row["lost"], row["gone"], row["logout undone"]) == (0, 0, False), row

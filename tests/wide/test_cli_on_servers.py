@@ -132,6 +132,21 @@ def test_what_the_engine_says_of_itself(kind: str, names: set[str], tmp_path: Pa
     assert names <= set(facts) and re.search(r"\d", facts["server"])
 
 
+def test_a_django_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its settings name the store and the secret; no module of its own is needed."""
+    pytest.importorskip("django")
+    settings = f"SECRET_KEY = {'x' * 40!r}\nWSGISESSION = {{'store': 'sqlite:///{tmp_path}/s.db'}}\n"
+    (tmp_path / "settings_of_mine.py").write_text(settings)
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "settings_of_mine")
+    manager_of(f"sqlite:///{tmp_path}/s.db").issue({"a": 1}, "ada")
+    done = run("list", "wsgisession.django:manager", cwd=tmp_path)
+    assert done.code == 0 and [row[3] for row in done.rows] == ["ada"]
+    assert (
+        "a secret is an example's, or one character repeated"
+        in run("check", "wsgisession.django:manager", cwd=tmp_path).out
+    )
+
+
 def test_what_postgresql_has_to_be_told() -> None:
     """Many expired rows, and an index that is missing, are a finding each."""
     url = shared_postgres().url

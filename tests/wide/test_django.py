@@ -11,23 +11,23 @@ from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.test import override_settings
 from django.utils.safestring import SafeString, mark_safe
 from support.clock import Clock
-from support.counting import Counting
 from support.django_site import Browser, user
+from support.store_double import StoreDouble
 from support.web import SECRET
 
-from wsgisession import StoreError, UnsupportedType
+from wsgisession import MemoryStore, UnsupportedType
 from wsgisession.django import SessionStore, get_session, manager
 
 pytestmark = pytest.mark.wide
 
 
 @pytest.fixture
-def store(clock: Clock) -> Counting:
-    return Counting(clock=clock)
+def store(clock: Clock) -> StoreDouble:
+    return StoreDouble(MemoryStore(clock=clock))
 
 
 @pytest.fixture(autouse=True)
-def sessions(store: Counting) -> Iterator[None]:
+def sessions(store: StoreDouble) -> Iterator[None]:
     """Each test has a store of its own."""
     with override_settings(WSGISESSION={"store": store}):
         yield
@@ -179,7 +179,7 @@ def test_a_login_with_the_cookie_of_before_starts_a_session(browser: Browser) ->
 # Nothing for nothing
 
 
-def test_an_untouched_session_costs_nothing(browser: Browser, store: Counting) -> None:
+def test_an_untouched_session_costs_nothing(browser: Browser, store: StoreDouble) -> None:
     """No store call, no header."""
     browser.visit(put(a=1))
     store.calls.clear()
@@ -187,7 +187,7 @@ def test_an_untouched_session_costs_nothing(browser: Browser, store: Counting) -
     assert store.calls == [] and browser.cookie is None and "Vary" not in browser.answer.headers
 
 
-def test_reading_writes_nothing(browser: Browser, store: Counting) -> None:
+def test_reading_writes_nothing(browser: Browser, store: StoreDouble) -> None:
     """One load, no cookie; the response varies by cookie."""
     browser.visit(put(cart=[1]))
     store.calls.clear()
@@ -195,13 +195,13 @@ def test_reading_writes_nothing(browser: Browser, store: Counting) -> None:
     assert store.calls == ["load"] and browser.cookie is None and browser.answer.headers["Vary"] == "Cookie"
 
 
-def test_visitors_who_store_nothing_get_nothing(browser: Browser, store: Counting) -> None:
+def test_visitors_who_store_nothing_get_nothing(browser: Browser, store: StoreDouble) -> None:
     """Neither a cookie nor a record."""
     browser.visit(lambda request: request.session.get("a"))
     assert store.calls == [] and browser.cookie is None and live() == 0
 
 
-def test_a_forged_cookie_never_reaches_the_store(browser: Browser, store: Counting) -> None:
+def test_a_forged_cookie_never_reaches_the_store(browser: Browser, store: StoreDouble) -> None:
     """It is no session, and the browser is told to drop it."""
     browser.visit(put(a=1))
     token = browser.cookie.value
@@ -275,7 +275,7 @@ def test_templates_read_it(browser: Browser) -> None:
 # The id lives only in the cookie
 
 
-def test_the_store_knows_only_the_key(browser: Browser, store: Counting) -> None:
+def test_the_store_knows_only_the_key(browser: Browser, store: StoreDouble) -> None:
     """The SHA-256 of what the cookie holds: ``get_session(request).key``."""
     browser.visit(put(a=1))
     key = browser.visit(lambda request: get_session(request).key)
@@ -303,16 +303,13 @@ def test_a_former_secret_still_opens(browser: Browser) -> None:
 # It fails closed
 
 
-def test_a_store_that_is_down_is_an_error(browser: Browser, store: Counting) -> None:
+def test_a_store_that_is_down_is_an_error(browser: Browser, store: StoreDouble) -> None:
     """Never a fresh empty session, and never a cookie over a good one."""
     browser.visit(put(a=1))
     browser.raise_request_exception = False
 
-    def down() -> None:
-        raise StoreError("down")
-
     for name, handler in (("load", items), ("replace", put(b=1))):
-        store.before[name] = down
+        store.fail(name)
         browser.visit(handler)
         assert browser.answer.status_code == 500 and browser.cookie is None
     assert browser.visit(items) == {"a": 1}

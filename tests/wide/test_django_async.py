@@ -10,8 +10,8 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib import auth
 from django.test import override_settings
-from support.counting import Counting
 from support.django_site import AsyncBrowser, user
+from support.store_double import StoreDouble
 
 from wsgisession.django import get_session, manager
 
@@ -22,7 +22,7 @@ Test = Callable[[AsyncBrowser], Coroutine[Any, Any, None]]
 
 def run(test: Test) -> None:
     """Run a coroutine with a browser, and a store of its own."""
-    with override_settings(WSGISESSION={"store": Counting()}):
+    with override_settings(WSGISESSION={"store": StoreDouble()}):
         asyncio.run(test(AsyncBrowser()))
 
 

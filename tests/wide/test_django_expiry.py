@@ -11,9 +11,10 @@ from django.core.management import call_command
 from django.test import override_settings
 from django.utils import timezone
 from support.clock import Clock
-from support.counting import Counting
 from support.django_site import Browser
+from support.store_double import StoreDouble
 
+from wsgisession import MemoryStore
 from wsgisession.django import get_session, manager
 
 pytestmark = pytest.mark.wide
@@ -22,12 +23,12 @@ WEEKS = 1209600  # Django's SESSION_COOKIE_AGE
 
 
 @pytest.fixture
-def store(clock: Clock) -> Counting:
-    return Counting(clock=clock)
+def store(clock: Clock) -> StoreDouble:
+    return StoreDouble(MemoryStore(clock=clock))
 
 
 @pytest.fixture(autouse=True)
-def sessions(store: Counting) -> Iterator[None]:
+def sessions(store: StoreDouble) -> Iterator[None]:
     """Each test has a store of its own."""
     with override_settings(WSGISESSION={"store": store}):
         yield
@@ -54,7 +55,7 @@ def expire(value: Any) -> Any:
     return act
 
 
-def left(store: Counting) -> float:
+def left(store: StoreDouble) -> float:
     """Return the seconds that the one session has."""
     [info] = manager().sessions()
     found = store.load(info.key)
@@ -73,7 +74,7 @@ def left(store: Counting) -> float:
     ],
     ids=["default", "seconds", "browser", "timedelta", "date"],
 )
-def test_set_expiry(value: Any, seconds: int, max_age: Any, browser: Browser, store: Counting) -> None:
+def test_set_expiry(value: Any, seconds: int, max_age: Any, browser: Browser, store: StoreDouble) -> None:
     """The record ends and the cookie is dated as Django says; a known visitor's session as well as a new one's."""
     browser.visit(expire(value() if callable(value) else value))
     assert seconds - 2 <= left(store) <= seconds
@@ -93,7 +94,7 @@ def test_it_ends_after_disuse(browser: Browser, clock: Clock) -> None:
     assert browser.visit(read) is None
 
 
-def test_reading_is_use(browser: Browser, clock: Clock, store: Counting) -> None:
+def test_reading_is_use(browser: Browser, clock: Clock, store: StoreDouble) -> None:
     """After a tenth of its time a session that is only read lives on, and so does its cookie; before, nothing is written."""
     browser.visit(put(a=1))
     clock.advance(WEEKS / 20)
@@ -106,7 +107,7 @@ def test_reading_is_use(browser: Browser, clock: Clock, store: Counting) -> None
 
 
 @pytest.mark.parametrize("act", [read, put(b=2)], ids=["reading", "writing"])
-def test_use_does_not_move_a_date(act: Any, browser: Browser, clock: Clock, store: Counting) -> None:
+def test_use_does_not_move_a_date(act: Any, browser: Browser, clock: Clock, store: StoreDouble) -> None:
     """A session that ends at a date ends then."""
     browser.visit(expire(timezone.now() + timedelta(seconds=1000)))
     clock.advance(500)
@@ -115,7 +116,7 @@ def test_use_does_not_move_a_date(act: Any, browser: Browser, clock: Clock, stor
     assert left(store) <= 500 and isinstance(with_date, datetime)
 
 
-def test_a_new_key_keeps_the_date(browser: Browser, store: Counting) -> None:
+def test_a_new_key_keeps_the_date(browser: Browser, store: StoreDouble) -> None:
     """The record under it ends then, too."""
     browser.visit(expire(timedelta(seconds=1000)))
     browser.visit(lambda request: request.session.cycle_key())
@@ -130,7 +131,7 @@ def test_what_has_passed_ends_it(value: Any, browser: Browser) -> None:
     assert list(manager().sessions()) == [] and browser.visit(read) is None
 
 
-def test_a_browser_session(browser: Browser, store: Counting) -> None:
+def test_a_browser_session(browser: Browser, store: StoreDouble) -> None:
     """SESSION_EXPIRE_AT_BROWSER_CLOSE: no Max-Age, not persistent; set_expiry(seconds) makes one persistent."""
     with override_settings(SESSION_EXPIRE_AT_BROWSER_CLOSE=True):
         browser.visit(put(a=1))
@@ -147,7 +148,7 @@ def test_a_browser_session(browser: Browser, store: Counting) -> None:
         assert browser.cookie["max-age"] == "" and left(store) == pytest.approx(WEEKS, abs=1)
 
 
-def test_the_lifetime_of_a_browser_session(browser: Browser, store: Counting) -> None:
+def test_the_lifetime_of_a_browser_session(browser: Browser, store: StoreDouble) -> None:
     """The option ``lifetime`` ends it, however much it is used."""
     options = {"store": store, "lifetime": 7200}
     with override_settings(SESSION_EXPIRE_AT_BROWSER_CLOSE=True, WSGISESSION=options):
@@ -164,7 +165,7 @@ def test_the_lifetime_of_a_browser_session(browser: Browser, store: Counting) ->
     ],
     ids=["Django's", "ours", "timedelta"],
 )
-def test_the_idle_timeout(settings: Any, browser: Browser, store: Counting) -> None:
+def test_the_idle_timeout(settings: Any, browser: Browser, store: StoreDouble) -> None:
     """SESSION_COOKIE_AGE, or the option in its place: in the store, in the cookie, and in what Django asks."""
     with override_settings(**settings | {"WSGISESSION": {"store": store, **settings.get("WSGISESSION", {})}}):
         browser.visit(put(a=1))
@@ -172,7 +173,7 @@ def test_the_idle_timeout(settings: Any, browser: Browser, store: Counting) -> N
         assert browser.visit(lambda request: request.session.get_expiry_age()) == 600
 
 
-def test_saving_every_request(browser: Browser, store: Counting) -> None:
+def test_saving_every_request(browser: Browser, store: StoreDouble) -> None:
     """SESSION_SAVE_EVERY_REQUEST dates the cookie anew in every response, and writes no more than is due."""
     browser.visit(put(a=1))
     store.calls.clear()
@@ -181,7 +182,7 @@ def test_saving_every_request(browser: Browser, store: Counting) -> None:
     assert browser.cookie["max-age"] == WEEKS and store.calls == ["load"]
 
 
-def test_clearsessions(browser: Browser, store: Counting, clock: Clock) -> None:
+def test_clearsessions(browser: Browser, store: StoreDouble, clock: Clock) -> None:
     """Expired records are removed, live ones stay."""
     browser.visit(expire(300))
     Browser().visit(expire(1000))

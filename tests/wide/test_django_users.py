@@ -10,8 +10,8 @@ from django.contrib import auth, messages
 from django.contrib.sessions.backends.signed_cookies import SessionStore as Signed
 from django.http import HttpRequest
 from django.test import override_settings
-from support.counting import Counting
 from support.django_site import Browser, user
+from support.store_double import StoreDouble
 
 from wsgisession import SessionError
 from wsgisession.django import get_session, manager
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.wide
 
 
 @pytest.fixture
-def store() -> Counting:
-    return Counting()
+def store() -> StoreDouble:
+    return StoreDouble()
 
 
 @pytest.fixture(autouse=True)
-def sessions(store: Counting) -> Iterator[None]:
+def sessions(store: StoreDouble) -> Iterator[None]:
     """Each test has a store of its own."""
     with override_settings(WSGISESSION={"store": store}):
         yield
@@ -93,7 +93,7 @@ def test_the_next_user_does_not_see_what_the_last_one_left() -> None:
     assert browser.visit(lambda request: "diary" in request.session) is False
 
 
-def test_a_change_of_password_keeps_this_session(store: Counting) -> None:
+def test_a_change_of_password_keeps_this_session(store: StoreDouble) -> None:
     """Under a new key; the others are no longer logged in, as in Django."""
     here, there = Browser(), Browser()
     for browser in (here, there):

@@ -1,4 +1,4 @@
-"""Flask-Login and Flask-WTF over the sessions of ``wsgisession.flask``, with the lines that Flask's page prints."""
+"""Flask-Login and Flask-WTF over the sessions of ``wsgisession.flask``, with the lines of Flask's page."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_remember_cookie_outlives_what_is_ended_here() -> None:
 @pytest.mark.parametrize("permanent", [False, True], ids=["session", "permanent"])
 @pytest.mark.parametrize("protection", ["basic", "strong", None])
 def test_protection_is_as_with_flasks_own_sessions(protection: str | None, permanent: bool) -> None:
-    """Flask-Login's ``SESSION_PROTECTION``: what another user agent may do, and what is left for the first one."""
+    """Flask-Login's ``SESSION_PROTECTION``: what another user agent may do, and what is left afterwards."""
     seen = []
     for ours in (False, True):
         shop = Shop("login_user(user)", ours=ours, SESSION_PROTECTION=protection)
@@ -128,7 +128,7 @@ def test_protection_keeps_the_owner() -> None:
 
 
 def test_another_user_finds_an_empty_session() -> None:
-    """With the lines of the page: the owner changes first, so nothing of the last one is left, and no token."""
+    """The owner changes first, so nothing of the last one is left, and no token."""
     shop = Shop()
     shop.browser.get("/token")
     before = shop.browser.get("/token").text

@@ -10,7 +10,7 @@ import pytest
 from flask_babel import Babel, lazy_gettext
 from markupsafe import Markup
 from support.clock import Clock
-from support.counting import Counting
+from support.store_double import StoreDouble
 from support.web import SECRET
 
 import wsgisession.flask
@@ -191,7 +191,7 @@ def test_a_slip_is_an_error_that_helps() -> None:
 
 def test_what_is_not_touched_costs_nothing() -> None:
     """No call of the store, and a response without our headers."""
-    store = Counting()
+    store = StoreDouble()
     client = make(store=store).test_client()
     ask(client, lambda session: session.update(n=1))
     before = len(store.calls)
@@ -300,6 +300,20 @@ def test_process_response_saves() -> None:
     assert manager(app).count() == 1
 
 
+def test_an_environ_is_used_again() -> None:
+    """As a WebSocket's is, for each of its messages: each time there is a session that can be saved."""
+    app = make()
+    pair = manager(app).issue({"n": 0})
+    with app.test_request_context("/", headers={"Cookie": pair}) as context:
+        environ = context.request.environ
+    for _ in range(2):
+        with app.request_context(environ):
+            flask.session["n"] += 1
+            app.process_response(flask.make_response("text"))
+    [info] = manager(app).sessions()
+    assert info.data["n"] == 2
+
+
 def test_process_response_saves_nothing_after_an_error() -> None:
     """A response of 500 has no cookie and leaves no record."""
     app = make()
@@ -401,6 +415,13 @@ def test_a_short_key_is_an_error(config: dict[str, Any], setting: str) -> None:
     with pytest.raises(ValueError) as caught:
         make(config=config)
     assert setting in str(caught.value) and "python -m wsgisession secret" in str(caught.value)
+
+
+def test_a_key_is_measured_in_bytes() -> None:
+    """16 characters of two bytes each are enough."""
+    client = make(config={"SECRET_KEY": "é" * 16}).test_client()
+    ask(client, lambda session: session.update(n=1))
+    assert ask(client) == {"n": 1}
 
 
 def test_a_short_key_that_comes_later_is_an_error() -> None:

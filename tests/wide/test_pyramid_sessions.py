@@ -17,7 +17,7 @@ from pyramid.request import Request
 from pyramid.response import FileResponse, Response
 from pyramid.testing import DummyRequest
 from support.clock import Clock
-from support.counting import Counting
+from support.store_double import StoreDouble
 from support.web import SECRET
 from webtest import TestApp
 from zope.interface.verify import verifyObject
@@ -200,7 +200,7 @@ def test_an_exception_saves_nothing() -> None:
 
 def test_what_is_not_touched_costs_nothing() -> None:
     """No call of the store, and none of our headers; asking for request.session alone is no touch."""
-    store = Counting()
+    store = StoreDouble()
     shop = Shop(store=store)
     shop.begin(n=1)
     before = len(store.calls)

@@ -10,13 +10,14 @@ import pytest
 from support import redis_servers
 from support.load import Load
 from support.postgres_server import created
+from support.proxy import Proxy
 from support.redis_contract import RedisContract, new_prefix, use_everything
 from support.redis_servers import SERVICE, RedisSentinel, new_sentinel, until
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import from_url
 from wsgisession.stores.redis import RedisStore
-from wsgisession.testing import new_key
+from wsgisession.testing import Outside, new_key, new_payload
 
 pytestmark = [
     pytest.mark.wide,
@@ -70,7 +71,9 @@ def follows(server: Any) -> bool:
 
 
 def test_sessions_go_on_when_the_master_dies(private: RedisSentinel) -> None:
-    """A master killed under load: errors in bounded time, then its replica serves; the old one comes back as a replica."""
+    """A master killed under load: errors in bounded time, then its replica serves; the old one comes back as
+    a replica.
+    """
     store = from_url(f"{private.url}?socket_timeout=1&socket_connect_timeout=1")
     load = Load(store, 4, "ada")
     load.progresses()
@@ -92,10 +95,12 @@ CAREFUL = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "10")
 
 @pytest.mark.parametrize("options", [(), CAREFUL], ids=["defaults", "min-replicas-to-write 1"])
 def test_a_planned_failover_leaves_nobody_behind(options: tuple[str, ...]) -> None:
-    """``SENTINEL FAILOVER``: the old master is alive, yet every connection moves on to the new one without a restart.
+    """``SENTINEL FAILOVER``: the old master is alive, yet every connection moves on to the new one without a
+    restart.
 
-    The sentinels tell the old master some ten seconds later. With Redis' defaults it acknowledges writes until then, and
-    forgets them; told to write only where a replica follows, it refuses them at once, and the store looks for the new one.
+    The sentinels tell the old master some ten seconds later. With Redis' defaults it acknowledges writes
+    until then, and forgets them; told to write only where a replica follows, it refuses them at once, and the
+    store looks for the new one.
     """
     servers = new_sentinel(*options)
     try:
@@ -107,20 +112,22 @@ def test_a_planned_failover_leaves_nobody_behind(options: tuple[str, ...]) -> No
         load.progresses()
         print(load.finish())
         assert load.slowest < 20
-        assert sum(load.lost) < sum(load.written) / 100 or not options
+        assert sum(load.lost) < max(sum(load.written) / 100, 9) or not options
         store.close()
     finally:
         servers.close()
 
 
 def test_without_sentinels_open_connections_go_on(private: RedisSentinel) -> None:
-    """Sentinels are asked when a connection is opened; while all are down who needs a new one gets a StoreError."""
+    """Sentinels are asked when a connection is opened; while all are down who needs a new one gets a
+    StoreError.
+    """
     store, late = (from_url(f"{private.url}?socket_timeout=1") for _ in range(2))
     key, payload = created(store, 60, "ada")
     for sentinel in private.sentinels:
         sentinel.stop()
     assert (store.load(key) or (None,))[0] == payload
-    with pytest.raises(StoreError, match="MasterNotFoundError") as raised:
+    with pytest.raises(StoreError, match="no sentinel that answers knows a master of this service") as raised:
         late.load(key)
     assert len(str(raised.value)) < 300
     private.sentinels[1].start()
@@ -140,8 +147,100 @@ def test_one_sentinel_of_three_suffices(private: RedisSentinel) -> None:
 
 
 def test_an_unknown_service_is_an_error(shared: RedisSentinel) -> None:
-    """Sentinels that watch no such service: a StoreError that names it."""
+    """Sentinels that watch no such service: a StoreError that says so."""
     store = from_url(shared.url.replace(f"/{SERVICE}", "/others"))
-    with pytest.raises(StoreError, match="others"):
+    with pytest.raises(StoreError, match="no sentinel that answers knows a master of this service"):
         store.load(new_key())
     store.close()
+
+
+def test_sessions_go_on_when_the_master_hangs(private: RedisSentinel) -> None:
+    """A master stopped by SIGSTOP: one time-out, errors at once, then its replica serves; the old one wakes
+    up as a replica.
+    """
+    store = from_url(f"{private.url}?socket_timeout=0.3&socket_connect_timeout=0.3")
+    key, payload = created(store, 600)
+    until(lambda: private.replica.client().exists(f"wsgisession:{key}"), "the replica has it")
+    private.master.signal(signal.SIGSTOP)
+    with pytest.raises(StoreError, match="no answer in time"):
+        store.load(key)
+    with pytest.raises(StoreError, match="not answered in time a moment ago"):
+        store.load(key)
+
+    def back() -> bool:
+        try:
+            return (store.load(key) or (None,))[0] == payload
+        except StoreError:
+            return False
+
+    until(back, "the replica serves")
+    private.master.signal(signal.SIGCONT)
+    until(lambda: follows(private.master), "the old master follows")
+    assert back()
+    store.close()
+
+
+def test_nobody_gets_the_reply_to_a_request_that_was_interrupted(
+    shared: RedisSentinel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """redis-py leaves such a connection in its pool here; the store neither uses it nor believes what it
+    says.
+    """
+    from redis.connection import AbstractConnection
+
+    store = from_url(f"{shared.url}?prefix={new_prefix()}")
+    (mine, _), (yours, payload) = created(store, 60), created(store, 60)
+    real, left = AbstractConnection.send_packed_command, [3]
+
+    def send(self: Any, *args: Any, **options: Any) -> None:
+        real(self, *args, **options)
+        if left[0]:
+            left[0] -= 1
+            raise Outside
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
+    for _ in range(3):
+        with pytest.raises(Outside):
+            store.load(mine)
+        monkeypatch.setattr(AbstractConnection, "send_packed_command", real)
+        assert (store.load(yours) or (None,))[0] == payload
+        assert store.replace(yours, b"no", new_payload(), 60) is False
+        monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
+    store.close()
+
+
+def test_a_reply_that_comes_too_late_is_nobodys(shared: RedisSentinel) -> None:
+    """After a time-out redis-py keeps the connection here, with the reply still to come: it is dropped."""
+    with Proxy(shared.master.port) as proxy:
+        client = redis_of(shared, proxy)
+        store = RedisStore(client, new_prefix())
+        (mine, _), (yours, payload) = created(store, 60), created(store, 60)
+        proxy.delay = 0.4
+        with pytest.raises(StoreError, match="no answer in time"):
+            store.load(mine)
+        proxy.delay = 0.0
+        until(lambda: answers(store, yours, payload), "the store tries again")
+        client.close()
+
+
+def redis_of(servers: RedisSentinel, proxy: Proxy) -> Any:
+    """Return a client for the master, by way of a proxy."""
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    hosts = [("127.0.0.1", sentinel.port) for sentinel in servers.sentinels]
+    sentinel = redis.Sentinel(hosts, socket_timeout=5)
+    sentinel.discover_master = lambda service: ("127.0.0.1", proxy.port)  # type: ignore[method-assign]
+    retry = Retry(NoBackoff(), 0, (redis.ConnectionError,))
+    return sentinel.master_for(SERVICE, socket_timeout=0.2, retry=retry)
+
+
+def answers(store: RedisStore, key: str, payload: bytes) -> bool:
+    """Whether the store answers again; if it does, the answer is right."""
+    try:
+        found = store.load(key)
+    except StoreError:
+        return False
+    assert found is not None and found[0] == payload
+    return True

@@ -15,7 +15,13 @@ pytestmark = [pytest.mark.wide, pytest.mark.timeout(300)]  # pyright is download
 TYPING = ROOT / "tests" / "typing"
 APPLICATIONS = sorted(path.name for path in TYPING.glob("*_app.py"))
 # What users of these frameworks have in their configuration already.
-MYPY = "[mypy]\nstrict = True\nfollow_imports = silent\n[mypy-bottle.*,pyramid.*,zope.*]\nignore_missing_imports = True\n"
+MYPY = """
+[mypy]
+strict = True
+follow_imports = silent
+[mypy-bottle.*,pyramid.*,zope.*]
+ignore_missing_imports = True
+"""
 
 
 def checked(*command: str) -> str:

@@ -145,11 +145,13 @@ def outdated(manager: SessionManager) -> Iterator[str]:
 
 
 def _least(client: str) -> str | None:
-    """Return the least version of a client library that this package's own metadata asks for."""
-    for line in importlib.metadata.requires("wsgisession") or ():
-        if match := re.match(rf"{client}(?:\[[^]]*\])?\s*>=\s*([0-9.]+)", line):
-            return match[1]
-    return None
+    """Return the least version of a client library that this package's own metadata asks for. None: it does not say."""
+    try:
+        lines = importlib.metadata.requires("wsgisession") or []
+    except importlib.metadata.PackageNotFoundError:  # a copy of the source on the path
+        lines = []
+    found = (re.match(rf"{client}(?:\[[^]]*\])?\s*>=\s*([0-9.]+)", line) for line in lines)
+    return next((match[1] for match in found if match), None)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -38,15 +38,16 @@ ORDERS = ("created", "expires", "owner", "size")
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z-]{0,15}")
 _OPTION = re.compile(r"-[A-Za-z]|--[A-Za-z][A-Za-z-]{0,15}")
+# What other tools call it.
 _OTHER_WORDS = {
     "ls": "list",
-    "delete": "destroy",
-    "rm": "destroy",
-    "remove": "destroy",
-    "clear": "destroy",
     "get": "show",
+    "info": "stats",
+    "doctor": "check",
+    "cleanup": "purge",
+    **dict.fromkeys(("delete", "remove", "rm", "clear"), "destroy"),
+    **dict.fromkeys(("migrate", "move"), "copy"),
 }
-_OTHER_WORDS |= {"doctor": "check", "cleanup": "purge", "info": "stats", "migrate": "copy", "move": "copy"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -90,18 +91,15 @@ class Command:
 
     def sorted_out(self, words: Sequence[str]) -> list[str]:
         """Return the words with keys and stores told apart from options, which argparse cannot."""
+        takes_store = "--store" in self.options
         result: list[str] = []
         for word, before in zip(words, ["", *words], strict=False):
             if before in self.valued:
                 result.append(word)
-            elif word[:1] == "-" and KEY.fullmatch(
-                word
-            ):  # one key in 64 begins with a dash; a blank makes it no option
-                result.append(f" {word}")
-            elif (
-                word[:1] != "-" and ":" in word and "--store" in self.options
-            ):  # no key has a colon, each store has one
-                result += ["--store", word]
+            elif word[:1] == "-" and KEY.fullmatch(word):
+                result.append(f" {word}")  # one key in 64 begins with a dash; a blank makes it no option
+            elif word[:1] != "-" and ":" in word and takes_store:
+                result += ["--store", word]  # no key has a colon, and each store has one
             else:
                 result.append(word)
         return result

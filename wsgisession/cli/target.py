@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 from wsgisession.manager import SessionManager
-from wsgisession.middleware import SessionMiddleware
 from wsgisession.stores import MemoryStore, from_url
 
 VARIABLE = "WSGISESSION_STORE"
@@ -66,23 +67,29 @@ def open_target(name: str | None, *, create: bool = False) -> SessionManager:
 def _imported(module: str, path: str) -> SessionManager:
     if "" not in sys.path and os.getcwd() not in sys.path:  # as with python -m, also for the console script
         sys.path.insert(0, os.getcwd())
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # what the application prints is no result of ours
-            found: Any = importlib.import_module(module)
-    except (Exception, SystemExit) as error:
-        raise Unusable(
-            f"importing {module} failed: {_cause(error)}; to see all: python3 -c 'import {module}'"
-        ) from error
+    found: Any = _ran(f"importing {module}", module, lambda: importlib.import_module(module))
     for name in path.split("."):
         if not hasattr(found, name):
             raise Unusable(f"{module}:{path} does not exist: no {name!r} in it")
         found = getattr(found, name)
+    if isinstance(found, FunctionType) and not inspect.signature(found).parameters:
+        found = _ran(f"calling {module}:{path}", module, found)
     for inner in _layers(found):
-        if isinstance(inner, SessionMiddleware):
-            return inner.manager
-        if isinstance(inner, SessionManager):
-            return inner
-    raise Unusable(f"{module}:{path} is neither a SessionMiddleware nor a SessionManager, nor wraps one")
+        manager = getattr(inner, "manager", inner)
+        if isinstance(manager, SessionManager):
+            return manager
+    raise Unusable(
+        f"{module}:{path} is neither a SessionMiddleware nor a SessionManager, nor wraps or makes one"
+    )
+
+
+def _ran(what: str, module: str, call: Callable[[], Any]) -> Any:
+    """Return what an application's code returns. What it prints is no result of ours, and goes to standard error."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return call()
+    except (Exception, SystemExit) as error:
+        raise Unusable(f"{what} failed: {_cause(error)}; to see all: python3 -c 'import {module}'") from error
 
 
 def _layers(found: Any) -> Iterator[Any]:

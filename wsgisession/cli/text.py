@@ -13,8 +13,10 @@ import math
 import re
 import time
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any, NoReturn
 
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
@@ -50,15 +52,10 @@ def _units(character: str) -> str:
 
 def clipped(text: str, width: int) -> str:
     """Return text that takes at most so many columns of a terminal; the last is an ellipsis if something was cut off."""
-    if sum(map(_columns, text)) <= width:
+    ends = list(accumulate(map(_columns, text)))
+    if not ends or ends[-1] <= width:
         return text
-    kept, left = "", width - 1
-    for character in text:
-        left -= _columns(character)
-        if left < 0:
-            break
-        kept += character
-    return kept + "…"
+    return text[: bisect_right(ends, width - 1)] + "…"
 
 
 def _columns(character: str) -> int:

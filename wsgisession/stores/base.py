@@ -123,4 +123,7 @@ class DiagnosingStore(Store, Protocol):
         """Yield what an operator should change, one sentence each. Changes nothing."""
 
     def settings(self) -> dict[str, str]:
-        """Return the engine's version and the settings that matter, for a person. Changes nothing."""
+        """Return the engine's version and the settings that matter, for a person. Changes nothing.
+
+        Raises ``StoreError`` if the engine does not let this store ask.
+        """

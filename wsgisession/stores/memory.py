@@ -23,10 +23,8 @@ from .memory_shard import SIZE, Full, Shard, Totals, owner_name, unpack
 SHARDS = 256
 SWEEP = 8  # steps of reclaiming that one write pays for; a record takes about four on its way out
 BATCH = 256  # steps that purge() takes at a time
-SEARCH = (
-    512,
-    16,
-)  # rounds and steps in search of an expired record, before a live one goes although there may be one
+# Rounds and steps in search of an expired record, before a live one goes although there may be one.
+SEARCH = 512, 16
 QUIET = 60.0  # seconds between two warnings about evicted sessions
 
 

@@ -89,7 +89,7 @@ class Shard:
         self.made = 0  # buckets, ever
 
     def find(self, key: str) -> bytes | None:
-        """Return a record, live or dead, after any write that is half done (there is one only without a GIL)."""
+        """Return a record, live or dead. Without a GIL, this waits for a write that is half done."""
         with lock:
             if key in self.anonymous:
                 return self.anonymous[key]
@@ -174,10 +174,10 @@ class Shard:
         while True:
             with lock:
                 for key in records:
+                    held = records[key]
                     break
                 else:
                     return removed, horizon
-                held = records[key]
             least: int = unpack(held)[2]
             if removed or least != stamp:
                 return removed, least

@@ -1,11 +1,14 @@
-"""What to do about an engine that does not answer: fail at once, and let one operation a second find out whether it is back.
+"""What to do about an engine that does not answer: fail at once, and let one operation a second find out
+whether it is back.
 
-A server that hangs (stopped, swapped out, behind a cable that was cut) costs whoever asks it a whole time-out. If every
-request waited for that, all workers would soon be waiting, also for visitors whose pages need no session. So after the first
-time-out nobody asks for a second. After that one operation in each second may ask, until one gets an answer.
+A server that hangs (stopped, swapped out, behind a cable that was cut) costs whoever asks it a whole
+time-out. If every request waited for that, all workers would soon be waiting, also for visitors whose pages
+need no session. So after the first time-out nobody asks for a second. After that one operation in each second
+may ask, until one gets an answer.
 
-There is no lock, and nothing that somebody has to give back. A turn is a second of its own: whoever takes it and is interrupted
-has used up this second and no other. So a signal handler, a finalizer or a fork at any point leaves nothing closed.
+There is no lock, and nothing that somebody has to give back. A turn is a second of its own: whoever takes it
+and is interrupted has used up this second and no other. So a signal handler, a finalizer or a fork at any
+point leaves nothing closed.
 
 Knows nothing of engines, and no clock: the caller says what the time is.
 """
@@ -18,8 +21,8 @@ PAUSE = 1.0  # seconds without any attempt after a time-out, and seconds for eac
 class Outage:
     """Whether one engine (one node of a Cluster) may be asked, by what became of the last ones who did.
 
-    ``now`` is always ``time.monotonic()``. An engine that reports an error has answered, and so has a machine that refuses
-    the connection: only a wait in vain is an outage.
+    ``now`` is always ``time.monotonic()``. An engine that reports an error has answered, and so has a machine
+    that refuses the connection: only a wait in vain is an outage.
     """
 
     __slots__ = ("_silence",)
@@ -33,7 +36,9 @@ class Outage:
         return self._silence is not None
 
     def admits(self, now: float) -> bool:
-        """Return whether the caller may ask the engine now. During an outage True uses up this second's attempt."""
+        """Return whether the caller may ask the engine now. During an outage True uses up this second's
+        attempt.
+        """
         silence = self._silence
         return silence is None or silence.take_turn(now)
 
@@ -57,7 +62,7 @@ class _Silence:
 
     def take_turn(self, now: float) -> bool:
         turn = int((now - self._since) / PAUSE)
-        if turn < 1 or turn in self._taken:
+        if turn < 1:
             return False
         me = object()
         # One step, with and without a GIL: of any number of threads that come this far one is first.

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from wsgisession.errors import StoreError
 import wsgisession.stores.postgres_table as postgres_table
+from wsgisession.errors import StoreError
 from wsgisession.stores.postgres_pipeline import READ, WRITE, Command, Statement
 from wsgisession.stores.postgres_table import Table
 from wsgisession.stores.postgres_wire import CONFLICT, Failed, Transactions

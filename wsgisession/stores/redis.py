@@ -2,9 +2,9 @@
 
 Every record is one key with its payload as the value and its expiry as the key's own, set in one command.
 
-An owner's index is a sorted set of record keys in another key, scored by when each may be dropped: a minute after its
-record, by the server's clock. It is written before the record and only ever extended, so it may name too many keys and
-never too few.
+An owner's index is a sorted set of record keys in another key, scored by when each may be dropped: a minute
+after its record, by the server's clock. It is written before the record and only ever extended, so it may
+name too many keys and never too few.
 
 Knows nothing of ids, cookies, HTTP, or what a payload says.
 """
@@ -35,25 +35,27 @@ from wsgisession.stores.redis_script import (
 )
 from wsgisession.stores.redis_transport import PAGE, transport
 
-# Milliseconds. The nodes of a Cluster have clocks of their own: the margin keeps a listing from losing a living record.
+# Milliseconds. The nodes of a Cluster have clocks of their own: the margin keeps a listing from losing a
+# living record.
 MARGIN = 60_000
 
 
 class RedisStore:
     """Keeps sessions in Redis 6.2 or later, or Valkey, through a redis-py client, which stays the caller's.
 
-    A load is one round trip, a write one more; with an owner, index and record share it, except on a Cluster, where they
-    are on different nodes. Give the client finite timeouts; from a URL it has them. An ACL of ``~prefix*`` suffices, with
-    ``+evalsha +eval +get +set +pttl +exists +pexpire +pexpireat +del +scan +time +zadd +zrange +zrangebyscore
-    +zremrangebyscore``. If Redis may evict keys, sessions end early: set ``maxmemory-policy noeviction``.
+    A load is one round trip, a write one more; with an owner, index and record share it, except on a Cluster,
+    where they are on different nodes. Give the client finite timeouts; from a URL it has them. An ACL of
+    ``~prefix*`` suffices, with ``+evalsha +eval +get +set +pttl +exists +pexpire +pexpireat +del +scan +time
+    +zadd +zrange +zrangebyscore +zremrangebyscore``. If Redis may evict keys, sessions end early: set
+    ``maxmemory-policy noeviction``.
 
     Args:
         client: a ``redis.Redis`` (also from ``Sentinel.master_for``) or ``redis.RedisCluster``, without
             ``decode_responses``. Safe in forked processes: each opens connections of its own.
-        prefix: what every key begins with. No other program may use keys that begin with it.
-        owns_client: whether ``close`` closes the client too.
-        listed_for: seconds that an owner's listing names a record at least, for records whose expiry another program
-            moves. Usually a listing names a record a minute longer than it lives.
+        prefix: what every key begins with. No other program may use keys that begin with it. owns_client:
+            whether ``close`` closes the client too. listed_for: seconds that an owner's listing names a
+            record at least, for records whose expiry another program moves. Usually a listing names a record
+            a minute longer than it lives.
 
     Raises:
         TypeError, ValueError: an argument is not what it must be.
@@ -76,11 +78,15 @@ class RedisStore:
         self._transport = transport(client)
 
     def load(self, key: str) -> tuple[bytes, float] | None:
-        return _record(self._transport.run(on_key(LOAD, self._name(key))))
+        found = self._transport.run(on_key(LOAD, self._name(key)))
+        return (found[2], float(found[1]) / 1000) if found else None
 
     def load_many(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:
-        """Return what ``load`` says of each key, in this order: one round trip for 1,000 keys from each server."""
-        return [_record(found) for found in self._in_pages(LOAD, [self._name(key) for key in keys])]
+        """Return what ``load`` says of each key, in this order: one round trip for 1,000 keys from each
+        server.
+        """
+        replies = self._in_pages(LOAD, [self._name(key) for key in keys])
+        return [(found[2], float(found[1]) / 1000) if found else None for found in replies]
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         name = self._name(key)
@@ -99,7 +105,9 @@ class RedisStore:
         return self._write(on_key(TOUCH, self._name(key), _milliseconds(ttl), *compared), ttl, owner)
 
     def delete(self, key: str, expected: bytes | None = None) -> bool:
-        """Remove a record. False too if this very command has removed it, and redis-py repeated it after a lost reply."""
+        """Remove a record. False too if this very command has removed it, and redis-py repeated it after a
+        lost reply.
+        """
         compared = () if expected is None else (expected,)
         return self._asked(on_key(DELETE, self._name(key), *compared))
 
@@ -110,7 +118,9 @@ class RedisStore:
         yield from (self._key(name) for name in compress(names, alive))
 
     def keys(self) -> Iterator[str]:
-        """Yield the keys of the live records; one may come twice if Redis halves its table meanwhile (see SCAN)."""
+        """Yield the keys of the live records; one may come twice if Redis halves its table meanwhile (see
+        SCAN).
+        """
         for names in self._names():
             yield from map(self._key, names)
 
@@ -119,7 +129,9 @@ class RedisStore:
         return sum(map(len, self._names()))
 
     def clear(self) -> int:
-        """Remove all records and return how many. The owners' listings, which may name new ones by now, expire by themselves."""
+        """Remove all records and return how many. The owners' listings, which may name new ones by now,
+        expire by themselves.
+        """
         return sum(sum(self._in_pages(DELETE, names)) for names in self._names())
 
     def purge(self) -> int:
@@ -132,19 +144,25 @@ class RedisStore:
         With ``+config|get`` it also finds a Redis that saves nothing to disk.
         """
         if self._client.get_connection_kwargs().get("socket_timeout") is None:
-            yield "the client has no socket_timeout: if Redis hangs, every request hangs; make it with socket_timeout=2"
+            yield (
+                "the client has no socket_timeout: if Redis hangs, every request hangs; make it with"
+                " socket_timeout=2"
+            )
         for server in self._transport.servers():
             yield from self._transport.calls.run(findings, server, time.time())
 
     def settings(self) -> dict[str, str]:
-        """Return the server's version and what decides if it keeps its keys; of a Cluster, the first node's, and how many."""
+        """Return the server's version and what decides if it keeps its keys; of a Cluster, the first node's,
+        and how many.
+        """
         servers = self._transport.servers()
         nodes = {"nodes": str(len(servers))} if len(servers) > 1 else {}
         found: dict[str, str] = self._transport.calls.run(settings, servers[0])
         return found | nodes
 
     def close(self) -> None:
-        """Close the connections, if the client is this store's own (made from a URL). A later operation connects again.
+        """Close the connections, if the client is this store's own (made from a URL). A later operation
+        connects again.
 
         Operations in progress come to their end; their connections are closed then.
         """
@@ -153,7 +171,8 @@ class RedisStore:
 
     def _name(self, key: str) -> bytes:
         if key.startswith("owner:"):
-            # Nobody, whatever they call a key, gets hold of an owner's index: none has a space after the colon.
+            # Nobody, whatever they call a key, gets hold of an owner's index: none has a space after the
+            # colon.
             key = f"owner: {key}"
         return self._prefix + key.encode("utf-8", "surrogatepass")
 
@@ -184,30 +203,40 @@ class RedisStore:
     def _in_pages(self, operation: int, names: Sequence[bytes]) -> Iterator[Any]:
         """Yield what is said to an operation for each of these names."""
         for start in range(0, len(names), PAGE):
-            yield from self._transport.run_all([on_key(operation, name) for name in names[start : start + PAGE]])
+            yield from self._transport.run_all(
+                [on_key(operation, name) for name in names[start : start + PAGE]]
+            )
 
 
 def _milliseconds(ttl: float) -> int:
     return max(round(ttl * 1000), 1)
 
 
-def _record(found: Any) -> tuple[bytes, float] | None:
-    return (found[2], float(found[1]) / 1000) if found else None
-
-
 def _check(client: Any, prefix: str) -> None:
     """Refuse what would work only at first sight."""
     command = getattr(client, "execute_command", None)
     # A class, or a pipeline, which only collects commands, would pass for a client.
-    if command is None or not hasattr(client, "get_encoder") or isinstance(client, type) or hasattr(client, "command_stack"):
-        raise TypeError("client must be a redis-py client such as redis.Redis(); for a URL there is stores.from_url")
+    if (
+        command is None
+        or not hasattr(client, "get_encoder")
+        or isinstance(client, type)
+        or hasattr(client, "command_stack")
+    ):
+        raise TypeError(
+            "client must be a redis-py client such as redis.Redis(); for a URL there is stores.from_url"
+        )
     if iscoroutinefunction(command):
         raise TypeError("client is an asynchronous one; pass a redis.Redis or redis.RedisCluster")
     if client.get_encoder().decode_responses:
         raise ValueError("payloads are bytes: pass a client of its own, made without decode_responses=True")
     if getattr(client, "connection", None) is not None:
-        raise ValueError("one connection cannot serve several threads: pass a client made without single_connection_client")
+        raise ValueError(
+            "one connection cannot serve several threads: pass a client made without single_connection_client"
+        )
     if not isinstance(prefix, str):
         raise TypeError(f"prefix must be a str such as 'wsgisession:', not {type(prefix).__name__}")
     if not prefix or "{" in prefix or "}" in prefix:
-        raise ValueError("prefix must not be empty or have braces (all keys would be on one Cluster node): pass 'myapp:', say")
+        raise ValueError(
+            "prefix must not be empty or have braces (all keys would be on one Cluster node); pass one like"
+            " 'myapp:'"
+        )

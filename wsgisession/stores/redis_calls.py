@@ -1,16 +1,18 @@
 """Every call into redis-py: errors get a reason, a server that hangs is left alone, and no reply goes astray.
 
-A fork waits until the calls in progress are over. A server that did not answer in time is left alone for a second.
+A fork waits until the calls in progress are over. A server that did not answer in time is left alone for a
+second.
 
-An exception from outside (a signal handler's, gevent's Timeout) can end redis-py's work at any point. A connection may then be
-lost to its pool for good, or wait there with a reply that nobody has read. So the pools are emptied, and every reply is
-checked for the command that it answers.
+An exception from outside (a signal handler's, gevent's Timeout) can end redis-py's work at any point. A
+connection may then be lost to its pool for good, or wait there with a reply that nobody has read. So the
+pools are emptied, and every reply is checked for the command that it answers.
 
 Knows nothing of what a command is for, or of which server it belongs to.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import random
@@ -18,14 +20,14 @@ from time import monotonic
 from typing import Any
 
 from wsgisession.errors import StoreError
+from wsgisession.stores.fork import guard
 from wsgisession.stores.outage import Outage
 from wsgisession.stores.redis_errors import explain, no_longer_master, timed_out
-from wsgisession.stores.fork import guard
 from wsgisession.stores.redis_script import Command, ForeignReply, in_full, read
 
-# Seconds that an attempt during an outage waits, because all workers of a site make such attempts. One in so many waits as
-# long as the client always does: a server that is slow, but does not hang, comes back by it.
-PATIENCE = 0.1
+# Seconds that an attempt during an outage waits, because all workers of a site make such attempts. One in so
+# many waits as long as the client always does: a server that is slow, but does not hang, comes back by it.
+PATIENCE = 0.2
 PATIENT = 16
 
 
@@ -37,6 +39,7 @@ class Calls:
     """
 
     def __init__(self, pools: Callable[[], list[Any]]) -> None:
+        from redis import __version__ as version
         from redis import exceptions
 
         self._pools = pools
@@ -44,18 +47,24 @@ class Calls:
         others = (exceptions.RedisClusterException, exceptions.ChildDeadlockedError, ForeignReply)
         self.troubles = (exceptions.RedisError, *others)
         self.unknown_script = exceptions.NoScriptError
+        # BlockingConnectionPool, and much of redis-py before 8, waits for ever if a signal handler or a
+        # finalizer comes to it while the same thread is inside.
+        queues = any(hasattr(pool, "queue_class") for pool in pools())
+        self.reentrant = int(version.partition(".")[0]) >= 8 and not queues
 
     def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Return what ``work`` returns."""
         with guard:
             try:
+                if not self.reentrant:
+                    self._refuse_reentry()
                 return work(*arguments)
             except BaseException as error:
                 self.failed(error)
                 raise
 
     def failed(self, error: BaseException) -> None:
-        """Raise StoreError for what redis-py raises. After anything else from outside, put redis-py's pools in order."""
+        """Raise StoreError for what redis-py raises; after anything else, put redis-py's pools in order."""
         if isinstance(error, self.troubles):
             # After a time-out redis-py's connections by way of sentinels keep the reply that comes too late.
             if timed_out(error) or no_longer_master(error):
@@ -64,14 +73,24 @@ class Calls:
         if not isinstance(error, StoreError):
             self.renew()
 
+    def _refuse_reentry(self) -> None:
+        """Raise StoreError if this thread is in the middle of another run, as its stack shows."""
+        runs, frame = 0, sys._getframe()
+        while frame.f_back is not None:
+            runs += frame.f_code is Calls.run.__code__
+            frame = frame.f_back
+        if runs > 1:
+            raise StoreError("Redis: this thread is using the client already, and would wait for itself")
+
     def close_idle(self) -> None:
         """Close the connections that nobody uses. The next ones may lead to a new master."""
         for pool in self._pools():
-            with suppress(TypeError):  # BlockingConnectionPool cannot tell them from busy ones before redis-py 8
+            # BlockingConnectionPool cannot tell them from busy ones before redis-py 8.
+            with suppress(TypeError):
                 pool.disconnect(inuse_connections=False)
 
     def renew(self) -> None:
-        """Close the connections that nobody uses, and those in use as soon as they are given back; forget lost ones."""
+        """Close the idle connections now, those in use when they are given back, and forget lost ones."""
         self.close_idle()
         for pool in self._pools():
             pool.reset()
@@ -126,7 +145,7 @@ class Line:
         alone: Callable[[Command], Any],
         unsettled: tuple[type[Exception], ...],
     ) -> Any:
-        """Return what a reply from a pipeline says; after an ``unsettled`` error the command goes ``alone``."""
+        """Return what a pipeline's reply says; after an ``unsettled`` error the command goes ``alone``."""
         try:
             return read(command, reply)
         except ForeignReply:
@@ -147,7 +166,9 @@ class Line:
 
     def _try(self, client: Any) -> None:
         if not self._outage.admits(monotonic()):
-            raise StoreError("Redis: it has not answered in time a moment ago; one request a second tries again")
+            raise StoreError(
+                "Redis: it has not answered in time a moment ago; one request a second tries again"
+            )
         _ping(client.connection_pool)
         self._outage.answered()
 

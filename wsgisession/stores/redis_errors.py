@@ -1,8 +1,8 @@
 """Why Redis could not be asked, or did not do what it was asked, in words for whoever has to mend it.
 
-redis-py's own messages name hosts, users and services, quote arguments, and differ from release to release. What is said
-here repeats none of these: if a URL was put together wrongly, its password is in one of them, and an argument may be a
-payload. redis-py's exception is chained all the same.
+redis-py's own messages name hosts, users and services, quote arguments, and differ from release to release.
+What is said here repeats none of these: if a URL was put together wrongly, its password is in one of them,
+and an argument may be a payload. redis-py's exception is chained all the same.
 
 Knows nothing of stores, scripts or connections.
 """
@@ -24,22 +24,23 @@ DESERTED = "too few replicas follow this server, so it refuses to write"
 ON_THE_WAY = {
     r"mismatch": "TLS failed: the server's certificate is for another name",
     r"certificate has expired": "TLS failed: the server's certificate has expired",
-    r"CERTIFICATE_VERIFY_FAILED": "TLS failed: this machine does not trust the authority of the server's certificate;"
-    " ssl_ca_certs names a file with it",
+    r"CERTIFICATE_VERIFY_FAILED": "TLS failed: this machine does not trust the authority of the server's"
+    " certificate; ssl_ca_certs names a file with it",
     r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE": "TLS failed: this port speaks no TLS",
     r"\[SSL|SSL.*Error|_ssl\.c|EOF occurred": "TLS failed",
     r"MasterNotFoundError: .*Timeout": NO_SENTINEL,
     r"MasterNotFoundError": "no sentinel that answers knows a master of this service",
     r"TimeoutError: |: Timeout |[Tt]imed out": NO_ANSWER,
-    r"Too many connections|No connection available": "every connection of the client's pool is in use; raise max_connections",
-    r"closed by server|while reading|while writing": "the server closed the connection; a port that wants TLS does so"
-    " (rediss://…)",
+    r"Too many connections|No connection available": "every connection of the client's pool is in use; raise"
+    " max_connections",
+    r"closed by server|while reading|while writing": "the server closed the connection; a port that wants TLS"
+    " does so (rediss://…)",
     r"InvalidResponse": "what came back is not Redis' protocol",
 }
 FROM_THE_SERVER = {
     r"MovedError|AskError|CrossSlot|not allowed in cluster mode": CLUSTER,
-    r"Cluster mode is not enabled|cluster support disabled": "this server belongs to no Cluster; write redis://…, or pass a"
-    " redis.Redis",
+    r"Cluster mode is not enabled|cluster support disabled": "this server belongs to no Cluster; write"
+    " redis://…, or pass a redis.Redis",
     r"SlotNotCovered|slots are not covered": "some of the Cluster's slots have no server",
     r"MasterDownError": "this server is a replica that has lost its master",
     r"ClusterDownError|CLUSTERDOWN": "the Cluster is down: some of its slots have no server",
@@ -47,8 +48,10 @@ FROM_THE_SERVER = {
     r"Authentication required|NOAUTH|HELLO must be called": "the server wants a password",
     r"without any password configured|no password is set": "the server has no password, but was sent one",
     r"AuthenticationError|AuthenticationWrong": "wrong user name or password",
-    r"can't access|at least one of the keys|access one of the keys": "this user has no permission for keys with this prefix",
-    r"NoPermissionError|can't run this command": "this user has no permission for a command that the store needs",
+    r"can't access|at least one of the keys|access one of the keys": "this user has no permission for keys"
+    " with this prefix",
+    r"NoPermissionError|can't run this command": "this user has no permission for a command that the store"
+    " needs",
     r"DB index|Invalid Database": "no such database",
     r"ReadOnlyError|READONLY|is now a slave": REPLICA,
     r"NOREPLICAS": DESERTED,
@@ -56,7 +59,8 @@ FROM_THE_SERVER = {
     r"OutOfMemoryError|OOM": "the server is out of memory (OOM) and refuses to write; raise its maxmemory",
     r"MISCONF": "the server cannot save its data to disk (MISCONF) and refuses to write",
     r"Error: BUSY": "the server is busy with somebody's script",
-    r"WRONGTYPE": "a key with this prefix holds something of another kind (WRONGTYPE); no other program may use it",
+    r"WRONGTYPE": "a key with this prefix holds something of another kind (WRONGTYPE); no other program may"
+    " use the prefix",
     r"unknown command": "the server does not know a command that the store needs; Redis 6.2 does",
     r"ForeignReply": "a reply that belongs to another command came in; it was dropped with its connection",
     r"ChildDeadlockedError": "this process was forked while another thread used the client",
@@ -86,7 +90,9 @@ def timed_out(error: Exception) -> bool:
 
 
 def no_longer_master(error: Exception) -> bool:
-    """Return whether another server may be the master by now: this one is a replica, or has lost its replicas."""
+    """Return whether another server may be the master by now: this one is a replica, or has lost its
+    replicas.
+    """
     return _meaning(error) in (REPLICA, DESERTED)
 
 

@@ -53,8 +53,8 @@ def _findings(info: dict[str, Any], saves: str | None, now: float) -> Iterator[s
     policy = info.get("maxmemory_policy")
     if policy not in (None, "noeviction") and info.get("maxmemory"):
         yield (
-            f"maxmemory-policy is {policy}: a full Redis ends sessions early, and 'log out everywhere' may miss"
-            " sessions; set maxmemory-policy noeviction"
+            f"maxmemory-policy is {policy}: a full Redis ends sessions early, and 'log out everywhere' may"
+            " miss sessions; set maxmemory-policy noeviction"
         )
     if saves == "" and not info.get("aof_enabled"):
         yield "Redis saves nothing to disk: a restart logs everybody out; set appendonly yes"

@@ -1,16 +1,16 @@
 """What the Redis store asks of a server: one Lua script, and replies that say what they answer.
 
-Redis runs a script without anything in between, so compare-and-swap needs no lock, and no answer ever comes from a replica
-or from a client-side cache. It is one script rather than twelve: after a flush of the server's scripts one reload is
-enough, and in a pipeline of index and record the server knows either both or neither. Every command uses a single key, so a
-Cluster may put each key on another node.
+Redis runs a script without anything in between, so compare-and-swap needs no lock, and no answer ever comes
+from a replica or from a client-side cache. It is one script rather than twelve: after a flush of the server's
+scripts one reload is enough, and in a pipeline of index and record the server knows either both or neither.
+Every command uses a single key, so a Cluster may put each key on another node.
 
-A reply carries the command's own token. Nothing else in Redis' protocol ties a reply to its command but their order on the
-connection. An exception from outside (a signal handler's, gevent's Timeout) between sending and reading breaks the order,
-and whoever uses the connection next would get another visitor's session.
+A reply carries the command's own token. Nothing else in Redis' protocol ties a reply to its command but their
+order on the connection. An exception from outside (a signal handler's, gevent's Timeout) between sending and
+reading breaks the order, and whoever uses the connection next would get another visitor's session.
 
-A full Redis (``noeviction``) refuses what needs memory. It refuses nothing of ``touch`` and ``delete``: those use no
-command that Redis marks as ``denyoom``.
+A full Redis (``noeviction``) refuses what needs memory. It refuses nothing of ``touch`` and ``delete``: those
+use no command that Redis marks as ``denyoom``.
 
 Knows nothing of connections, clients, or what a payload says.
 """
@@ -22,8 +22,8 @@ from itertools import count
 from random import SystemRandom
 from typing import Any
 
-# A number of Redis' is a float in Lua, which ".." writes with 14 digits: enough for the milliseconds of three thousand years.
-# The time stands still while a script runs. Redis 6.2 has all it uses.
+# A number of Redis' is a float in Lua, which ".." writes with 14 digits: enough for the milliseconds of three
+# thousand years. The time stands still while a script runs. Redis 6.2 has all it uses.
 LOAD, CREATE, REPLACE, TOUCH, DELETE, EXISTS, MEET, SCAN, OWNED, LIST = range(10)
 SCRIPT = b"""\
 local load, create, replace, touch, delete, exists, meet, scan, owned, list = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
@@ -37,8 +37,8 @@ end
 if operation == load then
   local payload = redis.call('GET', key)
   if not payload then return answer(0) end
-  -- -1 is a key without an expiry, which somebody else must have taken away: 0.001 s, which no other key ever has, since
-  -- of the others the middle of the millisecond is said. 0 is the last millisecond; both are alive.
+  -- 0 is the last millisecond. -1 is a key without an expiry, which somebody else must have taken away. Both
+  -- are alive. The latter has 0.001 s, which no other key ever has: for those half a millisecond is added.
   local left = redis.call('PTTL', key)
   return token .. ' ' .. (left < 0 and 1 or left + 0.5) .. ' ' .. payload
 elseif operation == create then
@@ -88,9 +88,9 @@ DIGEST = sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
 Command = tuple[Any, ...]  # what redis-py is told to execute
 NAME, TOKEN = 3, -1  # where they stand
 
-# A token is a serial number and, in its last four bits, the operation: an argument less, which is 1 us less. No two commands of
-# a process share one, and none is likely to turn up in what is no reply to ours; nobody has to guess it. Twice a token is still
-# a whole number for Lua.
+# A token is a serial number and, in its last four bits, the operation: an argument less, which is 1 us less.
+# No two commands of a process share one, and none is likely to turn up in what is no reply to ours; nobody
+# has to guess it. Twice a token is still a whole number for Lua.
 _serials = count(SystemRandom().getrandbits(44) << 4, 1 << 4)
 
 
@@ -114,7 +114,8 @@ def in_full(command: Command) -> Command:
 
 
 def read(command: Command, reply: Any) -> Any:
-    """Return what a reply says to a command: whether it was so (a bool), or a list whose first part is the token.
+    """Return what a reply says to a command: whether it was so (a bool), or a list whose first part is the
+    token.
 
     Raises:
         ForeignReply: it answers another command.

@@ -1,20 +1,18 @@
-"""How commands reach one Redis server or the nodes of a Cluster through redis-py, and how their replies come back.
+"""How commands reach one Redis server or the nodes of a Cluster, and how their replies come back.
 
 Knows nothing of records, owners, or what a command is for.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from types import CodeType
 from typing import Any, Protocol
 
 from wsgisession.errors import StoreError
-from wsgisession.stores.redis_errors import CLUSTER, timed_out
 from wsgisession.stores.fork import guard
 from wsgisession.stores.redis_calls import Calls, Line
+from wsgisession.stores.redis_errors import CLUSTER, timed_out
 from wsgisession.stores.redis_script import MEET, NAME, SCAN, TOKEN, Command, on_server
 
 PAGE = 1000  # keys that SCAN looks at in one step, and commands that go in one pipeline
@@ -53,19 +51,18 @@ class ToServer:
         self._client = client
         self.calls = Calls(self._pools)
         self._line = Line(self.calls)
-        # Its queue waits for itself if a signal handler, say, comes to it while this thread is inside.
-        self._queues = hasattr(client.connection_pool, "queue_class")
-        self._met = self._ready = False
+        self._met = self._is_usual = False
 
     def run(self, command: Command) -> Any:
-        with guard:  # ``calls.run(self._one, …)`` written out: after a wait for the network each call costs 0.3 us
-            try:
-                if not self._ready:
-                    self._prepare()
-                return self._line.exchange(command, self._client, self._client.execute_command)
-            except BaseException as error:
-                self.calls.failed(error)
-                raise
+        # ``calls.run(self._one, command)`` written out: after a wait for the network a call costs 0.3 us.
+        if self._is_usual:
+            with guard.own.lock:
+                try:
+                    return self._line.exchange(command, self._client, self._client.execute_command)
+                except BaseException as error:
+                    self.calls.failed(error)
+                    raise
+        return self.calls.run(self._one, command)
 
     def run_in_order(self, commands: Sequence[Command]) -> list[Any]:
         return self.calls.run(self._all, commands)  # type: ignore[no-any-return]
@@ -76,29 +73,29 @@ class ToServer:
         return _scan(self.run, pattern)
 
     def servers(self) -> list[Any]:
-        self.calls.run(self._prepare)
+        self.calls.run(self._meet)
         return [self._client]
 
     def _one(self, command: Command) -> Any:
+        if not self._met:
+            self._meet()
         return self._line.exchange(command, self._client, self._client.execute_command)
 
     def _all(self, commands: Sequence[Command]) -> list[Any]:
-        if not self._ready:
-            self._prepare()
+        if not self._met:
+            self._meet()
         replies = self._line.pipelined(commands, self._client)
         unsettled = (self.calls.unknown_script,)
-        return [self._line.settled(*turn, self._one, unsettled) for turn in zip(commands, replies, strict=True)]
+        return [
+            self._line.settled(*turn, self._one, unsettled) for turn in zip(commands, replies, strict=True)
+        ]
 
-    def _prepare(self) -> None:
-        """Refuse what would not work, as often as needed."""
-        if self._queues:
-            refuse_reentry(ToServer.run.__code__, Calls.run.__code__)
-        if not self._met:
-            # A part of the sessions would seem to work on a node of a Cluster.
-            if self._one(on_server(MEET)):
-                raise StoreError(f"Redis: {CLUSTER}")
-            self._met = True
-        self._ready = not self._queues
+    def _meet(self) -> None:
+        """Refuse a node of a Cluster: a part of the sessions would seem to work there."""
+        if self._line.exchange(on_server(MEET), self._client, self._client.execute_command):
+            raise StoreError(f"Redis: {CLUSTER}")
+        self._met = True
+        self._is_usual = self.calls.reentrant
 
     def _pools(self) -> list[Any]:
         pool = self._client.connection_pool
@@ -107,7 +104,7 @@ class ToServer:
 
 
 class ToCluster:
-    """The ways to the nodes of a Cluster, as far as redis-py knows them. Each node may be silent by itself."""
+    """The ways to the nodes of a Cluster, as redis-py knows them. Each node may be silent by itself."""
 
     def __init__(self, client: Any) -> None:
         from redis import exceptions
@@ -117,11 +114,18 @@ class ToCluster:
         self._lines: dict[str, Line] = {}
         self._uncovered = exceptions.SlotNotCoveredError
         self._no_node = exceptions.RedisClusterException
-        # What redis-py's client for Clusters asks again after. It would do so after a time-out as well, so that one command
-        # hangs several times over: the repetition is made here.
-        self._passing = tuple(kind for kind in client.ERRORS_ALLOW_RETRY if kind is not exceptions.TimeoutError)
+        # What redis-py's client for Clusters asks again after. It would do so after a time-out as well, so
+        # that one command hangs several times over: the repetition is made here.
+        self._passing = tuple(
+            kind for kind in client.ERRORS_ALLOW_RETRY if kind is not exceptions.TimeoutError
+        )
         # What a pipeline to one node cannot settle, and a command by itself can.
-        self._unsettled = (*self._passing, exceptions.AskError, exceptions.TryAgainError, exceptions.NoScriptError)
+        self._unsettled = (
+            *self._passing,
+            exceptions.AskError,
+            exceptions.TryAgainError,
+            exceptions.NoScriptError,
+        )
 
     def run(self, command: Command) -> Any:
         return self.calls.run(self._one, command)
@@ -191,18 +195,8 @@ class ToCluster:
         return [client.connection_pool for client in clients if client is not None]
 
 
-def refuse_reentry(*ways: CodeType) -> None:
-    """Raise StoreError if this thread came here by one of these ways twice."""
-    frame, inside = sys._getframe(), 0
-    while frame is not None:
-        inside += frame.f_code in ways
-        frame = frame.f_back  # type: ignore[assignment]
-    if inside > 1:
-        raise StoreError("Redis: this thread is using the client already, and its pool would wait for itself")
-
-
 def _scan(run: Callable[[Command], Any], pattern: bytes) -> Iterator[list[bytes]]:
-    """Yield the names of one server's keys that match. Some may come twice if Redis halves its table meanwhile (see SCAN)."""
+    """Yield the names of one server's keys that match; while Redis halves its table, one may come twice."""
     cursor = b"0"
     while True:
         _, cursor, names = run(on_server(SCAN, cursor, pattern, PAGE))

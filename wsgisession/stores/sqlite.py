@@ -290,7 +290,7 @@ class SQLiteStore:
         """Return the file, its size, and how SQLite writes it."""
         [mode] = self._run("PRAGMA journal_mode", (), _one)
         [level] = self._run("PRAGMA synchronous", (), _one)
-        size = f"{os.path.getsize(self.path) / 2**20:.1f} MiB"
+        size = f"{os.path.getsize(self.path):,} bytes"
         return {"file": self.path, "size": size, "journal_mode": mode, "synchronous": SYNCHRONOUS[level]}
 
     def _write(self, sql: str, values: tuple[Any, ...]) -> bool:

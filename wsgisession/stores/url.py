@@ -1,7 +1,7 @@
 """Stores from URLs, for configuration files and command lines. Every client made here has finite timeouts.
 
-A URL may contain a password, so no message repeats any part of one that a password could be in, and no exception that
-does is chained.
+A URL may contain a password, so no message repeats any part of one that a password could be in, and no
+exception that does is chained.
 
 Knows how each store is made, and nothing of what it does.
 """
@@ -22,24 +22,34 @@ from wsgisession.stores.redis import RedisStore
 from wsgisession.stores.redis_errors import explain
 from wsgisession.stores.sqlite import SQLiteStore
 
-# Seconds, for each attempt; the attempts after the first, and seconds that may pass between two. The URL may say otherwise.
+# Seconds, for each attempt; the attempts after the first, and seconds that may pass between two. The URL may
+# say otherwise.
 TIMEOUTS = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
 RETRIES, CLUSTER_RETRIES, LONGEST_PAUSE = 1, 4, 0.5
 REDIS_PORT, SENTINEL_PORT = 6379, 26379
 
-# What may follow the question mark for Redis, besides ?prefix=; redis-py knows the types. Anything else could be a slip, or
-# make a client that does not suit (decode_responses, say).
+# What may follow the question mark for Redis, besides ?prefix=; redis-py knows the types. Anything else could
+# be a slip, or make a client that does not suit (decode_responses, say).
 PARAMETERS = {
     *("client_name", "health_check_interval", "max_connections", "protocol"),
     *("socket_connect_timeout", "socket_keepalive", "socket_timeout"),
 }
 TLS_PARAMETERS = {
-    *("ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_ciphers", "ssl_keyfile"),
+    *(
+        "ssl_ca_certs",
+        "ssl_ca_path",
+        "ssl_cert_reqs",
+        "ssl_certfile",
+        "ssl_check_hostname",
+        "ssl_ciphers",
+        "ssl_keyfile",
+    ),
     "ssl_password",
 }
 CERT_REQS = ("required", "optional", "none")
 
-# RFC 3986, appendix B. The standard library's urlsplit allows brackets around the first of several hosts only, since Python 3.14.
+# RFC 3986, appendix B. The standard library's urlsplit allows brackets around the first of several hosts
+# only, since Python 3.14.
 URL = re.compile(r"(?P<scheme>[^:/?#]+):(//(?P<netloc>[^/?#]*))?(?P<path>[^?#]*)(\?(?P<query>[^#]*))?")
 HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 
@@ -60,7 +70,9 @@ class Parts(NamedTuple):
     def user(self) -> dict[str, str]:
         """User name and password, as far as there are any."""
         username, _, password = self.netloc.rpartition("@")[0].partition(":")
-        return {name: unquote(text) for name, text in (("username", username), ("password", password)) if text}
+        return {
+            name: unquote(text) for name, text in (("username", username), ("password", password)) if text
+        }
 
     @property
     def hosts(self) -> str:
@@ -70,16 +82,16 @@ class Parts(NamedTuple):
 def from_url(url: str, *, create: bool = True) -> Store:
     """Make the store that a URL describes.
 
-    ``?prefix=`` is ``RedisStore``'s; further parameters go to redis-py's connections (``?socket_timeout=1``) and to
-    PostgreSQL's client. In user names and passwords, everything but letters, digits and ``-._~`` is written ``%XX``. A
-    Redis Cluster is asked for its nodes at once; the other servers need not be up yet.
+    ``?prefix=`` is ``RedisStore``'s; further parameters go to redis-py's connections (``?socket_timeout=1``)
+    and to PostgreSQL's client. In user names and passwords, everything but letters, digits and ``-._~`` is
+    written ``%XX``. A Redis Cluster is asked for its nodes at once; the other servers need not be up yet.
 
     Args:
         url: ``memory:``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``redis://``, ``rediss://``,
             ``redis+unix:///path/to.sock[?db=0]``, ``redis+cluster://host:port[,host:port]``,
             ``redis+sentinel://[user:pass@]host:port[,host:port]/service[/db]`` or ``postgresql://``.
-        create: whether to make a SQLite file or a PostgreSQL table that is not there. Without it, what is missing is a
-            StoreError.
+        create: whether to make a SQLite file or a PostgreSQL table that is not there. Without it, what is
+            missing is a StoreError.
 
     Raises:
         TypeError, ValueError: this is no such URL; the message says what to write and shows no password.
@@ -91,7 +103,9 @@ def from_url(url: str, *, create: bool = True) -> Store:
     scheme, colon, _ = url.partition(":")
     make, form = SCHEMES.get(scheme.lower() + colon, (None, ""))
     if make is None:
-        raise ValueError("no store has a URL like this; write one of: " + ", ".join(form for _, form in SCHEMES.values()))
+        raise ValueError(
+            "no store has a URL like this; write one of: " + ", ".join(form for _, form in SCHEMES.values())
+        )
     try:
         return make(_split(url), create)
     except _Bad as error:
@@ -146,7 +160,9 @@ def _postgres(parts: Parts, create: bool) -> Store:
 def _redis(parts: Parts, create: bool) -> Store:
     host, port = _hosts(parts, REDIS_PORT)[0]
     database = _database(parts.path.removeprefix("/"))
-    return _store(parts, lambda redis, options: redis.Redis(**{"host": host, "port": port, **database, **options}))
+    return _store(
+        parts, lambda redis, options: redis.Redis(**{"host": host, "port": port, **database, **options})
+    )
 
 
 def _unix(parts: Parts, create: bool) -> Store:
@@ -155,7 +171,10 @@ def _unix(parts: Parts, create: bool) -> Store:
     given = _parameters(parts)
     database = _database(given.pop("db", ""))
     parts = parts._replace(query=urlencode(given))
-    return _store(parts, lambda redis, options: redis.Redis(unix_socket_path=unquote(parts.path), **{**database, **options}))
+    return _store(
+        parts,
+        lambda redis, options: redis.Redis(unix_socket_path=unquote(parts.path), **{**database, **options}),
+    )
 
 
 def _sentinel(parts: Parts, create: bool) -> Store:
@@ -167,8 +186,12 @@ def _sentinel(parts: Parts, create: bool) -> Store:
 
     def connect(redis: Any, options: dict[str, Any]) -> Any:
         # User and password are the Redis servers'; the sentinels are asked without.
-        shared = {name: value for name, value in options.items() if name.startswith(("socket_", "ssl", "retry"))}
-        return redis.Sentinel(hosts, sentinel_kwargs=shared).master_for(unquote(service), **{**database, **options})
+        shared = {
+            name: value for name, value in options.items() if name.startswith(("socket_", "ssl", "retry"))
+        }
+        return redis.Sentinel(hosts, sentinel_kwargs=shared).master_for(
+            unquote(service), **{**database, **options}
+        )
 
     return _store(parts, connect)
 
@@ -214,7 +237,9 @@ def _options(redis: Any, parts: Parts) -> tuple[dict[str, Any], dict[str, Any]]:
     if not tls and given.keys() & TLS_PARAMETERS:
         raise _Bad("ssl_ parameters belong to a scheme that begins with rediss")
     # Not after a time-out: a server that hangs would hold every request twice as long.
-    retry = redis.retry.Retry(redis.backoff.EqualJitterBackoff(LONGEST_PAUSE, 0.05), RETRIES, (redis.ConnectionError,))
+    retry = redis.retry.Retry(
+        redis.backoff.EqualJitterBackoff(LONGEST_PAUSE, 0.05), RETRIES, (redis.ConnectionError,)
+    )
     options = {**TIMEOUTS, "retry": retry, **({"ssl": True} if tls else {}), **parts.user}
     try:
         options |= redis.connection.parse_url("redis://?" + urlencode(given))

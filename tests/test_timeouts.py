@@ -1,0 +1,470 @@
+"""How long a session lasts: a timeout of its own, limits that were made shorter, requests that are no use of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from support.clock import Clock
+from support.server import Server, wrap
+from support.store_double import StoreDouble
+from support.web import Answer, Site
+
+from wsgisession import HeadersSent, MemoryStore, Session, SessionError, StoreError
+from wsgisession.stores.base import NO_EXPIRY
+
+DAY, REMEMBER = 86400, 2592000
+
+
+def left(site: Site) -> float:
+    """Return the seconds that the one session still has."""
+    (key,) = site.live()
+    found = site.manager.store.load(key)
+    assert found is not None
+    return found[1]
+
+
+def about(seconds: float) -> Any:
+    return pytest.approx(seconds, abs=2)
+
+
+def put(**facts: Any) -> Callable[[Session], None]:
+    """Return a handler that sets attributes."""
+
+    def handler(session: Session) -> None:
+        for name, value in facts.items():
+            setattr(session, name, value)
+
+    return handler
+
+
+class TestIdleTimeout:
+    @pytest.fixture
+    def site(self, every_store: Any) -> Site:
+        return Site(every_store)
+
+    def test_it_is_this_sessions_alone(self, site: Site) -> None:
+        """An administrator's session ends earlier than others."""
+        site.request(put(owner="root", idle_timeout=900))
+        assert left(site) == about(900)
+        site.manager.destroy_owned("root")
+        site.start({"a": 1})
+        assert left(site) == about(7200)
+
+    @pytest.mark.parametrize(
+        ("given", "kept", "lasts"),
+        [
+            (900, 900.0, 900),
+            (30.5, 30.5, 30.5),
+            (timedelta(minutes=5), 300.0, 300),
+            (10 * DAY, 864000.0, DAY),
+            (None, None, 7200),
+        ],
+        ids=["int", "float", "timedelta", "past the lifetime", "None"],
+    )
+    def test_what_it_may_be(self, site: Site, given: Any, kept: Any, lasts: float) -> None:
+        """Seconds as a number or a timedelta, never past the lifetime; None: the configured one."""
+        cookie = site.start({"a": 1})
+        site.request(put(idle_timeout=3600), cookie)
+        site.request(put(idle_timeout=given), cookie)
+        assert left(site) == about(lasts)
+        assert site.request(lambda s: s.idle_timeout, cookie).result == kept
+
+    def test_of_a_persistent_session(self, site: Site) -> None:
+        """It counts instead of ``remember``, the lifetime does not, and the cookie's Max-Age follows."""
+        cookie = site.request(put(owner="ada", persistent=True, idle_timeout=10 * DAY)).cookie
+        assert left(site) == about(10 * DAY)
+        answer = site.request(put(idle_timeout=None), cookie)
+        assert left(site) == about(REMEMBER) and f"Max-Age={REMEMBER}" in str(answer.set_cookie)
+
+    def test_it_moves_by_a_tenth_of_itself(self, site: Site) -> None:
+        """A request that uses the session moves its expiry when that is due by its own timeout."""
+        cookie = site.start({"a": 1})
+        site.request(put(idle_timeout=1000), cookie)
+        (key,) = site.live()
+        for before, after in ((950, 950), (890, 1000)):
+            site.manager.store.touch(key, before)
+            site.read(cookie)
+            assert left(site) == about(after)
+
+    def test_it_is_merged(self, site: Site) -> None:
+        """An overlapping request that saves something else keeps it, and what was saved is kept too."""
+        cookie = site.start({"a": 1})
+
+        def handler(session: Session) -> None:
+            session["b"] = 2
+            site.request(put(idle_timeout=900), cookie)
+
+        site.request(handler, cookie)
+        assert site.read(cookie) == {"a": 1, "b": 2} and left(site) == about(900)
+        assert site.request(lambda s: s.idle_timeout, cookie).result == 900
+
+    def test_the_later_save_wins(self, site: Site) -> None:
+        """Two requests that set it."""
+        cookie = site.start({"a": 1})
+
+        def handler(session: Session) -> None:
+            session.idle_timeout = 600
+            site.request(put(idle_timeout=900), cookie)
+
+        site.request(handler, cookie)
+        assert left(site) == about(600)
+
+    @pytest.mark.parametrize("act", [Session.regenerate, put(owner="ada")], ids=["regenerate", "login"])
+    def test_it_is_kept_over_a_change_of_id(self, site: Site, act: Any) -> None:
+        """The new id has it too."""
+        cookie = site.start({"a": 1})
+        site.request(put(idle_timeout=900), cookie)
+        fresh = site.request(act, cookie).cookie
+        assert site.request(lambda s: s.idle_timeout, fresh).result == 900 and left(site) == about(900)
+
+    def test_it_is_listed(self, site: Site) -> None:
+        """What a listing says of the last use and of the end goes by it."""
+        site.request(put(owner="ada", idle_timeout=900))
+        (info,) = site.manager.owned_by("ada")
+        assert info.expires - info.used == about(900)
+
+    def test_from_outside(self, site: Site) -> None:
+        """A session opened by its key may have it set too."""
+        site.start({"a": 1}, "ada")
+        (key,) = site.live()
+        opened = site.manager.open(key)
+        assert opened is not None
+        opened.idle_timeout = 900
+        assert opened.save() and left(site) == about(900)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ("900", TypeError),
+        (True, TypeError),
+        (0, ValueError),
+        (-1, ValueError),
+        (math.inf, ValueError),
+        (math.nan, ValueError),
+        (10**400, ValueError),
+        (timedelta(0), ValueError),
+    ],
+    ids=repr,
+)
+def test_what_it_may_not_be(wrong: Any, error: type[Exception]) -> None:
+    """An error at once, which names the attribute."""
+    with pytest.raises(error, match="idle_timeout"):
+        Site().request(put(idle_timeout=wrong))
+
+
+def test_it_alone_makes_no_session() -> None:
+    """Visitors who store nothing get no cookie."""
+    site = Site()
+    assert site.request(put(idle_timeout=900)).set_cookie is None and site.live() == []
+
+
+def test_on_a_session_that_is_gone_it_only_shows() -> None:
+    """Nothing is stored."""
+    site = Site()
+    both = f"{site.start({'a': 1})}; {site.start({'a': 2})}"
+    assert site.request(lambda s: (put(idle_timeout=900)(s), s.idle_timeout, s.gone), both).result[1:] == (
+        900,
+        True,
+    )
+
+
+def test_the_same_again_is_no_change() -> None:
+    """Nothing is written."""
+    store = StoreDouble()
+    site = Site(store)
+    cookie = site.start({"a": 1})
+    site.request(put(idle_timeout=900), cookie)
+    store.calls.clear()
+    site.request(put(idle_timeout=900.0), cookie)
+    assert store.calls == ["load"]
+
+
+class TestWithoutACookieThatFollows:
+    """After the headers, and from the manager."""
+
+    @pytest.mark.parametrize("persistent", [True, False], ids=["persistent", "not persistent"])
+    def test_after_the_headers(self, persistent: bool) -> None:
+        """A persistent session's Max-Age could not follow: it is refused. Another one's needs no cookie."""
+        raised: list[Exception] = []
+
+        def app(environ: Any, start_response: Any) -> Any:
+            session = environ["wsgisession.session"]
+            start_response("200 OK", [])
+            yield b"first"
+            try:
+                session.idle_timeout = 900
+            except HeadersSent as error:
+                raised.append(error)
+
+        middleware = wrap(app)
+        site = Site(middleware.manager.store)
+        cookie = site.request(lambda s: (s.update(a=1), put(persistent=persistent)(s))).cookie
+        Server(middleware, cookie).run()
+        assert bool(raised) is persistent
+        assert left(site) == about(REMEMBER if persistent else 900)
+
+    def test_by_its_key(self) -> None:
+        """The same: a SessionError, and nothing is changed."""
+        site = Site()
+        site.request(put(owner="ada", persistent=True))
+        opened = site.manager.open(site.live()[0])
+        assert opened is not None
+        with pytest.raises(SessionError, match="cookie"):
+            opened.idle_timeout = 900
+        opened["a"] = 1
+        assert opened.save() and left(site) == about(REMEMBER)
+
+
+class TestShorterLimits:
+    """The limits were made shorter, and the site was started again."""
+
+    @pytest.mark.parametrize(
+        ("persistent", "before", "now", "lasts"),
+        [
+            (True, {}, {"remember": DAY}, DAY),
+            (False, {}, {"idle_timeout": 300}, 300),
+            (False, {"idle_timeout": None}, {"idle_timeout": None, "lifetime": 3600}, 3600),
+            (False, {}, {"lifetime": 600}, 600),
+        ],
+        ids=["remember", "idle_timeout", "lifetime", "lifetime below the idle timeout"],
+    )
+    def test_they_reach_who_is_logged_in(
+        self, every_store: Any, persistent: bool, before: Any, now: Any, lasts: float
+    ) -> None:
+        """With the next request: what is left is cut to what is allowed now. The cookie follows."""
+        site = Site(every_store, **before)
+        cookie = site.request(put(owner="ada", persistent=persistent)).cookie
+        site = Site(every_store, **now)
+        answer = site.request(lambda s: s.owner, cookie)
+        assert answer.result == "ada" and left(site) == about(lasts)
+        assert (f"Max-Age={lasts}" in str(answer.set_cookie)) is persistent
+
+    def test_with_a_write(self, every_store: Any) -> None:
+        """A request that changes something needs no second one for it."""
+        store = StoreDouble(every_store)
+        cookie = Site(store).start({"a": 1})
+        site = Site(store, idle_timeout=300)
+        store.calls.clear()
+        site.request(lambda s: s.update(a=2), cookie)
+        assert store.calls == ["load", "replace"] and left(site) == about(300)
+
+    def test_of_an_old_session_one_timeout_is_left(self) -> None:
+        """Nothing is left of its lifetime either: it ends when it was not used for one timeout."""
+        clock = Clock()
+        store = MemoryStore()
+        cookie = Site(store, clock=clock, lifetime=10 * DAY, idle_timeout=5 * DAY).start({"a": 1})
+        clock.advance(3 * DAY)
+        site = Site(store, clock=clock, lifetime=DAY, idle_timeout=300)
+        assert site.read(cookie) == {"a": 1} and left(site) == about(300)
+
+    def test_a_persistent_session_from_outside(self) -> None:
+        """Its cookie cannot follow, so its expiry stays as it is."""
+        store = MemoryStore()
+        Site(store).request(put(owner="ada", persistent=True))
+        site = Site(store, remember=DAY)
+        opened = site.manager.open(site.live()[0])
+        assert opened is not None
+        opened["a"] = 1
+        assert opened.save() and left(site) == about(REMEMBER)
+
+
+def quiet(act: Callable[[Session], Any]) -> Callable[[Session], Any]:
+    """Return a handler whose request is no use of the session."""
+
+    def handler(session: Session) -> Any:
+        session.passive = True
+        return act(session)
+
+    return handler
+
+
+class TestPassive:
+    @pytest.fixture
+    def site(self, every_store: Any) -> Site:
+        return Site(every_store)
+
+    @pytest.fixture
+    def cookie(self, site: Site) -> str:
+        """A session of which little is left."""
+        cookie = site.start({"a": 1}, "ada")
+        site.manager.store.touch(site.live()[0], 1000)
+        return cookie
+
+    @pytest.mark.parametrize(
+        "act",
+        [
+            lambda s: s["a"],
+            lambda s: s.update(b=1),
+            lambda s: s.save(),
+            lambda s: s.atomic(lambda s: s.update(b=1)),
+            lambda s: s.reload(),
+        ],
+        ids=["read", "write", "save", "atomic", "reload"],
+    )
+    def test_the_expiry_is_not_moved(self, site: Site, cookie: str, act: Any) -> None:
+        """Neither by a read nor by a write; a request that is not passive moves it."""
+        assert site.request(quiet(act), cookie).set_cookie is None
+        assert left(site) == about(1000)
+        site.request(act, cookie)
+        assert left(site) == about(7200)
+
+    def test_a_tab_that_only_polls_is_logged_out(self) -> None:
+        """After the idle timeout, as if nobody were there."""
+        clock = Clock()
+        site = Site(MemoryStore(clock=clock), clock=clock, idle_timeout=1800)
+        cookie = site.start({}, "ada")
+        polls = 0
+        while site.request(quiet(lambda s: s.owner), cookie).result == "ada":
+            clock.advance(60)
+            polls += 1
+            assert polls <= 31
+        assert polls == 30
+
+    def test_asking_how_long_is_left_does_not_change_it(self, site: Site, cookie: str) -> None:
+        """Again and again."""
+        for seconds in (900, 400, 5):
+            site.manager.store.touch(site.live()[0], seconds)
+            found = site.request(quiet(lambda s: s.expires - site.manager.records.clock()), cookie)
+            assert found.result == about(seconds) and left(site) == about(seconds)
+
+    @pytest.mark.parametrize(
+        ("switch", "lasts"),
+        [({"persistent": True}, REMEMBER), ({"idle_timeout": 5000}, 5000)],
+        ids=["persistent", "idle"],
+    )
+    def test_a_switch_sets_it(self, site: Site, cookie: str, switch: Any, lasts: float) -> None:
+        """What the application sets is set."""
+        site.request(quiet(put(**switch)), cookie)
+        assert left(site) == about(lasts)
+
+    def test_a_new_id_gets_the_seconds_left(self, site: Site, cookie: str) -> None:
+        """And not a whole timeout."""
+        fresh = site.request(quiet(Session.regenerate), cookie).cookie
+        assert left(site) == about(1000) and site.read(fresh) == {"a": 1}
+
+    def test_a_login_begins_all_the_same(self, site: Site, cookie: str) -> None:
+        """It is another session."""
+        site.request(quiet(put(owner="bob")), cookie)
+        assert left(site) == about(7200)
+
+    def test_a_new_session_begins_all_the_same(self, site: Site) -> None:
+        """With a whole timeout."""
+        site.request(quiet(lambda s: s.update(a=1)))
+        assert left(site) == about(7200)
+
+    def test_it_holds_for_one_request(self, site: Site, cookie: str) -> None:
+        """It is False at the beginning, and may be taken back."""
+
+        def taken_back(session: Session) -> bool:
+            before = session.passive
+            session.passive = True
+            session.passive = False
+            return before
+
+        assert site.request(taken_back, cookie).result is False
+        assert left(site) == about(7200)
+
+    def test_it_is_a_bool(self) -> None:
+        """Anything else is a TypeError."""
+        with pytest.raises(TypeError, match="passive"):
+            Site().request(put(passive=1))
+
+
+class Lasting(MemoryStore):
+    """Somebody took the expiries away."""
+
+    lasting = True
+
+    def load(self, key: str) -> Any:
+        found = super().load(key)
+        return found and (found[0], NO_EXPIRY if self.lasting else found[1])
+
+
+class TestAnExpirySomebodyTookAway:
+    @pytest.mark.parametrize(
+        "act",
+        [
+            lambda s: s["a"],
+            quiet(lambda s: s["a"]),
+            lambda s: s.update(a=2),
+            quiet(lambda s: s.update(a=2)),
+            Session.regenerate,
+            quiet(Session.regenerate),
+            put(idle_timeout=7200),
+        ],
+        ids=["read", "passive read", "write", "passive write", "new id", "passive new id", "switch"],
+    )
+    @pytest.mark.parametrize(
+        ("age", "lasts"),
+        [(0, 7200), (DAY - 600, 600), (2 * DAY, 7200)],
+        ids=["young", "old", "past the lifetime"],
+    )
+    def test_the_next_request_sets_one(self, act: Any, age: float, lasts: float) -> None:
+        """What is allowed, or one timeout where nothing of the lifetime is left; whatever the request does."""
+        clock = Clock()
+        store = Lasting()
+        site = Site(store, clock=clock)
+        cookie = site.start({"a": 1})
+        clock.advance(age)
+        (key,) = site.live()
+        store.touch(key, 10 * DAY)
+        site.request(act, cookie)
+        store.lasting = False
+        assert left(site) == about(lasts)
+
+
+class TestAtTheEndOfTheLifetime:
+    def test_a_slow_store_does_not_move_the_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However long its calls take: a session that is written to all the time lives no longer than its lifetime."""
+        clock = Clock()
+        for module in ("records", "commit", "visit"):
+            monkeypatch.setattr(f"wsgisession.{module}.monotonic", clock)
+        store = StoreDouble(MemoryStore(clock=clock))
+        site = Site(store, clock=clock, idle_timeout=30, lifetime=100)
+        cookie, start = site.start({"n": 0}), clock()
+        store.before(None, lambda: clock.advance(1), times=None)
+        store.after(None, lambda: clock.advance(1), times=None)
+        while site.request(lambda s: s.new or s.update(n=s["n"] + 1), cookie).result is not True:
+            assert clock() <= start + 100 + 4
+
+    @pytest.mark.parametrize("act", [lambda s: s["a"], lambda s: s.update(a=2)], ids=["read", "write"])
+    def test_its_last_moment_is_no_missing_expiry(self, act: Any) -> None:
+        """Less than a millisecond is left, and it stays so."""
+        clock = Clock()
+        site = Site(MemoryStore(clock=clock), clock=clock, idle_timeout=60, lifetime=100)
+        cookie = site.start({"a": 1})
+        clock.advance(50)
+        site.read(cookie)
+        clock.advance(49.9996)
+        site.request(act, cookie)
+        clock.advance(0.01)
+        assert site.request(lambda s: s.new, cookie).result is True
+
+    def test_a_new_id_ends_when_the_old_one_would_have(self) -> None:
+        """To the millisecond."""
+        clock = Clock()
+        site = Site(MemoryStore(clock=clock), clock=clock, idle_timeout=60, lifetime=100)
+        cookie = site.start({"a": 1})
+        clock.advance(50)
+        site.read(cookie)
+        clock.advance(49.9996)
+        answer: Answer = site.request(Session.regenerate, cookie)
+        clock.advance(0.01)
+        assert site.request(lambda s: s.new, answer.cookie).result is True
+
+
+def test_a_refresh_that_fails_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Shorter limits too: one logged error, and the next request tries again."""
+    store = StoreDouble()
+    cookie = Site(store).start({"a": 1})
+    site = Site(store, idle_timeout=300)
+    store.fail("touch", StoreError("down"))
+    assert site.read(cookie) == {"a": 1}
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    site.read(cookie)
+    assert left(site) == about(300)
