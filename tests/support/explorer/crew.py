@@ -41,8 +41,15 @@ class Crew:
         self._batons = [_baton() for _ in range(size)]
         self._end = _baton()
         self._error: BaseException | None = None
+        self._works: list[Callable[[], None]] = []
         for who in range(size):
             threading.Thread(target=self._serve, args=(who,), daemon=True).start()
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._works = []
+        for baton in self._batons:
+            baton.release()
 
     def run(self, works: list[Callable[[], None]], choose: Choose) -> None:
         """Run the functions to their ends. Each first runs up to its first step; from there on ``choose`` says who goes on."""
@@ -83,6 +90,8 @@ class Crew:
     def _serve(self, me: int) -> None:
         while True:
             self._batons[me].acquire()
+            if not self._works:
+                return
             try:
                 self._works[me]()
             except BaseException as error:

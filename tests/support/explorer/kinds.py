@@ -63,6 +63,8 @@ class Actor:
     began: str = ""
     """What it found: ``live``, ``gone``, or ``new``."""
     began_at: int = 0
+    saw: str | None = None
+    """What it read."""
     login: str | None = None
     """Who was logged in by it."""
     logout: bool = False
@@ -200,7 +202,7 @@ def shorten(mapping: MutableMapping[str, Any], mark: str) -> None:
 
 def read(actor: Actor, session: Session) -> None:
     actor.look()
-    session.copy()
+    actor.saw = repr(session.copy())
 
 
 def changes(*made: Change) -> Callable[[Actor, Session], None]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from wsgisession import StoreError
 
 from .kinds import IDLE_TIMEOUT, PERSISTENT, Actor, Effect, flash, pop
-from .world import MINUTE, OWNERS, Live, Story, key_of
+from .story import MINUTE, OWNERS, Live, Story, key_of
 
 LIFETIMES = {"usual": 7200.0, "persistent": 2592000.0}
 
@@ -65,6 +65,7 @@ class Model:
                 self.what_the_browser_has(),
                 self.no_late_cookie(),
                 self.no_lost_writes(),
+                self.saved_before_sent(),
                 self.facts(),
             )
         )
@@ -95,7 +96,10 @@ class Model:
         return any(
             kind.ends_own if own is not kind.elsewhere else kind.ends_other
             for kind in (actor.kind for actor in self.story.actors)
-        ) or any(kind.seconds > 3600 or (kind.ends_other and kind.moves) for kind in (a.kind for a in self.story.actors))
+        ) or any(
+            kind.seconds > 3600 or (kind.ends_other and kind.moves)
+            for kind in (a.kind for a in self.story.actors)
+        )
 
     def logins(self) -> Iterator[str]:
         """A login that raised nothing has a session of that owner and a cookie for it."""
@@ -112,7 +116,11 @@ class Model:
         """What destroy() and destroy_siblings() ended stays ended."""
         for actor in self.actors:
             for key, keys in self.chains.items():
-                if actor.destroyed and actor.key in keys and not self.changed_owner(keys[keys.index(actor.key) :]):
+                if (
+                    actor.destroyed
+                    and actor.key in keys
+                    and not self.changed_owner(keys[keys.index(actor.key) :])
+                ):
                     yield f"{actor.name} ended a session that lives"
                 other = self.story.issued[-1 if not actor.kind.elsewhere else 0]
                 if actor.siblings_ended and keys[0] == other and self.live[key].record.owner == "ada":
@@ -120,7 +128,10 @@ class Model:
                         if not self.changed_owner(keys):
                             yield f"{actor.name} logged out everywhere else, and one of these sessions lives"
 
-        calm = all(kind.plain or (kind.ends_other and not kind.seconds) for kind in (a.kind for a in self.story.actors))
+        calm = all(
+            kind.plain or (kind.ends_other and not kind.seconds)
+            for kind in (a.kind for a in self.story.actors)
+        )
         if calm and any(actor.siblings_ended for actor in self.actors) and not self.live:
             yield "who logged each other out elsewhere have no session left"
 
@@ -155,7 +166,11 @@ class Model:
                 beginners.append(actor.name)
                 if not self.may_begin(actor):
                     yield f"{actor.name} began a session without a reason"
-            if key not in self.sent and key not in self.story.issued and not any(a.error and a.saved for a in self.actors):
+            if (
+                key not in self.sent
+                and key not in self.story.issued
+                and not any(a.error and a.saved for a in self.actors)
+            ):
                 yield "a session lives whose cookie nobody has"
         if len(set(beginners)) < len(beginners):
             yield "one request began two sessions"
@@ -191,7 +206,12 @@ class Model:
         """The cookie it was sent last is that of a session that lives; if only logins set cookies, each of them is."""
         responses = sorted((actor for actor in self.actors if actor.sent), key=lambda actor: actor.arrived)
         own = [actor for actor in responses if not actor.kind.elsewhere and (actor.sets or actor.expires)]
-        if not own or self.story.ticked or self.failed_to_move() or any(self.ended(key) for key in self.story.issued):
+        if (
+            not own
+            or self.story.ticked
+            or self.failed_to_move()
+            or any(self.ended(key) for key in self.story.issued)
+        ):
             return
         setting = [actor for actor in own if actor.sets is not None]
         logins = {actor.login for actor in setting}
@@ -209,7 +229,13 @@ class Model:
         for late in self.actors:
             for other in self.actors:
                 newer = other.sets is not None and key_of(other.sets) != other.key and other.key == late.key
-                if newer and (other.login is not None or other.destroyed) and late.began == "new" and late.began_at > other.sent_at and late.sets is not None:
+                if (
+                    newer
+                    and (other.login is not None or other.destroyed)
+                    and late.began == "new"
+                    and late.began_at > other.sent_at
+                    and late.sets is not None
+                ):
                     yield f"{late.name} came late, and its cookie takes the place of {other.name}'s"
 
     # No lost writes
@@ -225,6 +251,25 @@ class Model:
                 yield f"nothing explains {shown(live)}, after {made}"
             yield from self.nothing_unread(live, keys)
 
+    def saved_before_sent(self) -> Iterator[str]:
+        """Who comes after a response has left finds what that request had made of the session."""
+        for actor in self.actors:
+            if actor.saw is None or actor.began != "live":
+                continue
+            for other in self.actors:
+                earlier = other.sent and other.sent_at < actor.began_at
+                for effect in other.effects:
+                    kept = effect.named and effect.state == "must" and effect.key == actor.key
+                    late = other.kind.late and effect is other.effects[-1]
+                    if (
+                        earlier
+                        and kept
+                        and not late
+                        and effect.mark not in actor.saw
+                        and effect.change is not flash
+                    ):
+                        yield f"{actor.name} does not see what {other.name} had saved"
+
     def effects(self) -> list[Effect]:
         return [effect for actor in self.actors for effect in actor.effects]
 
@@ -239,7 +284,12 @@ class Model:
         may = [effect for effect in effects if effect.state == "may"] + self.twice()
         heir = self.heir(keys[0], owners[0])
         # Where the marker was left by another login, after a logout, the two may have missed each other.
-        if heir is None or heir not in self.live or self.story.ticked or self.story.issued[0] not in self.story.moved:
+        if (
+            heir is None
+            or heir not in self.live
+            or self.story.ticked
+            or self.story.issued[0] not in self.story.moved
+        ):
             yield Case(start, must, may)
         if heir is not None:
             # What the other login's session held is taken along, but for what was saved there after it was read.
@@ -273,7 +323,8 @@ class Model:
         return [
             effect
             for actor in self.actors
-            if actor.lost and any(write.moment > actor.lost and write.who != actor.name for write in self.story.writes)
+            if actor.lost
+            and any(write.moment > actor.lost and write.who != actor.name for write in self.story.writes)
             for effect in actor.effects
         ]
 
@@ -296,7 +347,9 @@ class Model:
             return
         read = [mark for effect in self.effects() if effect.change is pop for mark in effect.shown]
         left = live.data.get("flash", [])
-        added = [effect.mark for effect in self.effects() if effect.change is flash and effect.state == "must"]
+        added = [
+            effect.mark for effect in self.effects() if effect.change is flash and effect.state == "must"
+        ]
         for mark in [self.story.start.data()["flash"][0], *added]:
             if mark not in left and mark not in read:
                 yield f"the message of {mark} was never shown"
@@ -318,7 +371,10 @@ class Model:
             users = [
                 actor
                 for actor in self.actors
-                if actor.end_key == key and actor.error is None and not actor.end_gone and not actor.kind.passive
+                if actor.end_key == key
+                and actor.error is None
+                and not actor.end_gone
+                and not actor.kind.passive
             ]
             if users and not self.story.faulted and not self.story.ticked and 60.001 < left < 0.9 * timeout:
                 yield f"a session that was used has {left} seconds left of {timeout}"
@@ -332,4 +388,3 @@ def shown(live: Live) -> dict[str, Any]:
     if live.record.idle_timeout is not None:
         facts[IDLE_TIMEOUT] = live.record.idle_timeout
     return live.data | facts
-

@@ -49,12 +49,16 @@ class Mutation(NamedTuple):
 _replace, _end_owned = Records.replace, Records.end_owned
 
 
-def replace_blindly(self: Records, key: str, expected: bytes, payload: bytes, ttl: Any, owner: Any = None) -> bool:
+def replace_blindly(
+    self: Records, key: str, expected: bytes, payload: bytes, ttl: Any, owner: Any = None
+) -> bool:
     found = self.store.load(key)
     return found is not None and self.store.replace(key, found[0], payload, ttl, owner)
 
 
-def replace_or_create(self: Records, key: str, expected: bytes, payload: bytes, ttl: Any, owner: Any = None) -> bool:
+def replace_or_create(
+    self: Records, key: str, expected: bytes, payload: bytes, ttl: Any, owner: Any = None
+) -> bool:
     done = _replace(self, key, expected, payload, ttl, owner)
     return done or (self.store.load(key) is None and self.store.create(key, payload, ttl or 60.0, owner))
 
@@ -88,7 +92,7 @@ def delete_blindly(self: Records, key: str, expected: bytes | None = None) -> bo
 
 def end_here_only(self: Records, key: str) -> End:
     found = self.store.load(key)
-    if found is None or self._marker(found[0]) is not None:
+    if found is None or self.marker(key) is not None:
         return End.NOTHING
     return End.ENDED if self.delete(key, found[0]) else End.NOTHING
 
@@ -217,10 +221,16 @@ def _at(start: int, *kinds: str) -> Meeting:
 
 MUTATIONS = [
     Mutation(
-        "a write does not compare", LOST, ((Records, "replace", replace_blindly),), _at(ANONYMOUS, "write", "append")
+        "a write does not compare",
+        LOST,
+        ((Records, "replace", replace_blindly),),
+        _at(ANONYMOUS, "write", "append"),
     ),
     Mutation(
-        "a merge takes ours", LOST, ((draft, "merge_value", lambda b, o, t: o),), _at(ANONYMOUS, "append", "append")
+        "a merge takes ours",
+        LOST,
+        ((draft, "merge_value", lambda b, o, t: o),),
+        _at(ANONYMOUS, "append", "append"),
     ),
     Mutation(
         "a merge of nested dicts takes ours",
@@ -235,7 +245,10 @@ MUTATIONS = [
         _at(ANONYMOUS, "append", "append"),
     ),
     Mutation(
-        "a merge ignores the other request", LOST, ((Draft, "rebase", rebase_on_nothing),), _at(ANONYMOUS, "write", "delete")
+        "a merge ignores the other request",
+        LOST,
+        ((Draft, "rebase", rebase_on_nothing),),
+        _at(ANONYMOUS, "write", "delete"),
     ),
     Mutation(
         "the base stays after a merge",
@@ -243,13 +256,19 @@ MUTATIONS = [
         ((Draft, "rebase", rebase_and_keep_the_base),),
         _at(ANONYMOUS, "append, save, append", "append"),
     ),
-    Mutation("the base stays after a save", LOST, ((Draft, "saved", nothing),), _at(ANONYMOUS, "append", "append, save, append")),
     Mutation(
-        "facts are not merged", LOST, ((Draft, "_merged_facts", our_facts),), _at(ANONYMOUS, "persistent", "idle_timeout")
+        "the base stays after a save",
+        LOST,
+        ((Draft, "saved", nothing),),
+        _at(ANONYMOUS, "append", "append, save, append"),
     ),
     Mutation(
-        "atomic() merges", LOST, ((Visit, "commit", merge_always),), _at(ANONYMOUS, "atomic", "atomic")
+        "facts are not merged",
+        LOST,
+        ((Draft, "_merged_facts", our_facts),),
+        _at(ANONYMOUS, "persistent", "idle_timeout"),
     ),
+    Mutation("atomic() merges", LOST, ((Visit, "commit", merge_always),), _at(ANONYMOUS, "atomic", "atomic")),
     Mutation(
         "a lost reply is forgotten",
         LOST,
@@ -257,7 +276,10 @@ MUTATIONS = [
         _at(ANONYMOUS, "append, insisting", "read"),
     ),
     Mutation(
-        "late writes are dropped", LOST, ((Visit, "finish", nothing),), _at(ANONYMOUS, "stream, late write", "read")
+        "late writes are dropped",
+        LOST,
+        ((Visit, "finish", nothing),),
+        _at(ANONYMOUS, "stream, late write", "read"),
     ),
     Mutation(
         "a marker is left over what came in between",
@@ -265,15 +287,33 @@ MUTATIONS = [
         ((Records, "leave_marker", mark_blindly),),
         _at(ANONYMOUS, "write", "regenerate"),
     ),
-    Mutation("a login sent twice begins empty", LOST, ((Visit, "_heir", _no_heir),), _at(ANONYMOUS, "login", "login")),
     Mutation(
-        "a write creates what is gone", GONE, ((Records, "replace", replace_or_create),), _at(ANONYMOUS, "write", "destroy")
+        "a login sent twice begins empty",
+        LOST,
+        ((Visit, "_heir", _no_heir),),
+        _at(ANONYMOUS, "login", "login"),
     ),
-    Mutation("a late write begins a session", GONE, ((Visit, "_lose", lead_on),), _at(ANONYMOUS, "write", "destroy")),
     Mutation(
-        "the old id lives on", GONE, ((Records, "leave_marker", old_id_lives),), _at(ANONYMOUS, "read", "regenerate")
+        "a write creates what is gone",
+        GONE,
+        ((Records, "replace", replace_or_create),),
+        _at(ANONYMOUS, "write", "destroy"),
     ),
-    Mutation("no marker is left", GONE, ((Records, "leave_marker", no_marker),), _at(ANONYMOUS, "write", "login")),
+    Mutation(
+        "a late write begins a session",
+        GONE,
+        ((Visit, "_lose", lead_on),),
+        _at(ANONYMOUS, "write", "destroy"),
+    ),
+    Mutation(
+        "the old id lives on",
+        GONE,
+        ((Records, "leave_marker", old_id_lives),),
+        _at(ANONYMOUS, "read", "regenerate"),
+    ),
+    Mutation(
+        "no marker is left", GONE, ((Records, "leave_marker", no_marker),), _at(ANONYMOUS, "write", "login")
+    ),
     Mutation(
         "every marker says that the owner changed",
         GONE,
@@ -281,7 +321,10 @@ MUTATIONS = [
         _at(ANONYMOUS, "regenerate", "destroy"),
     ),
     Mutation(
-        "no marker says that the owner changed", GONE, ((Records, "leave_marker", says(False)),), _at(ANONYMOUS, "login", "destroy")
+        "no marker says that the owner changed",
+        GONE,
+        ((Records, "leave_marker", says(False)),),
+        _at(ANONYMOUS, "login", "destroy"),
     ),
     Mutation(
         "a marker stands for an hour",
@@ -290,13 +333,22 @@ MUTATIONS = [
         _at(ANONYMOUS, "read", "login"),
     ),
     Mutation(
-        "a refresh does not compare", GONE, ((Records, "touch", touch_blindly),), _at(ANONYMOUS_WORN, "read", "regenerate")
+        "a refresh does not compare",
+        GONE,
+        ((Records, "touch", touch_blindly),),
+        _at(ANONYMOUS_WORN, "read", "regenerate"),
     ),
     Mutation(
-        "an end does not compare", GONE, ((Records, "delete", delete_blindly),), _at(ANONYMOUS, "destroy", "regenerate")
+        "an end does not compare",
+        GONE,
+        ((Records, "delete", delete_blindly),),
+        _at(ANONYMOUS, "destroy", "regenerate"),
     ),
     Mutation(
-        "a logout stops at a marker", GONE, ((Records, "end", end_here_only),), _at(ANONYMOUS, "destroy", "regenerate")
+        "a logout stops at a marker",
+        GONE,
+        ((Records, "end", end_here_only),),
+        _at(ANONYMOUS, "destroy", "regenerate"),
     ),
     Mutation(
         "a cookie is set unasked whether its session lives",
@@ -317,7 +369,10 @@ MUTATIONS = [
         _at(LOGGED_IN, "destroy_siblings", "elsewhere: destroy_siblings"),
     ),
     Mutation(
-        "a login that was overtaken is dropped", GONE, ((Visit, "_lose", lose_logins),), _at(ANONYMOUS, "login", "destroy")
+        "a login that was overtaken is dropped",
+        GONE,
+        ((Visit, "_lose", lose_logins),),
+        _at(ANONYMOUS, "login", "destroy"),
     ),
     Mutation(
         "a login keeps what a dead session held",
@@ -326,7 +381,10 @@ MUTATIONS = [
         _at(ANONYMOUS, "login", "destroy"),
     ),
     Mutation(
-        "nothing stands under a dead cookie", GONE, ((Visit, "_mark_others", nothing),), _at(ANONYMOUS, "destroy, write", "write")
+        "nothing stands under a dead cookie",
+        GONE,
+        ((Visit, "_mark_others", nothing),),
+        _at(ANONYMOUS, "destroy, write", "write"),
     ),
     Mutation(
         "the headers leave first",
@@ -335,10 +393,16 @@ MUTATIONS = [
         _at(ANONYMOUS, "write", "read"),
     ),
     Mutation(
-        "after a failure the session is empty", CLOSED, ((Visit, "load", empty_after_a_failure),), _at(ANONYMOUS, "write", "read")
+        "after a failure the session is empty",
+        CLOSED,
+        ((Visit, "load", empty_after_a_failure),),
+        _at(ANONYMOUS, "write", "read"),
     ),
     Mutation(
-        "a new id is not taken back", CLOSED, ((Commit, "withdraw", nothing),), _at(ANONYMOUS, "regenerate", "destroy")
+        "a new id is not taken back",
+        CLOSED,
+        ((Commit, "withdraw", nothing),),
+        _at(ANONYMOUS, "regenerate", "destroy"),
     ),
     Mutation(
         "what others save reaches the next owner",
@@ -347,16 +411,28 @@ MUTATIONS = [
         _at(LOGGED_IN, "write", "login as another"),
     ),
     Mutation(
-        "a login does not begin again", OWNERS, ((Draft, "set_facts", created_stays),), _at(ANONYMOUS_WORN, "login", "read")
+        "a login does not begin again",
+        OWNERS,
+        ((Draft, "set_facts", created_stays),),
+        _at(ANONYMOUS_WORN, "login", "read"),
     ),
     Mutation(
-        "a login sent twice ends the first", ALLOWED, ((Visit, "_give_a_minute", end_the_heir),), _at(ANONYMOUS, "login", "login")
+        "a login sent twice ends the first",
+        ALLOWED,
+        ((Visit, "_give_a_minute", end_the_heir),),
+        _at(ANONYMOUS, "login", "login"),
     ),
     Mutation(
-        "of a login sent twice both last", ALLOWED, ((Visit, "_give_a_minute", nothing),), _at(ANONYMOUS, "login", "login")
+        "of a login sent twice both last",
+        ALLOWED,
+        ((Visit, "_give_a_minute", nothing),),
+        _at(ANONYMOUS, "login", "login"),
     ),
     Mutation(
-        "a passive request is a use", ALLOWED, ((Commit, "save", always_moves),), _at(ANONYMOUS_WORN, "passive", "passive write")
+        "a passive request is a use",
+        ALLOWED,
+        ((Commit, "save", always_moves),),
+        _at(ANONYMOUS_WORN, "passive", "passive write"),
     ),
     Mutation(
         "a refresh that was overtaken gives up",

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from .kinds import KINDS
 from .model import Model
+from .story import STARTS, Start
 from .tree import Sample, Tree
-from .world import STARTS, Start, World, still
+from .world import World, still
 
 THREES = (
     ("login", "login", "write"),
@@ -98,14 +99,22 @@ def meetings() -> Iterator[Meeting]:
             if not all(KINDS[kind].seconds for kind in pair):
                 yield Meeting(place, pair, True)
         if not start.worn:
-            yield from (Meeting(place, three, True) for three in THREES if all(suits(kind, start) for kind in three))
+            yield from (
+                Meeting(place, three, True) for three in THREES if all(suits(kind, start) for kind in three)
+            )
 
 
-def walk(meeting: Meeting, paths: Callable[[Meeting], Tree | Sample] | None = None, *, enough: int = 3) -> Walked:
+def walk(
+    meeting: Meeting, paths: Callable[[Meeting], Tree | Sample] | None = None, *, enough: int = 3
+) -> Walked:
     """Walk the orders of one meeting; stop after ``enough`` anomalies."""
     with still():
         world = _world(meeting.start)
-        tree = Tree(faults=meeting.faults, twins=meeting.twins, deepest=DEEPEST) if paths is None else paths(meeting)
+        tree = (
+            Tree(faults=meeting.faults, twins=meeting.twins, deepest=DEEPEST)
+            if paths is None
+            else paths(meeting)
+        )
         orders = faulty = cut = 0
         found: list[str] = []
         for path in tree.paths():
@@ -133,7 +142,9 @@ def walk_all(some: Iterable[Meeting], processes: int | None = None) -> Iterator[
 
 
 def _length(meeting: Meeting) -> int:
-    return len(meeting.kinds) * 10 + sum(KINDS[kind].ends_other * 20 + KINDS[kind].moves for kind in meeting.kinds)
+    return len(meeting.kinds) * 10 + sum(
+        KINDS[kind].ends_other * 20 + KINDS[kind].moves for kind in meeting.kinds
+    )
 
 
 _worlds: dict[int, World] = {}
@@ -145,4 +156,7 @@ def _world(start: int) -> World:
     return _worlds[start]
 
 
-__all__ = ["Meeting", "Walked", "meetings", "sampled", "walk", "walk_all"]
+def close_worlds() -> None:
+    """Let the threads end that walked in this process."""
+    while _worlds:
+        _worlds.popitem()[1].crew.close()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from .mutations import Mutation
 from .plan import Meeting, Walked
-from .world import STARTS
+from .story import STARTS
 
 HEAD = "| which requests overlap | meetings | orders | with one fault | anomalies |"
 RULES = "| the rule that is taken away | the promise it breaks | noticed where these overlap |"
