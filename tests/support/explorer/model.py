@@ -42,7 +42,7 @@ class Model:
     def left_behind(self, key: str) -> bool:
         """True for a new id that could not be taken back, because that very call failed. Nobody has its cookie."""
         actor = self.story.begun[key]
-        return actor is not None and actor.unable_to_end and key not in self.sent
+        return actor is not None and actor.unable_to_end and not actor.saved and key not in self.sent
 
     def chain(self, key: str) -> list[str]:
         """Return the keys that a session had, up to this one."""
@@ -209,7 +209,7 @@ class Model:
         for late in self.actors:
             for other in self.actors:
                 newer = other.sets is not None and key_of(other.sets) != other.key and other.key == late.key
-                if newer and late.began == "new" and late.began_at > other.sent_at and late.sets is not None:
+                if newer and (other.login is not None or other.destroyed) and late.began == "new" and late.began_at > other.sent_at and late.sets is not None:
                     yield f"{late.name} came late, and its cookie takes the place of {other.name}'s"
 
     # No lost writes

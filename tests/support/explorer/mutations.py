@@ -11,9 +11,10 @@ from wsgisession import StoreError, draft, records, visit
 from wsgisession.commit import Commit
 from wsgisession.draft import Draft
 from wsgisession.merge import MISSING, merge_value
+from wsgisession.middleware import _Response
 from wsgisession.record import Marker
 from wsgisession.records import End, Records
-from wsgisession.visit import FAILED, SENT, Visit
+from wsgisession.visit import Visit
 
 from .plan import Meeting
 
@@ -184,14 +185,12 @@ def end_the_heir(self: Visit, heir: Any) -> None:
     self.setup.records.delete(heir.key)
 
 
-def leave_first(self: Visit, ok: bool) -> list[str]:
-    self.phase = SENT if ok else FAILED
-    return self.set_cookies()
-
-
-def commit_afterwards(self: Visit) -> None:
-    if self.draft is not None:
-        self.commit()
+def send_first(self: _Response, over: bool = False) -> None:
+    assert self.held is not None
+    status, headers, _ = self.held
+    self.held, self.sent = None, True
+    self.server_write = self._start_response(status, headers)
+    self.visit.leave(status < "500", over)
 
 
 def _no_heir(self: Visit, owner: str) -> None:
@@ -258,7 +257,7 @@ MUTATIONS = [
         _at(ANONYMOUS, "append, insisting", "read"),
     ),
     Mutation(
-        "late writes are dropped", LOST, ((Visit, "finish", Visit.end),), _at(ANONYMOUS, "stream, late write", "read")
+        "late writes are dropped", LOST, ((Visit, "finish", nothing),), _at(ANONYMOUS, "stream, late write", "read")
     ),
     Mutation(
         "a marker is left over what came in between",
@@ -332,7 +331,7 @@ MUTATIONS = [
     Mutation(
         "the headers leave first",
         SENT_FIRST,
-        ((Visit, "leave", leave_first), (Visit, "end", commit_afterwards)),
+        ((_Response, "send", send_first),),
         _at(ANONYMOUS, "write", "read"),
     ),
     Mutation(
