@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    against,
     cases,
     chart,
     commandline,
@@ -38,7 +39,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="within a minute, with more noise")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the chart of the README")
+    parser.add_argument("--against", type=Path, metavar="PATH", help="another tree of this project; prints the ratios")
     options = parser.parse_args()
+    if options.against:
+        print(against.text(against.run(options.against, options.quick, say)))
+        return
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
     logging.getLogger("wsgisession").setLevel(logging.CRITICAL)  # forged cookies are meant to be here
