@@ -58,6 +58,7 @@ def test_getting_started() -> None:
     run(page, counter, namespace)
     browser = TestApp(namespace["app"])
     assert [browser.get("/").text for _ in range(2)] == ["Number of views 1", "Number of views 2"]
+    assert "Set-Cookie" not in TestApp(namespace["app"]).get("/favicon.ico", status=404).headers
     names = examples(page)
     site = Site()
     cookie = site.request(lambda session: names["add_to_cart"](session, "A1")).cookie
