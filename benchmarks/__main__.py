@@ -35,11 +35,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="What sessions cost, measured side by side."
     )
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; without any, all of them")
+    parser.add_argument(
+        "parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; without any, all of them"
+    )
     parser.add_argument("--quick", action="store_true", help="within a minute, with more noise")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the chart of the README")
-    parser.add_argument("--against", type=Path, metavar="PATH", help="another tree of this project; prints the ratios")
+    parser.add_argument(
+        "--against", type=Path, metavar="PATH", help="another tree of this project; prints the ratios"
+    )
     options = parser.parse_args()
     if options.against:
         print(against.text(against.run(options.against, options.quick, say)))
@@ -72,7 +76,9 @@ def measured(parts: list[str], quick: bool, say: Callable[[str], object]) -> dic
     if "correctness" in parts:
         say("overlapping requests …")
         results["correctness"] = {
-            contender.name: correctness.run(contender, quick=quick) for contender in found if contender.name != "floor"
+            contender.name: correctness.run(contender, quick=quick)
+            for contender in found
+            if contender.name != "floor"
         }
     if "stores" in parts:
         results["stores"] = stores.run(quick, say)

@@ -35,7 +35,13 @@ class Worker:
     """A process that measures one tree."""
 
     def __init__(self, tree: Path, redis: int, database: int) -> None:
-        command = [sys.executable, str(HERE / "benchmarks" / "against_worker.py"), str(tree), str(redis), str(database)]
+        command = [
+            sys.executable,
+            str(HERE / "benchmarks" / "against_worker.py"),
+            str(tree),
+            str(redis),
+            str(database),
+        ]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._answer() == "ready"
 
@@ -60,7 +66,9 @@ class Worker:
         self._process.wait(30)
 
 
-def run(before: Path, quick: bool, say: Callable[[str], object], cases: list[str] | None = None) -> list[Ratio]:
+def run(
+    before: Path, quick: bool, say: Callable[[str], object], cases: list[str] | None = None
+) -> list[Ratio]:
     """Measure every case in both trees; the one that begins changes from round to round."""
     with ExitStack() as stack:
         redis = stack.enter_context(_redis())

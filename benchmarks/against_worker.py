@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 SECRET = "a benchmark's secret of at least 32 bytes"
-SMALL = {"user": "ada@example.org", "views": 7, "language": "en", "theme": "dark", "seen": 1764018000, "name": "A. L."}
+SMALL = {
+    "user": "ada@example.org",
+    "views": 7,
+    "language": "en",
+    "theme": "dark",
+    "seen": 1764018000,
+    "name": "A. L.",
+}
 ENVIRON = {
     "REQUEST_METHOD": "GET",
     "SCRIPT_NAME": "",
@@ -37,7 +44,9 @@ def of_size(size: int) -> dict[str, Any]:
     """Return a session of about so many bytes: 20 carts beside the small keys."""
     item = {"sku": "AB-12345", "qty": 2, "price": 19.99, "gift": False, "note": "to the door"}
     each = size // 20 // 75 or 1
-    return SMALL | {f"cart{number}": [{**item, "qty": number + at} for at in range(each)] for number in range(20)}
+    return SMALL | {
+        f"cart{number}": [{**item, "qty": number + at} for at in range(each)] for number in range(20)
+    }
 
 
 def read(session: Any) -> None:

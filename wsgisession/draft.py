@@ -28,7 +28,17 @@ class Draft:
         record: What lies underneath. For a new session it is one without values.
     """
 
-    __slots__ = ("_added", "_attempt", "_attempts", "_codec", "_marks", "_removed", "_values", "base", "facts")
+    __slots__ = (
+        "_added",
+        "_attempt",
+        "_attempts",
+        "_codec",
+        "_marks",
+        "_removed",
+        "_values",
+        "base",
+        "facts",
+    )
 
     base: Record
     """The record underneath: what this request's changes are changes of."""
@@ -44,7 +54,9 @@ class Draft:
 
     def _start(self, record: Record) -> None:
         # The base comes last: whatever comes in between, no change of one base is taken for one of another.
-        self._marks: dict[str, Mark] = {}  # of values that may differ from their line; None: encode to find out
+        self._marks: dict[
+            str, Mark
+        ] = {}  # of values that may differ from their line; None: encode to find out
         self._values: dict[str, Any] = {}  # decoded or assigned
         self._removed = _NOTHING  # keys of the base that were deleted, even if they were assigned again
         self._added: dict[str, None] = {}  # keys that were assigned and come after those of the base
@@ -151,7 +163,9 @@ class Draft:
                     line = encode(value, "")
                     if line != base.line(key) or key in removed:
                         lines[key] = line
-        except UnsupportedType:  # a path takes as long to make as a number to encode: not before somebody reads it
+        except (
+            UnsupportedType
+        ):  # a path takes as long to make as a number to encode: not before somebody reads it
             encode(value, _path(key))
             raise
         record = base.with_changes(lines, removed) if lines or removed else base

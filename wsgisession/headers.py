@@ -51,7 +51,12 @@ def _is_for_caches(name: str) -> bool:
 
 def _vary(headers: Headers) -> Headers:
     """Add Cookie to Vary, once, and keep a ``*``."""
-    members = [member.strip(" \t").lower() for name, value in headers if name.lower() == "vary" for member in value.split(",")]
+    members = [
+        member.strip(" \t").lower()
+        for name, value in headers
+        if name.lower() == "vary"
+        for member in value.split(",")
+    ]
     if "*" in members or "cookie" in members:
         return list(headers)
     result = list(headers)

@@ -27,7 +27,9 @@ from wsgisession.record import Marker, Places, Record, check_owner
 from wsgisession.values import Values, quote
 
 _VERSIONS = (1, 2)  # without and with an idle timeout of the session's own
-_NAMES_LIMIT = 1000  # characters; a longer list of keys is not kept for the next time, so that visitors fill no memory
+_NAMES_LIMIT = (
+    1000  # characters; a longer list of keys is not kept for the next time, so that visitors fill no memory
+)
 _LONG = 4096
 _LARGEST = 10**18  # seconds: a number past it is no time
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
@@ -197,7 +199,9 @@ def _is_owner(owner: object) -> bool:
 
 
 def _finite(seconds: Any) -> float:
-    if type(seconds) not in (int, float) or not -_LARGEST < seconds < _LARGEST:  # NaN is not less than anything
+    if (
+        type(seconds) not in (int, float) or not -_LARGEST < seconds < _LARGEST
+    ):  # NaN is not less than anything
         raise _unreadable("a time")
     return float(seconds)
 

@@ -132,7 +132,9 @@ class Record:
 
     def largest(self) -> tuple[str, int] | None:
         """Return the key of the longest encoded value and its size in bytes. None: there is no value."""
-        return max(zip(self._places, map(len, self._lines), strict=True), key=lambda item: item[1], default=None)
+        return max(
+            zip(self._places, map(len, self._lines), strict=True), key=lambda item: item[1], default=None
+        )
 
     # Other records
 
@@ -144,7 +146,9 @@ class Record:
         places = self._places
         if not places:  # a session that begins
             return self._like({key: place for place, key in enumerate(lines)}, list(lines.values()), None)
-        if not removed and all(map(places.__contains__, lines)):  # mostly; a list is copied, and no dict is built
+        if not removed and all(
+            map(places.__contains__, lines)
+        ):  # mostly; a list is copied, and no dict is built
             mine = self._lines.copy()
             for key, line in lines.items():
                 mine[places[key]] = line
