@@ -35,10 +35,16 @@ PARTS = ["requests", "profile", "correctness", "stores", "scale", "endtoend", "c
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What sessions cost, measured side by side.")
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; without any, all of them")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="What sessions cost, measured side by side."
+    )
+    parser.add_argument(
+        "parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; without any, all of them"
+    )
     parser.add_argument("--quick", action="store_true", help="within a minute, with more noise")
-    parser.add_argument("--against", type=Path, metavar="PATH", help="compare with another tree of this project, in turns")
+    parser.add_argument(
+        "--against", type=Path, metavar="PATH", help="compare with another tree of this project, in turns"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the chart of the README")
     options = parser.parse_args()
@@ -76,7 +82,9 @@ def measured(parts: list[str], quick: bool, say: Callable[[str], object]) -> dic
     if "correctness" in parts:
         say("overlapping requests …")
         results["correctness"] = {
-            contender.name: correctness.run(contender, quick=quick) for contender in found if contender.name != "floor"
+            contender.name: correctness.run(contender, quick=quick)
+            for contender in found
+            if contender.name != "floor"
         }
     if "stores" in parts:
         results["stores"] = stores.run(quick, say)

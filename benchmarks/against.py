@@ -208,7 +208,9 @@ def text(results: list[Ratio]) -> str:
     lines = ["| case | | before | now | now / before | at most |", "|---|---|---:|---:|---:|---:|"]
     for case, unit, before, now, ratio, wanted in results:
         digits = 0 if unit == "bytes" else 2
-        lines.append(f"| {case} | {unit} | {before:.{digits}f} | {now:.{digits}f} | {ratio:.2f} | {wanted:.2f} |")
+        lines.append(
+            f"| {case} | {unit} | {before:.{digits}f} | {now:.{digits}f} | {ratio:.2f} | {wanted:.2f} |"
+        )
     small = [result.ratio for result in results if result.case in AVERAGED]
     if small:
         lines.append(f"| the small kinds of request on average | | | | {statistics.mean(small):.2f} | 1.00 |")

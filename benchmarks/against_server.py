@@ -33,7 +33,14 @@ class Served:
         environ = {**os.environ, TREE: str(tree), PLACE: place.format(home=self._home.name)}
         self._server = subprocess.Popen(
             [
-                *(sys.executable, "-m", "gunicorn", "--workers=1", "--log-level=error", f"--bind=127.0.0.1:{self._port}"),
+                *(
+                    sys.executable,
+                    "-m",
+                    "gunicorn",
+                    "--workers=1",
+                    "--log-level=error",
+                    f"--bind=127.0.0.1:{self._port}",
+                ),
                 "benchmarks.against_worker:application()",
             ],
             env=environ,

@@ -42,14 +42,19 @@ ENVIRON = {
     "wsgi.multiprocess": False,
     "wsgi.run_once": False,
 }
-TREE, PLACE = "WSGISESSION_TREE", "WSGISESSION_PLACE"  # of the environment: which tree a server imports, where it stores
+TREE, PLACE = (
+    "WSGISESSION_TREE",
+    "WSGISESSION_PLACE",
+)  # of the environment: which tree a server imports, where it stores
 
 
 def of_size(size: int) -> dict[str, Any]:
     """Return a session of about so many bytes: 20 carts beside the small keys."""
     item = {"sku": "AB-12345", "qty": 2, "price": 19.99, "gift": False, "note": "to the door"}
     each = size // 20 // 75 or 1
-    return SMALL | {f"cart{number}": [{**item, "qty": number + at} for at in range(each)] for number in range(20)}
+    return SMALL | {
+        f"cart{number}": [{**item, "qty": number + at} for at in range(each)] for number in range(20)
+    }
 
 
 def read(session: Any) -> None:

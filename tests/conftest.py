@@ -21,7 +21,6 @@ from support.leaks import install, leaks  # noqa: E402
 
 from wsgisession import Store  # noqa: E402
 
-
 # Nothing here measures time, and a slow moment of the machine is no fault of what is tested.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -43,7 +42,9 @@ def every_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stor
 def pytest_configure() -> None:
     """From the first test on, what is logged at any level, and what servers write, is kept for the last one."""
     install()
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background; the servers we start would inherit it
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # a job in the background; the servers we start would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -393,7 +393,11 @@ def test_multiprocess_with_memory_is_one_warning(caplog: Any) -> None:
     """It names the alternatives, once, when a session begins."""
     site = Site()
     for _ in range(3):
-        environ = {"wsgi.multiprocess": True, "test.handler": lambda s: s.update(a=1), "test.status": "200 OK"}
+        environ = {
+            "wsgi.multiprocess": True,
+            "test.handler": lambda s: s.update(a=1),
+            "test.status": "200 OK",
+        }
         site.middleware(environ, lambda status, headers: None)
     (record,) = caplog.records
     assert "sqlite:" in record.message and "redis:" in record.message and "postgresql:" in record.message

@@ -9,7 +9,7 @@ import pytest
 from support.store_double import StoreDouble
 from support.web import SECRET, Answer, Handler, Site
 
-from wsgisession import Session, StoreError
+from wsgisession import Cookie, Session, StoreError
 from wsgisession.record import Marker
 
 OLD_SECRET = "an old secret of at least 32 bytes"
@@ -102,6 +102,36 @@ def test_an_outage_does_not_keep_a_new_id_from_its_visitor() -> None:
 
     answer: Answer = site.request(handler, site.start({"a": 1}), status="503 Service Unavailable")
     assert site.read(answer.cookie) == {"a": 1}
+
+
+def test_an_outage_sends_no_cookie_that_the_visitor_has() -> None:
+    """Whether its session still lives cannot be asked, and another request may have set a newer cookie."""
+    store = StoreDouble()
+    site = Site(store, secret=[SECRET, OLD_SECRET])
+    cookie, read = stale(site)
+
+    def handler(session: Session) -> None:
+        read(session)
+        site.request(Session.regenerate, cookie)
+        store.fail("load")
+
+    assert site.request(handler, cookie).set_cookie is None
+
+
+@pytest.mark.parametrize("owner", [None, "ada"], ids=["a visitor", "a login"])
+def test_a_session_that_nobody_has_is_taken_back(owner: str | None) -> None:
+    """If the reply to its making is lost, its cookie is never set. Then no listing shows it."""
+    store = StoreDouble()
+    site = Site(store)
+    store.lose_reply("create")
+
+    def handler(session: Session) -> None:
+        session["a"] = 1
+        session.owner = owner
+
+    with pytest.raises(StoreError):
+        site.request(handler)
+    assert site.live() == []
 
 
 def follow(store: StoreDouble, script: list[str]) -> None:
@@ -220,6 +250,22 @@ def switch(session: Session, name: str) -> None:
     session.persistent = not session.persistent
 
 
+def limit(session: Session, name: str) -> None:
+    session[name] = 1
+    session.idle_timeout = 900 if session.idle_timeout is None else None
+
+
+def quietly(session: Session, name: str) -> None:
+    session.passive = True
+    session[name] = 1
+
+
+def log_out_elsewhere(session: Session, name: str) -> None:
+    session[name] = 1
+    if session.owner is not None:
+        session.destroy_siblings()
+
+
 def count(session: Session) -> None:
     session["count"] = session.get("count", 0) + 1
 
@@ -236,6 +282,9 @@ REQUESTS: dict[str, Callable[[Session, str], object]] = {
     "reload": reload_and_write,
     "atomic": atomic,
     "persistent": switch,
+    "idle_timeout": limit,
+    "passive": quietly,
+    "siblings": log_out_elsewhere,
     "regenerate": lambda session, name: (write(session, name), session.regenerate()),
     "regenerate, save": regenerate_and_save,
     "login": begin("bob"),
@@ -253,9 +302,10 @@ class Pair:
         self.began_new: dict[str, bool] = {}  # its cookie's session had ended already
         self.answers: dict[str, Answer] = {}
         self.store = StoreDouble()
-        self.site = Site(self.store, secret=[SECRET, OLD_SECRET])
+        self.site = Site(self.store, secret=[SECRET, OLD_SECRET], cookie=Cookie(formerly=("old",)))
         self.site.manager.records.sleep = lambda seconds: None
-        self.cookie = Site(self.store, secret=OLD_SECRET).start({}, owner)  # so that a cookie is always due
+        # Under a former name, and signed with an old secret: so that a cookie is always due.
+        self.cookie = Site(self.store, secret=OLD_SECRET, cookie=Cookie(name="old")).start({}, owner)
         due(self.site)
         self.store.before(None, lambda: self.run("b"), call=step + 1)
         self.run("a")

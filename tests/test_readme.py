@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
+import signal
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import test_promises
-from support.docs import ROOT, blocks, run
+from support.docs import ROOT, blocks, examples
+from support.served import Browser, Served, free_port
 from webtest import TestApp
 
 from wsgisession import Cookie, SessionMiddleware
@@ -18,12 +23,28 @@ OPTIONS = (ROOT / "docs/reference/options.md").read_text(encoding="utf-8")
 
 
 def test_the_example_counts_views() -> None:
-    """Two browsers have two sessions."""
-    namespace: dict[str, Any] = {}
+    """Two browsers have two sessions, and a favicon is no view."""
+    app = examples("README.md")["app"]
+    one, two = TestApp(app), TestApp(app)
+    favicon = one.get("/favicon.ico", status=404)
+    assert "Set-Cookie" not in favicon.headers
+    answers = [
+        browser.get(path, status="*").text
+        for browser, path in ((one, "/"), (one, "/x"), (one, "/"), (two, "/"))
+    ]
+    assert answers == ["Number of views 1", "Nothing here", "Number of views 2", "Number of views 1"]
+
+
+def test_the_example_is_a_program(tmp_path: Path) -> None:
+    """Saved in a new folder and started as the README says, it serves."""
     [example] = blocks("README.md", "python")
-    run("README.md", example, namespace)
-    one, two = TestApp(namespace["app"]), TestApp(namespace["app"])
-    assert [one.get("/").text, one.get("/").text, two.get("/").text] == [f"Number of views {number}" for number in (1, 2, 1)]
+    assert example.text.count("8000") == 1 and "<http://127.0.0.1:8000>" in README
+    port = free_port()
+    (tmp_path / "counter.py").write_text(example.text.replace("8000", str(port)), encoding="utf-8")
+    line = f"trap 'kill $!' TERM; {shlex.quote(sys.executable)} counter.py & wait $!; exit 0"  # it ends by the signal
+    with Served(["bash", "-c", line], tmp_path, port, end=signal.SIGTERM, ready="/favicon.ico"):
+        browser = Browser(port)
+        assert [browser.get("/") for _ in range(2)] == ["Number of views 1", "Number of views 2"]
 
 
 def test_the_example_is_on_the_first_screen() -> None:
@@ -39,7 +60,11 @@ def test_the_command_is_one() -> None:
 
 def test_every_promise_names_its_test() -> None:
     """Nine promises, each with a test class or file that is there."""
-    rows = [line for line in README.split("## Promises")[1].split("Their limits")[0].splitlines() if line.startswith("| **")]
+    rows = [
+        line
+        for line in README.split("## Promises")[1].split("Their limits")[0].splitlines()
+        if line.startswith("| **")
+    ]
     named = [re.findall(r"\[(\w+)\]\((tests/[\w/]+\.py)\)", row) for row in rows]
     assert len(rows) == 9 and all(named)
     for name, path in (link for links in named for link in links):
@@ -49,7 +74,11 @@ def test_every_promise_names_its_test() -> None:
 def test_every_module_has_its_place() -> None:
     """The table of files names each module and folder of the package, and nothing else."""
     table = README.split("## Inside")[1].split("\n## ")[0]
-    named = {name for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE) for name in re.findall(r"`([\w.]+/?)`", row)}
+    named = {
+        name
+        for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+        for name in re.findall(r"`([\w.]+/?)`", row)
+    }
     package = ROOT / "wsgisession"
     folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
     assert named == {path.name for path in package.glob("*.py")} - {"__init__.py"} | folders

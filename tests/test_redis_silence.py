@@ -25,7 +25,7 @@ from wsgisession.testing import Outside, new_key, new_payload
 
 pytestmark = pytest.mark.skipif(redis_servers.missing() is not None, reason=str(redis_servers.missing()))
 
-AT_ONCE = "it has not answered in time a moment ago"
+AT_ONCE = "it did not answer in time a moment ago"
 IN_VAIN = "no answer in time"
 
 

@@ -55,8 +55,15 @@ class Commit:
         if first is not None:
             first()
         ttl, since = self._limits.first(record, records.clock()), monotonic()
-        if not records.create(key, payload, ttl, record.owner):
-            error = StoreError("the store says that a random 256-bit key is taken; it does not keep the contract")
+        try:
+            created = records.create(key, payload, ttl, record.owner)
+        except BaseException:  # its reply may be lost, and then its owner would see a session that nobody has
+            self.withdraw(key)
+            raise
+        if not created:
+            error = StoreError(
+                "the store says that a random 256-bit key is taken; it does not keep the contract"
+            )
             records.failed(error, "create", since, key)
             raise error
         draft.saved(record)
@@ -84,12 +91,9 @@ class Commit:
             return self._refresh(stored, moves)
         records, payload = self._records, self._pack(record)
         ttl, since = self._next(record, draft, stored, moves), monotonic()
-        try:
-            won = records.replace(stored.key, stored.payload, payload, ttl, record.owner)
-        except BaseException:
-            draft.attempted(payload)
-            raise
-        if not won:
+        draft.attempted(payload)
+        if not records.replace(stored.key, stored.payload, payload, ttl, record.owner):
+            draft.refused()
             return None
         draft.saved(record)
         return Stored(stored.key, payload, record, stored.until if ttl is None else since + ttl)
@@ -119,7 +123,9 @@ class Commit:
             return stored
         return Stored(stored.key, stored.payload, stored.record, since + ttl) if done else None
 
-    def move(self, draft: Draft, stored: Stored, key: str, *, owner_changed: bool, mixes: bool, moves: bool) -> Stored:
+    def move(
+        self, draft: Draft, stored: Stored, key: str, *, owner_changed: bool, mixes: bool, moves: bool
+    ) -> Stored:
         """Give a draft's session a new key and leave a marker under the old one.
 
         The new record comes first, then the swap of the old one, so that a write which lands in between is seen and taken

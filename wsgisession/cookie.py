@@ -36,13 +36,13 @@ class Cookie:
     """The session cookie's name and attributes. Construction fails on whatever a browser would silently reject.
 
     Args:
-        name: an HTTP token. Where the cookie is secure, has path "/" and no domain, it goes out as "__Host-" + name.
+        name: an HTTP token. If the cookie is secure, has path "/" and no domain, it goes out as "__Host-" + name.
         path: what the URL's path has to begin with, from "/".
         domain: a host name, to share the cookie with its subdomains; None: this host alone, the safer choice.
         secure: True, False, or "auto", which follows ``wsgi.url_scheme`` and never a forwarded header. Behind a proxy
             that ends TLS pass True.
         httponly: out of reach of scripts.
-        samesite: "Lax", "Strict" or "None", the words of the attribute. Always sent: what a browser assumes where it is
+        samesite: "Lax", "Strict" or "None", the words of the attribute. Always sent: what a browser assumes if it is
             missing differs, so the Python value None is refused.
         partitioned: one cookie jar per embedding site (CHIPS), for sessions inside a frame of another site.
         persistent: whether a new session starts as "remember me".
@@ -177,8 +177,12 @@ class Cookie:
         # A deletion repeats Path and Domain, or the browser keeps the old cookie (RFC 6265 5.3, step 11), and
         # the flags, or it may reject the deletion itself (RFC 6265bis 5.7: prefixes, SameSite=None).
         attributes = self._attributes[secure]
-        if name.lower().startswith("__host-"):  # a former name, perhaps of another path and domain; such a one has neither
-            attributes = replace(self, name="x", path="/", domain=None, secure=True, formerly=())._attributes[True]
+        if name.lower().startswith(
+            "__host-"
+        ):  # a former name, perhaps of another path and domain; such a one has neither
+            attributes = replace(self, name="x", path="/", domain=None, secure=True, formerly=())._attributes[
+                True
+            ]
         elif name.lower().startswith(("__secure-", "__http-")):
             attributes = self._attributes[True]
         return f"{name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{attributes}"
@@ -213,7 +217,9 @@ class Cookie:
 
     def _check_characters(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"cookie name {self.name[:80]!r} is not a token: use letters, digits, '-', '_' and '.'")
+            raise ValueError(
+                f"cookie name {self.name[:80]!r} is not a token: use letters, digits, '-', '_' and '.'"
+            )
         longest = COOKIE_LIMIT - TOKEN_LENGTH - len(self.wire_name(self.secure is not False)) + len(self.name)
         if len(self.name) > longest:
             raise ValueError(f"cookie name has {len(self.name)} characters: pass one of at most {longest}")
@@ -234,34 +240,46 @@ class Cookie:
 
     def _check_former_names(self) -> None:
         if not isinstance(self.formerly, tuple):
-            raise TypeError(f"cookie formerly must be a tuple of names, such as ('sid',), not {self.formerly!r}"[:200])
+            raise TypeError(
+                f"cookie formerly must be a tuple of names, such as ('sid',), not {self.formerly!r}"[:200]
+            )
         present = self._wire_names if self.secure == "auto" else (self.wire_name(self.secure is True),)
         for name in self.formerly:
             if not isinstance(name, str):
-                raise TypeError(f"cookie formerly must be a tuple of names, such as ('sid',), not of {type(name).__name__}")
+                raise TypeError(
+                    f"cookie formerly must be a tuple of names, such as ('sid',), not of {type(name).__name__}"
+                )
             if not _NAME.fullmatch(name) or len(name) > COOKIE_LIMIT:
-                raise ValueError(f"cookie formerly: {name[:80]!r} is not a token: pass the name as browsers send it")
+                raise ValueError(
+                    f"cookie formerly: {name[:80]!r} is not a token: pass the name as browsers send it"
+                )
             if set(present) == {name}:
                 raise ValueError(f"cookie formerly: {name[:80]!r} is the present name; list other names only")
 
     def _check_needs_secure(self) -> None:
-        """"auto" is not enough for these: over http the browser would drop the cookie."""
+        """ "auto" is not enough for these: over http the browser would drop the cookie."""
         if self.secure is True:
             return
         if self.samesite == "None":
-            raise ValueError('cookie samesite="None" is rejected by browsers unless Secure: pass secure=True as well')
+            raise ValueError(
+                'cookie samesite="None" is rejected by browsers unless Secure: pass secure=True as well'
+            )
         if self.partitioned:
-            raise ValueError("cookie partitioned=True is rejected by browsers unless Secure: pass secure=True as well")
+            raise ValueError(
+                "cookie partitioned=True is rejected by browsers unless Secure: pass secure=True as well"
+            )
         if self._has_prefix:
             raise ValueError(
                 f"cookie name {self.name[:80]!r} is rejected by browsers unless Secure: pass secure=True as well, or "
-                "leave the prefix out (__Host- is added where the cookie is secure)"
+                "leave the prefix out (__Host- is added if the cookie is secure)"
             )
 
     def _check_prefix(self) -> None:
         wire = self.wire_name(self.secure is not False)
         if wire.lower().startswith("__host-") and (self.path != "/" or self.domain is not None):
-            raise ValueError(f'cookie name {wire[:80]!r} is rejected by browsers unless path="/" and domain=None')
+            raise ValueError(
+                f'cookie name {wire[:80]!r} is rejected by browsers unless path="/" and domain=None'
+            )
         # Also "Http-x", which "__Host-" in front turns into the stricter prefix.
         if wire.lower().startswith(("__http-", "__host-http-")) and not self.httponly:
             raise ValueError(f"cookie name {wire[:80]!r} is rejected by browsers unless httponly=True")

@@ -23,13 +23,13 @@ REASONS = {
     " such as with session.get('user')",
     "two cookies": "a request brought the cookies of more than one live session, so it had no session. Something else on this"
     " domain sets a cookie of this name: give this application a name of its own, Cookie(name='shop_sid'), and serve it over"
-    " https, where the prefix __Host- keeps other hosts out",
+    " https: then the prefix __Host- keeps other hosts out",
     "joined cookies": "a Cookie header came with ', ' between its cookies: a proxy or gateway joined several headers in the"
     " wrong way, so the session's cookie is not found. Make it join them with '; ' (RFC 9113, 8.2.3), or pass each request's"
     " Cookie header on as it came",
     "too many cookies": "a request brought more cookies than are looked at, and none of those led to a live session; the"
     " session's own may be among the rest. Something on this domain sets too many of them: give this application a name of"
-    " its own, Cookie(name='shop_sid'), and serve it over https, where the prefix __Host- keeps other hosts out",
+    " its own, Cookie(name='shop_sid'), and serve it over https: then the prefix __Host- keeps other hosts out",
     "cross-site post": "a POST from another site brought no cookie, and its handler began a session: browsers send no"
     " SameSite=Lax cookie with such a request, and this response's cookie replaces the visitor's own. A handler that others"
     " post to (a payment, a login elsewhere) must not write to the session: give it a redirect to a page that does",

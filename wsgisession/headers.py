@@ -11,7 +11,7 @@ from wsgisession.memo import Memo
 
 Headers = list[tuple[str, str]]
 
-# Caches that obey a field of their own ignore Cache-Control where it is there (RFC 9213 2.2).
+# Caches that obey a field of their own ignore Cache-Control if it is there (RFC 9213 2.2).
 _TARGETED = re.compile(r"(?:.+-)?cdn-cache-control|surrogate-control", re.IGNORECASE)
 # One element of a list whose members may hold a quoted string (RFC 9110 5.6.1 and 5.6.4).
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL)
@@ -44,7 +44,12 @@ def personal(headers: Headers, cookies: list[str], read: bool) -> Headers:
 
 def _vary(headers: Headers) -> Headers:
     """Add Cookie to Vary, once, and keep a ``*``."""
-    members = [member.strip(" \t").lower() for name, value in headers if name.lower() == "vary" for member in value.split(",")]
+    members = [
+        member.strip(" \t").lower()
+        for name, value in headers
+        if name.lower() == "vary"
+        for member in value.split(",")
+    ]
     if "*" in members or "cookie" in members:
         return list(headers)
     result = list(headers)
@@ -80,7 +85,9 @@ def _unshared(headers: Headers) -> Headers:
 _OURS = frozenset(("vary", "cache-control"))
 # An application sends few different names: a fifth of the time of looking at each.
 _is_for_caches: Memo[str, bool] = Memo(
-    lambda name: name.lower() in _OURS or _TARGETED.fullmatch(name) is not None, lambda name: len(name) <= 64, 256
+    lambda name: name.lower() in _OURS or _TARGETED.fullmatch(name) is not None,
+    lambda name: len(name) <= 64,
+    256,
 )
 _VARY, _PRIVATE = ("Vary", "Cookie"), ("Cache-Control", "private")
 _SHARED = frozenset(("public", "private", "s-maxage"))

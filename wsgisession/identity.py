@@ -43,7 +43,7 @@ class Identity:
         self._macs = Memo(self._derive, lambda name: len(name) <= _LONGEST, 16)
 
     def new_id(self) -> str:
-        """Return a new id: 256 bits from the operating system, an error where it has none.
+        """Return a new id: 256 bits from the operating system, an error if it has none.
 
         The generator's state is the system's, so a fork cannot duplicate it.
 
@@ -102,7 +102,9 @@ def check_secrets(secret: object, minimum: int) -> list[bytes]:
     single = isinstance(secret, str | bytes | bytearray | memoryview) or not isinstance(secret, Sequence)
     for item in [secret] if single else secret:  # type: ignore[attr-defined]
         if not isinstance(item, str | bytes):
-            raise TypeError(f"secret must be str or bytes, or a sequence of them, not {type(item).__name__}; {_ADVICE}")
+            raise TypeError(
+                f"secret must be str or bytes, or a sequence of them, not {type(item).__name__}; {_ADVICE}"
+            )
         # "surrogatepass": the error of a stricter encoder would carry the secret.
         checked.append(item.encode("utf-8", "surrogatepass") if isinstance(item, str) else item)
     if not checked or min(map(len, checked)) < minimum:

@@ -3,9 +3,9 @@
 | what happened since base | result |
 |---|---|
 | one side changed (deleting is a change) | that side |
-| both: two dicts | the same, one level down (where base has no dict: as over ``{}``) |
-| both: two lists that begin with base (where base lacks the key: with nothing) | base, their new items, then ours |
-| both: two equal lists where base lacks the key | that list, once |
+| both: two dicts | the same, one level down (if base has no dict: as over ``{}``) |
+| both: two lists that begin with base (if base lacks the key: with nothing) | base, their new items, then ours |
+| both: two equal lists, and base lacks the key | that list, once |
 | one deleted, the other only appended to a list | the new items alone: the list was consumed |
 | one deleted, the other changed inside a dict, list or set | deleted |
 | anything else | ours, the later save |
@@ -74,7 +74,7 @@ def _merge_lists(base: Any, ours: list[Any], theirs: list[Any]) -> list[Any]:
 
 
 def _merge_deleted(base: Any, changed: Any, ours: Any) -> Any:
-    """One side deleted what the other changed; ``ours`` decides where the table does not."""
+    """One side deleted what the other changed; ``ours`` decides if the table does not."""
     if type(changed) is type(base) is list and _begins(changed, base):
         return changed[len(base) :]
     if type(changed) is type(base) and type(base) in (dict, list, set):
@@ -92,7 +92,7 @@ def _union(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> Iterator[Any]
 
 
 def same(a: Any, b: Any) -> bool:
-    """True where two values are equal and of the same types all the way down; the order of a dict does not count."""
+    """True if two values are equal and of the same types all the way down; the order of a dict does not count."""
     if a is b:
         return True
     kind = type(a)
@@ -101,7 +101,9 @@ def same(a: Any, b: Any) -> bool:
     if kind is list or kind is tuple:
         return len(a) == len(b) and all(map(same, a, b))
     if kind is dict:
-        return _same_members({key: (key, value) for key, value in a.items()}, {key: (key, b[key]) for key in b})
+        return _same_members(
+            {key: (key, value) for key, value in a.items()}, {key: (key, b[key]) for key in b}
+        )
     if kind is set or kind is frozenset:
         return _same_members({member: member for member in a}, {member: member for member in b})
     if kind in _BY_REPR:
@@ -126,6 +128,8 @@ def adopt(held: Any, fresh: Any) -> Any:
         held.update(items)
         return held
     if type(held) is type(fresh) is list:
-        held[:] = [held[at] if at < len(held) and same(held[at], item) else item for at, item in enumerate(fresh)]
+        held[:] = [
+            held[at] if at < len(held) and same(held[at], item) else item for at, item in enumerate(fresh)
+        ]
         return held
     return fresh

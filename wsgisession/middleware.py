@@ -119,7 +119,9 @@ class SessionMiddleware:
         if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
             return body
-        response.first = partial(self._advise_if_begins, environ, visit)  # its first chunk may begin a session
+        response.first = partial(
+            self._advise_if_begins, environ, visit
+        )  # its first chunk may begin a session
         return _SizedBody(response, body) if hasattr(kind, "__len__") else _Body(response, body)
 
     def _two_sessions(self) -> None:
@@ -144,7 +146,9 @@ class SessionMiddleware:
         if environ.get("wsgi.url_scheme") != "https" and cookie.secure is not False:
             proto, forwarded = environ.get("HTTP_X_FORWARDED_PROTO"), environ.get("HTTP_FORWARDED")
             if cookie.secure == "auto":
-                if (proto and proto.lower().startswith("https")) or (forwarded and "proto=https" in forwarded.lower()):
+                if (proto and proto.lower().startswith("https")) or (
+                    forwarded and "proto=https" in forwarded.lower()
+                ):
                     warn_once("tls proxy")
             elif not (proto or forwarded or any(name.startswith(_PROXIED) for name in environ)):
                 warn_once("secure over http")
@@ -206,7 +210,9 @@ class _Response:
     def start(self, status: str, headers: Headers, exc_info: ExcInfo = None) -> Callable[[bytes], object]:
         """Be the application's start_response."""
         if type(status) is not str:
-            raise TypeError(f"start_response() takes a status of type str such as '200 OK', not {type(status).__name__}")
+            raise TypeError(
+                f"start_response() takes a status of type str such as '200 OK', not {type(status).__name__}"
+            )
         if self.sent is None:
             self.sent = False
             self.held = status, headers, exc_info

@@ -16,7 +16,8 @@ Places = Mapping[str, int]
 
 # The sessions of an application have few different lists of keys, and share their places.
 _places_of: Memo[tuple[str, ...], Places] = Memo(
-    lambda keys: {key: place for place, key in enumerate(keys)}, lambda keys: sum(map(len, keys)) + len(keys) <= 1000
+    lambda keys: {key: place for place, key in enumerate(keys)},
+    lambda keys: sum(map(len, keys)) + len(keys) <= 1000,
 )
 
 NO_PLACES: Places = {}
@@ -108,7 +109,9 @@ class Record:
 
     def largest(self) -> tuple[str, int] | None:
         """Return the key of the longest encoded value and its size in bytes. None: there is no value."""
-        return max(zip(self._places, map(len, self.lines), strict=True), key=lambda item: item[1], default=None)
+        return max(
+            zip(self._places, map(len, self.lines), strict=True), key=lambda item: item[1], default=None
+        )
 
     # Other records
 
@@ -127,7 +130,7 @@ class Record:
             return self._like(places, mine, self.head)
         data = self.data
         for key in removed:
-            del data[key]
+            data.pop(key, None)
         data.update(lines)
         places = {key: place for place, key in enumerate(data)}
         return self._like(places, list(data.values()), None)

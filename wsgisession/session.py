@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    MutableMapping,
+    ValuesView,
+)
 from datetime import timedelta
 from typing import Any, NoReturn, TypeVar
 
@@ -136,7 +145,9 @@ class Session(MutableMapping[str, Any]):
         return copy.deepcopy(self.copy(), memo)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a session cannot be pickled, because its id must not leave the process; use dict(session)")
+        raise TypeError(
+            "a session cannot be pickled, because its id must not leave the process; use dict(session)"
+        )
 
     def popitem(self) -> tuple[str, Any]:
         """Remove and return the last pair. KeyError: the session is empty."""

@@ -152,7 +152,7 @@ def together(jobs: Sequence[Callable[[], T]]) -> list[T]:
 
 
 def in_child(job: Callable[[], bool]) -> bool:
-    """Return what a job says in a forked process; False where it raises or never ends."""
+    """Return what a job says in a forked process; False if it raises or never ends."""
     child = os.fork() or _leave_with(job)
     return os.waitpid(child, 0)[1] == 0
 
@@ -227,7 +227,7 @@ class StoreContract:
     """True if the engine removes dead records by itself, so that ``purge`` may find none of them."""
 
     owners_exactly: bool = False
-    """True where ``owned_by`` promises more than it must: the owner's live records and no others."""
+    """True if ``owned_by`` promises more than it must: the owner's live records and no others."""
 
     def make_store(self) -> Store:
         """Return a store that has no records yet. Called once per test; the test closes it."""
@@ -236,7 +236,7 @@ class StoreContract:
     def reopen(self, store: Store) -> Store:
         """Return a second store over the same records, as another process would open it; the test closes it.
 
-        Where there is no such thing, as with memory, return the same store: the default.
+        If there is no such thing, as with memory, return the same store: the default.
         """
         return store
 
@@ -309,7 +309,7 @@ class StoreContract:
     # load
 
     def test_load_of_an_unknown_key_is_none(self, store: Store) -> None:
-        """load: None where there is no live record."""
+        """load: None if there is no live record."""
         assert store.load(new_key()) is None
 
     def test_load_creates_nothing(self, store: Store) -> None:
@@ -377,7 +377,7 @@ class StoreContract:
         self.assert_left(store, key, 100.0, start)
 
     def test_create_never_overwrites(self, store: Store) -> None:
-        """create: False where a live record has the key; payload, expiry and owner stay as they are."""
+        """create: False if a live record has the key; payload, expiry and owner stay as they are."""
         start = time.monotonic()
         key, payload = self.live(store, 100.0, "ada")
         assert store.create(key, new_payload(), LONG, "bob") is False
@@ -387,7 +387,7 @@ class StoreContract:
         assert key in store.owned_by("ada")
 
     def test_create_again_after_a_lost_reply_is_true(self, store: Store) -> None:
-        """create: True where the live payload already is the new one, and still one record."""
+        """create: True if the live payload already is the new one, and still one record."""
         key, payload = self.live(store, LONG, "ada")
         assert store.create(key, payload, LONG, "ada") is True
         assert list(store.keys()) == [key]
@@ -464,7 +464,7 @@ class StoreContract:
 
     @with_and_without_a_ttl
     def test_replace_of_a_changed_record_is_false(self, store: Store, ttl: float | None) -> None:
-        """replace: False, and no change, where the live payload is not ``expected``."""
+        """replace: False, and no change, if the live payload is not ``expected``."""
         start = time.monotonic()
         key, payload = self.live(store, 100.0, "ada")
         assert store.replace(key, new_payload(), new_payload(), ttl, "bob") is False
@@ -482,7 +482,7 @@ class StoreContract:
 
     @with_and_without_a_ttl
     def test_replace_again_after_a_lost_reply_is_true(self, store: Store, ttl: float | None) -> None:
-        """replace: True where the live payload already is the new one."""
+        """replace: True if the live payload already is the new one."""
         key, payload = self.live(store)
         fresh = new_payload()
         assert [store.replace(key, payload, fresh, ttl) for _ in range(3)] == [True, True, True]
@@ -588,7 +588,7 @@ class StoreContract:
             self.assert_left(store, key, ttl, start)
 
     def test_touch_never_creates(self, store: Store) -> None:
-        """touch: False where there is no record, deleted or never there, and none is made."""
+        """touch: False if there is no record, deleted or never there, and none is made."""
         key, _ = self.live(store, LONG, "ada")
         store.delete(key)
         for gone in (key, new_key()):
@@ -732,7 +732,7 @@ class StoreContract:
         assert found is not None and found[0] == payload
 
     def test_delete_of_an_unknown_key_is_false(self, store: Store) -> None:
-        """delete: False where there was none."""
+        """delete: False if there was none."""
         assert store.delete(new_key()) is False
 
     # delete with expected
@@ -894,7 +894,7 @@ class StoreContract:
         assert [(store.load(key) or (None,))[0] for key, _ in live] == [payload for _, payload in live]
 
     def test_purge_of_an_empty_store_is_zero(self, store: Store) -> None:
-        """purge: 0 where nothing is dead."""
+        """purge: 0 if nothing is dead."""
         assert store.purge() == 0
         self.live(store)
         assert store.purge() == 0

@@ -74,8 +74,30 @@ class Visit:
     """
 
     __slots__ = (
-        *("_by_key", "_destroyed", "_found", "_gone", "_header", "_id", "_in_atomic", "_mixes", "_own", "_renew"),
-        *("_reported", "_resign", "_scheme", "_set", "draft", "passive", "phase", "setup", "stored", "touched"),
+        *(
+            "_by_key",
+            "_destroyed",
+            "_found",
+            "_gone",
+            "_header",
+            "_id",
+            "_in_atomic",
+            "_mixes",
+            "_own",
+            "_renew",
+        ),
+        *(
+            "_reported",
+            "_resign",
+            "_scheme",
+            "_set",
+            "draft",
+            "passive",
+            "phase",
+            "setup",
+            "stored",
+            "touched",
+        ),
     )
 
     touched: bool
@@ -120,7 +142,9 @@ class Visit:
         # What a request that leaves its session alone need not have.
         self._by_key = False  # opened by the manager: there is no cookie
         self._destroyed = False  # destroy() ended what the cookies stood for
-        self._found: dict[str, Stored | Marker | None] = {}  # what stands under the keys of the validly signed cookies
+        self._found: dict[
+            str, Stored | Marker | None
+        ] = {}  # what stands under the keys of the validly signed cookies
         self._id: str | None = None
         self._in_atomic = False
         self._mixes = True  # False: an owner left in this request, and what others save is not merged
@@ -129,7 +153,9 @@ class Visit:
         self._reported: tuple[str, ...] = ()  # keys of values that cannot be read
         self._resign = False  # the cookie was signed with an old secret, or came under a former name
         self._set = False  # this response sets the cookie
-        self._gone = self.passive = False  # True: it was there and is no more, or a newer cookie is on its way
+        self._gone = self.passive = (
+            False  # True: it was there and is no more, or a newer cookie is on its way
+        )
         self.stored = None
         return self._look(self._header) if self._header else self._blank()
 
@@ -180,13 +206,15 @@ class Visit:
         show = setup.records.show
         for key, stands in found.items():
             if stands is None:
-                event(logging.DEBUG, "unknown id", "a cookie's session has expired or was ended", key=show(key))
+                event(
+                    logging.DEBUG, "unknown id", "a cookie's session has expired or was ended", key=show(key)
+                )
             else:
                 self._gone = True
         if lives:
             live = [show(key) for key, stands in found.items() if isinstance(stands, Stored)]
             setup.advice.warn_once("two cookies", cookie=names[0], keys=live)
-        elif not complete or any([Cookie.left_out(header, name) for name in names]):
+        elif not complete or any(Cookie.left_out(header, name) for name in names):
             self._gone = True
             setup.advice.warn_once("too many cookies", cookie=names[0])
         elif not found and Cookie.joined(header, names[0]):
@@ -200,7 +228,9 @@ class Visit:
 
     def _empty(self) -> Record:
         setup = self.setup
-        return record_of(setup.records.clock(), None, setup.cookie.persistent, None, NO_PLACES, NO_LINES, None)
+        return record_of(
+            setup.records.clock(), None, setup.cookie.persistent, None, NO_PLACES, NO_LINES, None
+        )
 
     # What the application asks for
 
@@ -218,7 +248,11 @@ class Visit:
     def token(self) -> str | None:
         """What the cookie should hold by now, for an adapter that sets the cookie itself. None: nothing is stored."""
         self.load()
-        return None if self.stored is None or self._id is None else self.setup.signer.sign(self._names()[0], self._id)
+        return (
+            None
+            if self.stored is None or self._id is None
+            else self.setup.signer.sign(self._names()[0], self._id)
+        )
 
     @property
     def unsaved(self) -> bool:
@@ -252,7 +286,9 @@ class Visit:
     def expires(self) -> float:
         """Return when the session ends unless it is used again, in POSIX seconds."""
         draft, now = self.load(), self.setup.records.clock()
-        return now + (self.setup.limits.allowed(draft.facts, now) if self.stored is None else self.stored.left())
+        return now + (
+            self.setup.limits.allowed(draft.facts, now) if self.stored is None else self.stored.left()
+        )
 
     def set_owner(self, owner: str | None) -> None:
         """Log somebody in or out: a new id with the next commit. If an owner leaves, their data leaves too."""
@@ -307,12 +343,16 @@ class Visit:
             )
         if self.phase is SENT and self.stored is None and not self.gone:
             self.setup.advice.warn_once("late session")
-            raise HeadersSent("the response's headers have left: a new session can no longer reach the client")
+            raise HeadersSent(
+                "the response's headers have left: a new session can no longer reach the client"
+            )
 
     def needs_cookie(self, what: str) -> None:
         """Refuse what no cookie can follow."""
         if self._by_key:
-            raise SessionError(f"{what} needs the visitor's cookie, and a session opened by its key does not have it")
+            raise SessionError(
+                f"{what} needs the visitor's cookie, and a session opened by its key does not have it"
+            )
         if self.phase is SENT or self.phase is OVER:
             raise HeadersSent(f"the response's headers have left: {what} can no longer reach the client")
 
@@ -358,7 +398,7 @@ class Visit:
         follows = self.phase is OPEN and not self._by_key
         moves = not self.passive and (follows or not dated(draft.facts))
         stored = self.stored = setup.commit.save(draft, before, moves=moves, overtaken=overtaken)
-        # The expiry was set anew, as it is too if persistent was switched: the Max-Age of the cookie follows.
+        # The expiry was set again, as it is too if persistent was switched: the Max-Age of the cookie follows.
         if stored.until != before.until and (dated(stored.record) or dated(before.record)):
             self._set = True
 
@@ -438,7 +478,11 @@ class Visit:
         latest: Stored | None = heir
         try:
             for _ in range(TRIES):
-                if latest is None or latest.record.owner != owner or NO_EXPIRY < latest.left() <= MARKER_SECONDS:
+                if (
+                    latest is None
+                    or latest.record.owner != owner
+                    or NO_EXPIRY < latest.left() <= MARKER_SECONDS
+                ):
                     return
                 if records.touch(latest, MARKER_SECONDS):
                     return
@@ -640,7 +684,10 @@ class Visit:
         assert self.stored is not None
         try:
             found = self.setup.records.find(self.stored.key)
-        except StoreError:  # logged; without its cookie the visitor would lose a session that save() gave a new id
+        except StoreError:  # logged
+            # Without its cookie the visitor would lose a session that save() gave a new id. The id they came with they
+            # have already, and by now it may be that of a dead session.
+            self._set = self.stored.key not in self._found
             return
         if not isinstance(found, Stored):
             self.load().restart(self.stored.record)
@@ -668,7 +715,9 @@ class Visit:
             assert stored is not None and id is not None
             # As it is stored: if the response tells of a failure, the draft may hold more.
             max_age = max(round(stored.left()), 1) if setup.limits.dated(stored.record) else None
-            values.append(cookie.render(names[0], setup.signer.sign(names[0], id), secure=secure, max_age=max_age))
+            values.append(
+                cookie.render(names[0], setup.signer.sign(names[0], id), secure=secure, max_age=max_age)
+            )
         elif self._came(names[0]):
             values.append(cookie.expire(names[0], secure=secure))
         for former in names[1:]:

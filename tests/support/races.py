@@ -70,6 +70,11 @@ class Round(NamedTuple):
         """Return what a new request finds, with the session's cookie or another one."""
         return self.site.read(cookie or self.cookie)
 
+    def find_owner(self, set_cookie: str | None) -> Any:
+        """Return who is logged in with the cookie of a response. None: it set none, or nobody is."""
+        cookie = (set_cookie or "").partition(";")[0]
+        return self.site.request(lambda session: session.owner, cookie).result if cookie else None
+
 
 class Race:
     """One interleaving. Subclasses say how a session starts, what an actor does, and what is wrong with a round."""
@@ -156,7 +161,9 @@ class NestedKeys(Race):
     start = {"user": {"settings": {"theme": "dark"}}}
 
     def act(self, actor: Actor) -> Any:
-        return actor.overlap(lambda session: session["user"]["settings"].update({f"key {actor.role}": actor.round})).result
+        return actor.overlap(
+            lambda session: session["user"]["settings"].update({f"key {actor.role}": actor.round})
+        ).result
 
     def wrong(self, round: Round) -> Any:
         settings = {"theme": "dark"} | {f"key {role}": round.number for role in range(ACTORS)}
@@ -229,10 +236,16 @@ def nothing() -> None:
     """Wait for nobody."""
 
 
-class DestroyAgainstSave(Race):
-    """All read; one ends the session, two save, after that or at the same time; it stays ended, also for who comes late.
+def new_visitor(round: Round, late: Saved) -> str | None:
+    """Check that who came with the cookie of an ended session began another one."""
+    known = late.set_cookie is None or round.cookie in late.set_cookie
+    return f"not a new visitor: {late}" if not late.done or late.gone or known else None
 
-    It is ended in turn by destroy(), by its key, and with all of its owner's.
+
+class DestroyAgainstSave(Race):
+    """All read; one ends the session, two save, after that or at the same time; it stays ended.
+
+    Who comes late is a new visitor. It is ended in turn by destroy(), by its key, and with all of its owner's.
     """
 
     start = {"cart": ["book"]}
@@ -271,8 +284,12 @@ class DestroyAgainstSave(Race):
         owner, *savers, late = round.reports
         return (
             (any(saver.set_cookie for saver in savers) and f"a late save set a cookie: {savers}")
-            or (round.number % 2 == 0 and any(saver.done or not saver.gone for saver in savers) and f"saved: {savers}")
-            or differs(late, Saved(False, True, None), "a request that came late ended as")
+            or (
+                round.number % 2 == 0
+                and any(saver.done or not saver.gone for saver in savers)
+                and f"saved: {savers}"
+            )
+            or new_visitor(round, late)
             or differs(round.find(), {})
             or differs(round.site.manager.owned_by(owner), [], "the owner has")
         )
@@ -314,7 +331,11 @@ class RegenerateAgainstSave(Race):
         expected = self.start | {f"saved {role}": [round.number] for role in (1, 2) if done[role - 1]}
         return (
             (fresh is None and "nobody got the new id")
-            or differs(sorted(round.find(fresh.partition(";")[0]).items()), sorted(expected.items()), "under the new id is")
+            or differs(
+                sorted(round.find(fresh.partition(";")[0]).items()),
+                sorted(expected.items()),
+                "under the new id is",
+            )
             or (round.number % 3 < 2 and differs(done, [round.number % 3 == 0] * 2, "save() said"))
             or (any(saver.set_cookie for saver in savers) and f"a late save set a cookie: {savers}")
             or differs(late, Saved(False, True, None), "a request that came late ended as")
@@ -376,8 +397,150 @@ class ExpiryAgainstSave(Race):
         _, *savers, late = round.reports
         return (
             differs(savers, [Saved(False, True, None)] * 2, "the savers ended as")
-            or ((not late.done or late.set_cookie is None or round.cookie in late.set_cookie) and f"not a new visitor: {late}")
+            or new_visitor(round, late)
             or differs(round.find(), {})
+        )
+
+
+# Logins
+
+
+def owner_of(actor: Actor) -> str:
+    """Return an owner of this round alone."""
+    return f"user {actor.round} {actor.cookie[-12:]}"
+
+
+class SameLogin(Race):
+    """All read a session with a cart, then all log the same user in: whichever cookie is kept is logged in, with the cart.
+
+    In every other round each of them writes a key as well. Who comes late, with the old cookie, finds the session gone.
+    """
+
+    start = {"cart": ["book"]}
+
+    def act(self, actor: Actor) -> Any:
+        meet = actor.meet
+
+        def log_in(session: Session) -> None:
+            session.owner = owner_of(actor)
+            if actor.round % 2:
+                session[f"key {actor.role}"] = actor.round
+
+        answer = actor.overlap(log_in)
+        meet()
+        late = come_late(actor) if actor.role == 0 else None
+        return answer.result, answer.set_cookie, late, owner_of(actor)
+
+    def wrong(self, round: Round) -> Any:
+        seen, cookies, late, owners = zip(*round.reports, strict=True)
+        kept = [cookie.partition(";")[0] if cookie else None for cookie in cookies]
+        found = [
+            round.site.request(lambda s: (s.owner, s.get("cart"), len(s)), cookie or "").result
+            for cookie in kept
+        ]
+        counts = sorted(count for _, _, count in found)
+        return (
+            differs(list(seen), [self.start] * ACTORS, "not forced: the actors read")
+            or differs(
+                [(who, cart) for who, cart, _ in found], [(owners[0], ["book"])] * ACTORS, "the cookies are"
+            )
+            # The first one's has its own key, each other one its own and the first one's.
+            or (round.number % 2 and differs(counts, [2, 3, 3, 3], "the numbers of items are"))
+            or differs(late[0], Saved(False, True, None), "a request that came late ended as")
+        )
+
+
+class OneLoginPerUser(Race):
+    """The same user logs in on four devices, and out everywhere else, at the same moment: exactly one login is left."""
+
+    def act(self, actor: Actor) -> Any:
+        def handler(session: Session) -> int:
+            session.owner = owner_of(actor)
+            session.save()
+            actor.meet()
+            return session.destroy_siblings()
+
+        answer = actor.site.request(handler)
+        return answer.result, answer.set_cookie, owner_of(actor)
+
+    def wrong(self, round: Round) -> Any:
+        ended, cookies, owners = zip(*round.reports, strict=True)
+        live = [round.find_owner(cookie) for cookie in cookies]
+        return (
+            differs(len(round.site.manager.owned_by(owners[0])), 1, "the number of live sessions is")
+            or differs(sum(ended), ACTORS - 1, "the number of ended ones is")
+            or differs(sum(owner == owners[0] for owner in live), 1, "the number of cookies that work is")
+        )
+
+
+class LoginOverTwoSessions(Race):
+    """Each visitor has two live cookies. One request logs in; two save meanwhile or afterwards, one comes late.
+
+    The login's cookie works, what the two cookies stood for has ended, and nobody else sets a cookie.
+    """
+
+    def issue(self, site: Site, rounds: int) -> list[str]:
+        return [f"{site.start({'n': 1})}; {site.start({'n': 2})}" for _ in range(rounds)]
+
+    def act(self, actor: Actor) -> Any:
+        meet, afterwards = actor.meet, actor.round % 2 == 0
+        report: Any = None
+        if actor.role == 0:
+            report = actor.overlap(lambda session: setattr(session, "owner", owner_of(actor))).set_cookie
+            meet()
+        elif actor.role < 3:
+            report = save(actor, lambda: (meet(), afterwards and meet()), nothing if afterwards else meet)
+        else:
+            actor.overlap(lambda session: meet())
+        meet()
+        return come_late(actor) if actor.role == 3 else report
+
+    def wrong(self, round: Round) -> Any:
+        fresh, *others = round.reports
+        return (
+            differs(others, [Saved(False, True, None)] * 3, "the others ended as")
+            or (round.find_owner(fresh) is None and "who logged in is not logged in")
+            or differs(round.find(), {})
+            or differs(
+                [round.find(cookie) for cookie in round.cookie.split("; ")], [{}, {}], "the old cookies find"
+            )
+        )
+
+
+# Limits
+
+
+class Limits(Race):
+    """All read; one sets a timeout of the session's own, one is no use of it, two write: all of it is there."""
+
+    start = {"stays": True}
+    LEFT = 100.0
+
+    def act(self, actor: Actor) -> Any:
+        if actor.role == 0:
+            actor.visit(lambda session: actor.site.manager.store.touch(str(session.key), self.LEFT))
+        actor.meet()
+
+        def change(session: Session) -> None:
+            if actor.role == 0:
+                session.idle_timeout = 900
+            else:
+                session.passive = actor.role == 1
+                session[f"key {actor.role}"] = actor.round
+
+        return actor.overlap(change).result
+
+    def wrong(self, round: Round) -> Any:
+        data, own, left = round.site.request(
+            lambda session: (session.copy(), session.idle_timeout, session.expires - time.time()),
+            round.cookie,
+        ).result
+        expected = self.start | {f"key {role}": round.number for role in (1, 2, 3)}
+        return (
+            overlapped(self, round)
+            or differs(data, expected)
+            or differs(own, 900.0, "its own timeout is")
+            or (not 800 < left < 905 and f"{left:.0f} seconds are left")
         )
 
 
@@ -406,7 +569,11 @@ class TouchAgainstSave(Race):
             lambda session: (session.copy(), session.expires - time.time()), round.cookie
         ).result
         expected = self.start | {f"key {role}": round.number for role in (2, 3)}
-        return overlapped(self, round) or differs(data, expected) or (left < 7000 and f"only {left:.0f} seconds are left")
+        return (
+            overlapped(self, round)
+            or differs(data, expected)
+            or (left < 7000 and f"only {left:.0f} seconds are left")
+        )
 
 
 # No leaks
@@ -456,7 +623,9 @@ class Leaks(Race):
                 expected = [([one], [one], f"user {one} of Leaks") for one in used]
                 found.append(differs(seen, expected, f"round {number}: actor {actor} saw"))
         for number, cookie in enumerate(cookies):
-            expected_data: dict[str, Any] = {"mark": [number]} | ({"visits": visits[number]} if visits[number] else {})
+            expected_data: dict[str, Any] = {"mark": [number]} | (
+                {"visits": visits[number]} if visits[number] else {}
+            )
             found.append(differs(site.read(cookie), expected_data, f"session {number}: a new request finds"))
         return [one for one in found if one]
 
@@ -471,5 +640,9 @@ RACES: dict[str, Race] = {
     "regenerate against regenerate": RegenerateAgainstRegenerate(),
     "expiry against save": ExpiryAgainstSave(),
     "touch against save": TouchAgainstSave(),
+    "the same login again": SameLogin(),
+    "one login per user": OneLoginPerUser(),
+    "login over two sessions": LoginOverTwoSessions(),
+    "limits": Limits(),
     "leaks between 64 sessions": Leaks(),
 }

@@ -23,9 +23,10 @@ class Answer(NamedTuple):
 
     @property
     def set_cookie(self) -> str | None:
-        """The one Set-Cookie header."""
+        """The one Set-Cookie header; what expires cookies of former names comes after it."""
         found = [value for name, value in self.headers if name == "Set-Cookie"]
-        assert len(found) <= 1
+        names = [value.partition("=")[0] for value in found]
+        assert len(set(names)) == len(names) and all("; Max-Age=0" in value for value in found[1:])
         return found[0] if found else None
 
     @property

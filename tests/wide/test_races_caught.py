@@ -11,10 +11,11 @@ import pytest
 from support.race_crews import Threads
 from support.races import RACES
 
-from wsgisession import MemoryStore, SessionError, draft
-from wsgisession import JSONCodec, Record
-from wsgisession.commit import Vault
-from wsgisession.register import Stored
+from wsgisession import JSONCodec, MemoryStore, Record, SessionError, draft
+from wsgisession.limits import MARKER_SECONDS
+from wsgisession.record import Marker
+from wsgisession.records import End, Records, Stored
+from wsgisession.visit import Visit
 
 pytestmark = pytest.mark.wide
 ROUNDS = 60
@@ -23,7 +24,9 @@ ROUNDS = 60
 class BlindReplace(MemoryStore):
     """Writes over whatever lives."""
 
-    def replace(self, key: str, expected: bytes, payload: bytes, ttl: float, owner: str | None = None) -> bool:
+    def replace(
+        self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None
+    ) -> bool:
         while found := self.load(key):
             if super().replace(key, found[0], payload, ttl, owner):
                 return True
@@ -33,9 +36,11 @@ class BlindReplace(MemoryStore):
 class ReplaceCreates(MemoryStore):
     """An upsert: what is gone comes back."""
 
-    def replace(self, key: str, expected: bytes, payload: bytes, ttl: float, owner: str | None = None) -> bool:
+    def replace(
+        self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None
+    ) -> bool:
         return super().replace(key, expected, payload, ttl, owner) or (
-            self.load(key) is None and self.create(key, payload, ttl, owner)
+            self.load(key) is None and self.create(key, payload, ttl or 7200, owner)
         )
 
 
@@ -51,12 +56,20 @@ class TouchCarriesData(MemoryStore):
         self.last.payload = found and found[0]
         return found
 
-    def touch(self, key: str, ttl: float, owner: str | None = None) -> bool:
+    def touch(self, key: str, ttl: float, owner: str | None = None, expected: bytes | None = None) -> bool:
         stale = self.last.payload
         while found := MemoryStore.load(self, key):
             if self.replace(key, found[0], stale, ttl, owner):
                 return True
         return False
+
+
+class DeletesWhateverIsThere(MemoryStore):
+    """Compares nothing when it ends a record, and does it a moment later."""
+
+    def delete(self, key: str, expected: bytes | None = None) -> bool:
+        threading.Event().wait(0.002)
+        return super().delete(key)
 
 
 class MixesUpSessions(MemoryStore):
@@ -77,7 +90,9 @@ class MixesUpSessions(MemoryStore):
 class LookThenReplace(MemoryStore):
     """Compares, and swaps a moment later."""
 
-    def replace(self, key: str, expected: bytes, payload: bytes, ttl: float, owner: str | None = None) -> bool:
+    def replace(
+        self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None
+    ) -> bool:
         found = self.load(key)
         if found is None or found[0] != expected:
             return False
@@ -88,6 +103,13 @@ class LookThenReplace(MemoryStore):
         return False
 
 
+class ForgetsMarkers(MemoryStore):
+    """Loses what is created to stand for a minute."""
+
+    def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
+        return ttl == MARKER_SECONDS or super().create(key, payload, ttl, owner)
+
+
 STORES: list[tuple[str, type[MemoryStore]]] = [
     ("disjoint keys", BlindReplace),
     ("disjoint keys", LookThenReplace),
@@ -95,12 +117,16 @@ STORES: list[tuple[str, type[MemoryStore]]] = [
     ("nested keys", BlindReplace),
     ("atomic counter", BlindReplace),
     ("atomic counter", LookThenReplace),
-    ("destroy against save", BlindReplace),
+    ("destroy against save", ReplaceCreates),
     ("regenerate against save", BlindReplace),
     ("regenerate against regenerate", BlindReplace),
     ("expiry against save", ReplaceCreates),
     ("touch against save", TouchCarriesData),
     ("leaks between 64 sessions", MixesUpSessions),
+    ("the same login again", BlindReplace),
+    ("one login per user", DeletesWhateverIsThere),
+    ("login over two sessions", ForgetsMarkers),
+    ("limits", BlindReplace),
 ]
 
 
@@ -132,23 +158,37 @@ def test_every_race_catches_something() -> None:
     assert {name for name, _ in STORES} == set(RACES)
 
 
-def retire_by_deleting(self: Vault, stored: Stored, successor: str | None) -> bool:
+def leave_nothing(self: Records, stored: Stored, successor: str, *, owner_changed: bool) -> bool:
     return self.store.delete(stored.key)
 
 
-def retire_without_looking(self: Vault, stored: Stored, successor: str | None) -> bool:
-    tombstone = self.codec.pack(None, successor)
+def leave_a_marker_without_looking(
+    self: Records, stored: Stored, successor: str, *, owner_changed: bool
+) -> bool:
+    marker = self.codec.pack(Marker(successor, owner_changed))
     while found := self.store.load(stored.key):
-        if self.store.replace(stored.key, found[0], tombstone, 60):
+        if self.store.replace(stored.key, found[0], marker, 60):
             return True
     return False
+
+
+def end_by_a_marker(self: Records, key: str) -> Any:
+    found = self.store.load(key)
+    if found is not None and self.store.replace(key, found[0], self.codec.pack(Marker(None, False)), 60):
+        return End.ENDED
+    return End.NOTHING
+
+
+def claim_nothing(self: Visit) -> bool:
+    threading.Event().wait(0.002)
+    return True
 
 
 pack = JSONCodec.pack
 
 
-def pack_without_a_nonce(self: JSONCodec, record: Record | None, successor: str | None = None) -> bytes:
-    return re.sub(rb'^\[1,"[^"]*"', b'[1,"same"', pack(self, record, successor))
+def pack_without_a_nonce(self: JSONCodec, content: Record | Marker) -> bytes:
+    return re.sub(rb'^\[(\d),"[^"]*"', rb'[\1,"same"', pack(self, content))
 
 
 def ours(base: Any, ours: Any, theirs: Any) -> Any:
@@ -156,12 +196,31 @@ def ours(base: Any, ours: Any, theirs: Any) -> Any:
 
 
 PROTOCOL: dict[str, tuple[str, Any, str, Any]] = {
-    "no tombstone after a logout": ("destroy against save", Vault, "_retire", retire_by_deleting),
-    "no tombstone after a regenerate": ("regenerate against save", Vault, "_retire", retire_by_deleting),
-    "a tombstone over what came in between": ("regenerate against save", Vault, "_retire", retire_without_looking),
+    "a marker after a logout": ("destroy against save", Records, "end", end_by_a_marker),
+    "no marker after a regenerate": ("regenerate against save", Records, "leave_marker", leave_nothing),
+    "a marker over what came in between": (
+        "regenerate against save",
+        Records,
+        "leave_marker",
+        leave_a_marker_without_looking,
+    ),
     "payloads that are not unique": ("atomic counter", JSONCodec, "pack", pack_without_a_nonce),
     "no merge of lists": ("lists", draft, "merge_value", ours),
     "no merge of nested dicts": ("nested keys", draft, "merge_value", ours),
+    "a login that takes nothing along": ("the same login again", Visit, "_heir", lambda self, owner: None),
+    "siblings that are ended without a claim": ("one login per user", Visit, "_claim", claim_nothing),
+    "no marker under other cookies": (
+        "login over two sessions",
+        Visit,
+        "_mark_others",
+        lambda self, successor: None,
+    ),
+    "sessions of several cookies that live on": (
+        "login over two sessions",
+        Visit,
+        "_end_others",
+        lambda self: None,
+    ),
 }
 
 

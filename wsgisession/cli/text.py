@@ -113,7 +113,7 @@ def since(text: str) -> float:
 
 
 def moment(seconds: float) -> str:
-    """Return POSIX seconds as ISO 8601, UTC; as a number where no calendar reaches."""
+    """Return POSIX seconds as ISO 8601, UTC; as a number if no calendar reaches."""
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):

@@ -21,14 +21,14 @@ from wsgisession.stores.postgres_wire import CONFLICT, Failed, Transactions
 FOREVER = 1000 * 365.25 * 86400  # seconds; a timestamp ends in the year 294276
 MISSING = "42P01"  # undefined_table
 
-# Bounds for a connection made from a URL, where the URL has none: seconds, tcp_user_timeout in milliseconds.
+# Bounds for a connection made from a URL, if the URL has none: seconds, tcp_user_timeout in milliseconds.
 PATIENCE = {"connect_timeout": "5", "keepalives_idle": "60", "tcp_user_timeout": "10000"}
 
 
 class PostgresStore:
     """Sessions on any number of machines that already run PostgreSQL (13 or later), directly or through PgBouncer.
 
-    The table and its two indexes are created when they are found missing; where the role may not, whoever may creates
+    The table and its two indexes are created when they are found missing; if the role may not, whoever may creates
     them (``ddl`` has the statements). Dead records stay in the table until ``purge()``. Times are the server's wall clock.
     After a server restart, broken connections are noticed before they are used, and replaced.
 
@@ -38,7 +38,7 @@ class PostgresStore:
     Args:
         connect: a ``psycopg_pool.ConnectionPool``; or a callable that opens a new psycopg connection with each call,
             up to ten at a time, which then are the store's. It may be called in a thread of the store's.
-        table: the table's name, ``schema.name`` where it is not found along the ``search_path``.
+        table: the table's name, ``schema.name`` if it is not found along the ``search_path``.
         timeout: seconds that one operation may take, waiting for a connection and for locks included; then it is a
             ``StoreError``. A server that has stopped answering altogether costs one second more, and after that it is
             asked once a second, for half a second, until it answers.

@@ -31,7 +31,7 @@ DEMOTED = frozenset({"25006", "0A000"})
 
 
 class Failed(StoreError):
-    """A transaction was not carried out, or nobody knows; ``code`` is the server's SQLSTATE, None where it said nothing."""
+    """A transaction was not carried out, or nobody knows; ``code`` is the server's SQLSTATE, None if it said nothing."""
 
     def __init__(self, message: str, code: str | None) -> None:
         super().__init__(message)

@@ -167,7 +167,7 @@ class Line:
     def _try(self, client: Any) -> None:
         if not self._outage.admits(monotonic()):
             raise StoreError(
-                "Redis: it has not answered in time a moment ago; one request a second tries again"
+                "Redis: it did not answer in time a moment ago; one request a second tries again"
             )
         _ping(client.connection_pool)
         self._outage.answered()

@@ -6,7 +6,7 @@ dead: an index on the expiry would cost every write more (15 µs) than all the r
 
 Expiries are milliseconds by the machine's wall clock: the file is shared by processes and outlives them and
 the boot. A clock that is set wrong shifts the end of the sessions by as much, until their next write sets it
-anew.
+again.
 
 Not for network file systems: WAL needs memory that all the processes share (https://www.sqlite.org/wal.html).
 
@@ -52,7 +52,7 @@ _CREATE = (
     "INSERT INTO sessions (payload, expires, owner, key) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE"
     f" SET payload = excluded.payload, expires = excluded.expires, owner = excluded.owner WHERE NOT ({_LIVE})"
 )
-# Only where the owner stays: assigning the column, even the same owner, rewrites its index entry (8 to 25
+# Only if the owner stays: assigning the column, even the same owner, rewrites its index entry (8 to 25
 # µs).
 _REPLACE = (
     f"UPDATE sessions SET payload = ?, expires = ? WHERE key = ? AND {_LIVE} AND payload = ? AND owner IS ?"

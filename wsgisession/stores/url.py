@@ -29,7 +29,7 @@ RETRIES, CLUSTER_RETRIES, LONGEST_PAUSE = 1, 4, 0.5
 REDIS_PORT, SENTINEL_PORT = 6379, 26379
 
 # What may follow the question mark for Redis, besides ?prefix=; redis-py knows the types. Anything else could
-# be a slip, or make a client that does not suit (decode_responses, say).
+# be a slip, or make a client that does not suit (for example decode_responses).
 PARAMETERS = {
     *("client_name", "health_check_interval", "max_connections", "protocol"),
     *("socket_connect_timeout", "socket_keepalive", "socket_timeout"),

@@ -1,0 +1,52 @@
+"""Plain English: the habits of writing that a pattern can find. The others are found by reading aloud."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.docs import ROOT
+
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "demo.py")]
+PAGES += [*sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "wsgisession").rglob("*.py"))]
+HABITS = {
+    "again": r"\banew\b",
+    "for example": r", say[,.:;)]",
+    "they": r"\b(?:he|his|him)\b",
+    "does not have": r"\bha(?:s|ve) not\b(?! been\b| (?:yet )?\w+(?:ed|et|ut|rt|wn)\b)",
+    "type, or remember": r"\bmind the\b",
+    "by itself": r"\bof its own accord\b",
+    "because of": r"\bon account of\b",
+    "if": r"\b(?:true|false|none) where\b",
+    "the usual order": r"\bfor a visitor could\b|\bgoes without saying\b|\bthe same but for\b",
+}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=[path.relative_to(ROOT).as_posix() for path in PAGES])
+def test_words(path: Path) -> None:
+    """No line has a habit that another word would spare the reader."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = {
+        f"{number}: write {better!r} in {line.strip()!r}"
+        for better, habit in HABITS.items()
+        for number, line in enumerate(lines, 1)
+        if re.search(habit, line, re.IGNORECASE)
+    }
+    assert found == set()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "It is signed anew.",
+        "in a variable, say:",
+        "Ask him for his name.",
+        "a service has not",
+        "Mind the gap.",
+        "None where there is no record",
+    ],
+)
+def test_a_habit_is_found(line: str) -> None:
+    """In each of these lines."""
+    assert any(re.search(habit, line, re.IGNORECASE) for habit in HABITS.values())
