@@ -142,8 +142,8 @@ def test_a_wrong_configuration(
 
 
 def test_several_processes_with_a_store_of_one(caplog: pytest.LogCaptureFixture) -> None:
-    """One warning per middleware that names the alternatives, when a session begins; none if one process serves."""
-    middleware = wrap(answering(BODIES["list"]))
+    """One warning per middleware that names the alternatives; none where one process serves."""
+    middleware = wrap(answering(BODIES["list"], touch=False))
     Server(middleware, **{"wsgi.multiprocess": False}).run()
     assert caplog.messages == []
     for _ in range(2):

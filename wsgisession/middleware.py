@@ -85,7 +85,7 @@ class SessionMiddleware:
         )
         self._environ_key = environ_key
         self._setup = self.manager.setup
-        self._alone = isinstance(self.manager.store, MemoryStore)  # other processes have other sessions
+        self._alone = isinstance(self.manager.store, MemoryStore)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         visit = Visit(self._setup, environ.get("HTTP_COOKIE"), environ.get("wsgi.url_scheme"))
@@ -95,9 +95,12 @@ class SessionMiddleware:
             if self._serves(found):
                 return self.app(environ, start_response)
             environ[self._environ_key] = session
-        response, app = _Response(visit, start_response), self.app
+        if self._alone and environ.get("wsgi.multiprocess"):
+            self._alone = False
+            self._setup.advice.warn_once("memory store")
+        response = _Response(visit, start_response)
         try:
-            body = app(environ, response.start)
+            body = self.app(environ, response.start)
         except BaseException:
             response.fail()
             raise
@@ -114,7 +117,7 @@ class SessionMiddleware:
                     visit.phase = OVER
                     response.server_write = start_response(status, headers)
                     return body
-        elif visit.begins():
+        elif visit.begins:
             self._advise(environ, visit)
         if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
@@ -141,8 +144,6 @@ class SessionMiddleware:
     def _advise(self, environ: WSGIEnvironment, visit: Visit) -> None:
         """Warn if a session that begins will not be found again, or if its cookie takes the place of another one."""
         cookie, warn_once = self._setup.cookie, self._setup.advice.warn_once
-        if self._alone and environ.get("wsgi.multiprocess"):
-            warn_once("memory store")
         if environ.get("wsgi.url_scheme") != "https" and cookie.secure is not False:
             proto, forwarded = environ.get("HTTP_X_FORWARDED_PROTO"), environ.get("HTTP_FORWARDED")
             if cookie.secure == "auto":
@@ -164,7 +165,7 @@ class SessionMiddleware:
             warn_once("cross-site post")
 
     def _advise_if_begins(self, environ: WSGIEnvironment, visit: Visit) -> None:
-        if visit.begins():
+        if visit.begins:
             self._advise(environ, visit)
 
 
@@ -227,7 +228,7 @@ class _Response:
                 self.visit.fail()
             # Raises if the first headers are on the wire already; if they are not, ours go out again.
             if self.visit.touched:
-                headers = personal(headers, self.visit.set_cookies(), self.visit.was_live())
+                headers = personal(headers, self.visit.set_cookies(), self.visit.was_live)
             self.server_write = self._start_response(status, headers, exc_info)
             return self
         finally:
@@ -241,18 +242,18 @@ class _Response:
         """
         assert self.held is not None
         status, headers, exc_info = self.held
-        visit, start_response, self.held = self.visit, self._start_response, None
+        visit, self.held = self.visit, None
         if self.first is not None:
             self.first()
         try:
             cookies = visit.leave(status < "500", over)
             if visit.touched:
-                headers = personal(headers, cookies, visit.was_live())
+                headers = personal(headers, cookies, visit.was_live)
             self.sent = True
             if exc_info is None:
-                self.server_write = start_response(status, headers)
+                self.server_write = self._start_response(status, headers)
             else:
-                self.server_write = start_response(status, headers, exc_info)
+                self.server_write = self._start_response(status, headers, exc_info)
         finally:
             exc_info = None
 
