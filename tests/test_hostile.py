@@ -393,15 +393,7 @@ def test_multiprocess_with_memory_is_one_warning(caplog: Any) -> None:
     """It names the alternatives, once."""
     site = Site()
     for _ in range(3):
-<<<<<<< HEAD
-        environ = {
-            "wsgi.multiprocess": True,
-            "test.handler": lambda s: s.update(a=1),
-            "test.status": "200 OK",
-        }
-=======
         environ = {"wsgi.multiprocess": True, "test.handler": len, "test.status": "200 OK"}
->>>>>>> parent of d2f5c3c (Middleware: the warning of several processes comes when a session begins, so that a request which touches nothing does not pay for it)
         site.middleware(environ, lambda status, headers: None)
     (record,) = caplog.records
     assert "sqlite:" in record.message and "redis:" in record.message and "postgresql:" in record.message

@@ -117,7 +117,7 @@ class SessionMiddleware:
                     visit.phase = OVER
                     response.server_write = start_response(status, headers)
                     return body
-        elif visit.begins:
+        elif visit.begins():
             self._advise(environ, visit)
         if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
@@ -165,7 +165,7 @@ class SessionMiddleware:
             warn_once("cross-site post")
 
     def _advise_if_begins(self, environ: WSGIEnvironment, visit: Visit) -> None:
-        if visit.begins:
+        if visit.begins():
             self._advise(environ, visit)
 
 
@@ -228,7 +228,7 @@ class _Response:
                 self.visit.fail()
             # Raises if the first headers are on the wire already; if they are not, ours go out again.
             if self.visit.touched:
-                headers = personal(headers, self.visit.set_cookies(), self.visit.was_live)
+                headers = personal(headers, self.visit.set_cookies(), self.visit.was_live())
             self.server_write = self._start_response(status, headers, exc_info)
             return self
         finally:
@@ -248,7 +248,7 @@ class _Response:
         try:
             cookies = visit.leave(status < "500", over)
             if visit.touched:
-                headers = personal(headers, cookies, visit.was_live)
+                headers = personal(headers, cookies, visit.was_live())
             self.sent = True
             if exc_info is None:
                 self.server_write = self._start_response(status, headers)
