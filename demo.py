@@ -32,7 +32,11 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from wsgisession import MemoryStore, Session, SessionError, SessionMiddleware
 from wsgisession.stores import from_url
 
-MOST_ITEMS, LONGEST, LARGEST_FORM = 20, 80, 4096  # items in the list, characters of one, bytes of a posted form
+MOST_ITEMS, LONGEST, LARGEST_FORM = (
+    20,
+    80,
+    4096,
+)  # items in the list, characters of one, bytes of a posted form
 
 
 class Refused(Exception):
@@ -56,7 +60,9 @@ def add(session: Session, form: dict[str, str]) -> None:
             raise Refused("400 Bad Request", "The list is full.")
         items.append(item)
 
-    session.atomic(append)  # the length and the change belong together; without a limit, append alone would do
+    session.atomic(
+        append
+    )  # the length and the change belong together; without a limit, append alone would do
 
 
 def login(session: Session, form: dict[str, str]) -> None:
@@ -150,7 +156,9 @@ def page(session: Session, views: int) -> str:
         return f'<form method="post" action="{action}">{hidden}{field}<button>{button}</button></form>'
 
     def field(name: str, label: str) -> str:
-        return f'<label>{label} <input name="{name}" maxlength="{LONGEST}" required autocomplete="off"></label>'
+        return (
+            f'<label>{label} <input name="{name}" maxlength="{LONGEST}" required autocomplete="off"></label>'
+        )
 
     data = json.dumps({name: value for name, value in session.items() if name != "csrf"}, ensure_ascii=False)
     times = {"created": moment(session.created), "expires": moment(session.expires)}
@@ -158,12 +166,23 @@ def page(session: Session, views: int) -> str:
     rows = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     items = session.get("cart", {"items": []})["items"]
     listed = "".join(f"<li>{escape(item)}</li>" for item in items)
-    adding = form("/add", "Add", field("item", "New item")) if len(items) < MOST_ITEMS else "<p>The list is full.</p>"
+    adding = (
+        form("/add", "Add", field("item", "New item"))
+        if len(items) < MOST_ITEMS
+        else "<p>The list is full.</p>"
+    )
     if session.owner is None:
         who = "<h2>Log in</h2>" + form("/login", "Log in", field("name", "Your name (no password: a demo)"))
     else:
-        others = "".join(f"<li>since {moment(info.created)}, key {escape(info.key[:8])}…</li>" for info in session.siblings())
-        elsewhere = f"<ul>{others}</ul>" + form("/logout-others", "Log out everywhere else") if others else "<p>Nowhere.</p>"
+        others = "".join(
+            f"<li>since {moment(info.created)}, key {escape(info.key[:8])}…</li>"
+            for info in session.siblings()
+        )
+        elsewhere = (
+            f"<ul>{others}</ul>" + form("/logout-others", "Log out everywhere else")
+            if others
+            else "<p>Nowhere.</p>"
+        )
         who = f"<h2>Logged in as {escape(session.owner)}</h2>{form('/logout', 'Log out')}"
         who += f"</section><section><h2>Logged in elsewhere</h2>{elsewhere}"
     return f"""<!doctype html>
@@ -274,7 +293,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
     parser.add_argument(
-        "--store", default=STORE, metavar="URL", help="memory:, sqlite:///demo.db, … (default: WSGISESSION_STORE, or memory:)"
+        "--store",
+        default=STORE,
+        metavar="URL",
+        help="memory:, sqlite:///demo.db, … (default: WSGISESSION_STORE, or memory:)",
     )
     options = parser.parse_args(arguments)
     address = f"[{options.host}]" if ":" in options.host else options.host
@@ -289,7 +311,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"demo.py: cannot {doing}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     if not ip_address(str(server.server_address[0])).is_loopback:
-        print("Warning: others can reach this address, and the demo's login has no password.", file=sys.stderr)
+        print(
+            "Warning: others can reach this address, and the demo's login has no password.", file=sys.stderr
+        )
     ends = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and a polite kill
     for number in ends:
         signal.signal(number, lambda *_: Thread(target=server.shutdown).start())

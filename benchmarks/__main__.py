@@ -1,4 +1,7 @@
-"""The command line: ``python -m benchmarks [part …] [--quick] [--json FILE] [--svg FILE]``. Knows which parts there are."""
+"""The command line: ``python -m benchmarks [part …] [--quick] [--json FILE] [--svg FILE]``. Knows which parts there are.
+
+``python -m benchmarks --against PATH`` compares this tree with another one instead.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    against,
     cases,
     chart,
     commandline,
@@ -34,13 +38,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="What sessions cost, measured side by side."
     )
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; without any, all of them")
+    parser.add_argument(
+        "parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; without any, all of them"
+    )
     parser.add_argument("--quick", action="store_true", help="within a minute, with more noise")
+    parser.add_argument(
+        "--against", type=Path, metavar="PATH", help="compare with another tree of this project, in turns"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the chart of the README")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    if options.against:
+        compared = against.run(options.against, options.quick, say)
+        print(against.text(compared))
+        if options.json:
+            options.json.write_text(json.dumps(against.plain(compared), indent=1) + "\n", encoding="utf-8")
+        return
     logging.getLogger("wsgisession").setLevel(logging.CRITICAL)  # forged cookies are meant to be here
     results = measured(options.parts or PARTS, options.quick, say)
     print(report.text(results))
@@ -67,7 +82,9 @@ def measured(parts: list[str], quick: bool, say: Callable[[str], object]) -> dic
     if "correctness" in parts:
         say("overlapping requests …")
         results["correctness"] = {
-            contender.name: correctness.run(contender, quick=quick) for contender in found if contender.name != "floor"
+            contender.name: correctness.run(contender, quick=quick)
+            for contender in found
+            if contender.name != "floor"
         }
     if "stores" in parts:
         results["stores"] = stores.run(quick, say)

@@ -1,12 +1,16 @@
-"""One of two trees, measured in a process of its own: reads ``case count`` lines, writes microseconds per request.
+"""One of two trees, measured in a process of its own: reads ``case count`` lines, writes what it found.
 
-Speaks only what both versions of the library have. Knows nothing of the other tree.
+Also the application that a server of one of the trees runs. Speaks only what both versions of the library have. Knows
+nothing of the other tree.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
+import os
+import random
+import statistics
 import sys
 import tempfile
 import time
@@ -15,7 +19,14 @@ from pathlib import Path
 from typing import Any
 
 SECRET = "a benchmark's secret of at least 32 bytes"
-SMALL = {"user": "ada@example.org", "views": 7, "language": "en", "theme": "dark", "seen": 1764018000, "name": "A. L."}
+SMALL = {
+    "user": "ada@example.org",
+    "views": 7,
+    "language": "en",
+    "theme": "dark",
+    "seen": 1764018000,
+    "name": "A. L.",
+}
 ENVIRON = {
     "REQUEST_METHOD": "GET",
     "SCRIPT_NAME": "",
@@ -31,13 +42,19 @@ ENVIRON = {
     "wsgi.multiprocess": False,
     "wsgi.run_once": False,
 }
+TREE, PLACE = (
+    "WSGISESSION_TREE",
+    "WSGISESSION_PLACE",
+)  # of the environment: which tree a server imports, where it stores
 
 
 def of_size(size: int) -> dict[str, Any]:
     """Return a session of about so many bytes: 20 carts beside the small keys."""
     item = {"sku": "AB-12345", "qty": 2, "price": 19.99, "gift": False, "note": "to the door"}
     each = size // 20 // 75 or 1
-    return SMALL | {f"cart{number}": [{**item, "qty": number + at} for at in range(each)] for number in range(20)}
+    return SMALL | {
+        f"cart{number}": [{**item, "qty": number + at} for at in range(each)] for number in range(20)
+    }
 
 
 def read(session: Any) -> None:
@@ -70,21 +87,25 @@ CASES: dict[str, tuple[Callable[[Any], None] | None, dict[str, Any] | None, str,
 }
 
 
+def wrapped(action: Callable[[Any], None] | None, store: Any) -> Any:
+    """Return the tree's middleware around an application that does this with its session."""
+    from wsgisession import SessionMiddleware
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        if action is not None:
+            action(environ["wsgisession.session"])
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"ok"]
+
+    return SessionMiddleware(app, secret=SECRET, store=store, max_size=10**6)
+
+
 class Measured:
     """One case, ready to run."""
 
     def __init__(self, name: str, stores: dict[str, Any]) -> None:
-        from wsgisession import SessionMiddleware
-
         action, data, store, forged = CASES[name]
-
-        def app(environ: Any, start_response: Any) -> list[bytes]:
-            if action is not None:
-                action(environ["wsgisession.session"])
-            start_response("200 OK", [("Content-Type", "text/plain")])
-            return [b"ok"]
-
-        self.app: Any = SessionMiddleware(app, secret=SECRET, store=stores[store], max_size=10**6)
+        self.app: Any = wrapped(action, stores[store])
         # The processor's time if nobody else does the work: other programs then disturb less.
         self.clock = time.thread_time_ns if store == "memory" else time.perf_counter_ns
         self.environ: dict[str, Any] = dict(ENVIRON)
@@ -99,7 +120,12 @@ class Measured:
 
     def spin(self, count: int) -> float:
         """Return microseconds of a request over the bare application."""
-        return self._time(self.app, count) - self._time(self._bare, count)
+        gc.collect()
+        gc.disable()
+        try:
+            return self._time(self.app, count) - self._time(self._bare, count)
+        finally:
+            gc.enable()
 
     def _time(self, app: Any, count: int) -> float:
         environ, start_response, clock = self.environ, _start_response, self.clock
@@ -114,28 +140,74 @@ def _start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
     return None
 
 
+class Crowd:
+    """A memory store with many sessions, and requests for a sample of them."""
+
+    def __init__(self, size: int) -> None:
+        from wsgisession.stores import MemoryStore
+
+        before = _resident()
+        self._app = wrapped(write, MemoryStore(max_sessions=size + 100_000))
+        issue, step = self._app.manager.issue, max(1, size // 20_000)
+        self._cookies = [cookie for number in range(size) if (cookie := issue(SMALL)) and number % step == 0]
+        gc.collect()
+        self.bytes = (_resident() - before - sum(map(sys.getsizeof, self._cookies))) / size
+
+    def spin(self, count: int) -> tuple[float, float]:
+        """Return microseconds of processor time: the median of some requests, and the longest, collections included."""
+        choice, times = random.Random(1).choice, []
+        for _ in range(count):
+            environ = ENVIRON | {"HTTP_COOKIE": choice(self._cookies)}
+            start = time.thread_time_ns()
+            self._app(environ, _start_response)
+            times.append(time.thread_time_ns() - start)
+        return statistics.median(times) / 1000, max(times) / 1000
+
+
+def _resident() -> int:
+    """Return the bytes of memory this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def use(tree: str) -> None:
+    """Import the library from this tree."""
+    sys.path.insert(0, tree)
+    import wsgisession
+
+    assert Path(wsgisession.__file__).is_relative_to(Path(tree).resolve()), "another tree was imported"
+    logging.getLogger("wsgisession").setLevel(logging.CRITICAL)
+
+
+def application() -> Any:
+    """Return the application for a server; the environment says of which tree and with which store."""
+    use(os.environ[TREE])
+    return wrapped(write, os.environ[PLACE] or None)
+
+
 def main() -> None:
     """Serve measurements of the tree named first; a Redis on the port named second, 0: none."""
-    sys.path.insert(0, sys.argv[1])
-    import wsgisession
+    use(sys.argv[1])
     from wsgisession.stores import MemoryStore, SQLiteStore, from_url
 
-    assert Path(wsgisession.__file__).is_relative_to(Path(sys.argv[1]).resolve()), "another tree was imported"
-    logging.getLogger("wsgisession").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as directory:
         stores: dict[str, Any] = {"memory": MemoryStore(), "sqlite": SQLiteStore(f"{directory}/sessions.db")}
         if sys.argv[2] != "0":
             stores["redis"] = from_url(f"redis://127.0.0.1:{sys.argv[2]}/{sys.argv[3]}")
         ready: dict[str, Measured] = {}
+        crowd: Crowd | None = None
         print("ready", flush=True)
         for line in sys.stdin:
             name, _, count = line.rstrip("\n").rpartition("\t")
-            if name not in ready:
-                ready[name] = Measured(name, stores)
-            gc.collect()
-            gc.disable()
-            print(ready[name].spin(int(count)), flush=True)
-            gc.enable()
+            if name == "gather":
+                crowd = Crowd(int(count))
+                print(crowd.bytes, flush=True)
+            elif name == "crowd":
+                assert crowd is not None
+                print(*crowd.spin(int(count)), flush=True)
+            else:
+                if name not in ready:
+                    ready[name] = Measured(name, stores)
+                print(ready[name].spin(int(count)), flush=True)
         for store in stores.values():
             store.close()
 

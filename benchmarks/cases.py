@@ -21,7 +21,14 @@ from benchmarks.measure import (
 )
 from benchmarks.peers import Action, Contender
 
-SMALL = {"user": "ada@example.org", "views": 7, "language": "en", "theme": "dark", "seen": 1764018000, "name": "A. L."}
+SMALL = {
+    "user": "ada@example.org",
+    "views": 7,
+    "language": "en",
+    "theme": "dark",
+    "seen": 1764018000,
+    "name": "A. L.",
+}
 
 
 class Case(NamedTuple):
@@ -91,7 +98,9 @@ COOKIE_LIMIT = 4093
 Row = dict[str, Timing | None]
 
 
-def run(cases: Iterable[Case], contenders: list[Contender], plan: Plan, say: Callable[[str], object]) -> dict[str, Row]:
+def run(
+    cases: Iterable[Case], contenders: list[Contender], plan: Plan, say: Callable[[str], object]
+) -> dict[str, Row]:
     """Measure every case with every contender; microseconds per request over its bare application."""
     table = {}
     for case in cases:
@@ -113,7 +122,9 @@ def measured(case: Case, contenders: list[Contender], plan: Plan) -> Row:
         blocks[contender.name] = _block(contender.app(case.action), environ)
     found = interleaved(blocks, plan)
     return {
-        contender.name: over(found, contender.name, "bare " + contender.group) if contender.name in blocks else None
+        contender.name: over(found, contender.name, "bare " + contender.group)
+        if contender.name in blocks
+        else None
         for contender in contenders
     }
 
@@ -139,7 +150,9 @@ def cookie_for(case: Case, contender: Contender) -> str | None:
     if cookie is None or len(cookie) > COOKIE_LIMIT:
         return None
     if not case.forged:
-        assert request(contender.app(READ), cookie).status.startswith("200"), f"{contender.name} does not work"
+        assert request(contender.app(READ), cookie).status.startswith("200"), (
+            f"{contender.name} does not work"
+        )
         return cookie
     return cookie[:-4] + ("AAAA" if cookie[-4:] != "AAAA" else "BBBB")
 
@@ -154,7 +167,9 @@ def lists(plan: Plan) -> dict[str, tuple[Timing, Timing]]:
         contender, text = Ours(), json.dumps(value, separators=(",", ":")).encode()
         app = contender.app(Action(lambda session: session["list"] and None))
         small = contender.app(READ)
-        cookie = request(contender.app(Action(lambda session, value=value: session.update(SMALL, list=value)))).cookie
+        cookie = request(
+            contender.app(Action(lambda session, value=value: session.update(SMALL, list=value)))
+        ).cookie
         environ = environ_of(cookie or "")
         times = interleaved(
             {"list": _block(app, environ), "small": _block(small, environ), "loads": _loads(text)}, plan

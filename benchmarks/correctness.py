@@ -69,9 +69,16 @@ def _lost(contender: Contender, requests: int) -> dict[str, Any]:
     for thread in threads:
         thread.join()
     seconds = time.perf_counter() - began
-    answer = request(contender.app(Action(lambda session: sum(session.get(key, 0) for key in keys))), browser.cookie)
+    answer = request(
+        contender.app(Action(lambda session: sum(session.get(key, 0) for key in keys))), browser.cookie
+    )
     total = THREADS * requests
-    return {"updates": total, "lost": total - int(answer.body), "errors": len(failed), "seconds": round(seconds, 2)}
+    return {
+        "updates": total,
+        "lost": total - int(answer.body),
+        "errors": len(failed),
+        "seconds": round(seconds, 2),
+    }
 
 
 def _late(contender: Contender) -> str:
@@ -116,7 +123,9 @@ def _revocable(contender: Contender) -> bool:
     login = contender.app(Action(lambda session: session.__setitem__("user", "ada"), writes=True))
     cookie = request(login).cookie or ""
     request(contender.app(Action(contender.end)), cookie)
-    return request(contender.app(Action(lambda session: session.get("user", "nobody"))), cookie).body != b"ada"
+    return (
+        request(contender.app(Action(lambda session: session.get("user", "nobody"))), cookie).body != b"ada"
+    )
 
 
 @contextmanager

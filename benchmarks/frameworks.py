@@ -77,7 +77,9 @@ class Django(Contender):
         return self._with_view(self._handler([]), None)
 
     def app(self, action: Action | None) -> App:
-        return self._with_view(self._handler(["django.contrib.sessions.middleware.SessionMiddleware"]), action)
+        return self._with_view(
+            self._handler(["django.contrib.sessions.middleware.SessionMiddleware"]), action
+        )
 
     def _with_view(self, handler: App, action: Action | None) -> App:
         def run(environ: dict[str, Any], start_response: Any) -> Any:
@@ -124,7 +126,10 @@ def _configure_django(database: str) -> None:
                 "ENGINE": "django.db.backends.sqlite3",
                 "NAME": database,
                 "CONN_MAX_AGE": None,
-                "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;", "timeout": 20},
+                "OPTIONS": {
+                    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+                    "timeout": 20,
+                },
             }
         },
     )

@@ -95,7 +95,9 @@ def request(app: App, cookie: str = "") -> Answer:
     return Answer(seen[-1][0], list(seen[-1][1]), content)
 
 
-def _start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
+def _start_response(
+    status: str, headers: list[tuple[str, str]], exc_info: Any = None
+) -> Callable[[bytes], None]:
     return _write
 
 

@@ -81,7 +81,9 @@ class Ours(Contender):
         from wsgisession import SessionMiddleware
 
         # Sessions of 100 KB are measured too.
-        return SessionMiddleware(plain(action, "wsgisession.session"), secret=SECRET, store=self.store, max_size=2**20)
+        return SessionMiddleware(
+            plain(action, "wsgisession.session"), secret=SECRET, store=self.store, max_size=2**20
+        )
 
     def end(self, session: Any) -> None:
         session.destroy()

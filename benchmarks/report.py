@@ -107,10 +107,16 @@ def _profile(found: dict[str, Any]) -> Iterator[str]:
     rows = [[name, *(_number(row["steps"].get(name)) for row in found.values())] for name in names]
     rows += [
         ["the steps together", *(_number(sum(row["steps"].values())) for row in found.values())],
-        ["from one step to the next", *(_number(row["request"] - sum(row["steps"].values())) for row in found.values())],
+        [
+            "from one step to the next",
+            *(_number(row["request"] - sum(row["steps"].values())) for row in found.values()),
+        ],
         ["the request", *(_number(row["request"]) for row in found.values())],
         ["the floor's request", *(_number(row["floor"]) for row in found.values())],
-        ["the request, caches filled otherwise", *(_number(row["cold"]["wsgisession"]) for row in found.values())],
+        [
+            "the request, caches filled otherwise",
+            *(_number(row["cold"]["wsgisession"]) for row in found.values()),
+        ],
         ["the floor's, likewise", *(_number(row["cold"]["floor"]) for row in found.values())],
     ]
     yield table(["", *(TITLES[kind] for kind in found)], rows)
@@ -148,7 +154,14 @@ def _scale(found: dict[str, Any]) -> Iterator[str]:
             [[f"{r['sessions']:,}", _number(r["read"]), _number(r["write"])] for r in rows],
         )
     if writers := found.get("writers"):
-        head = ["SQLite, writing processes", "requests/s", "median µs", "worst ms", "slowest : fastest", "errors"]
+        head = [
+            "SQLite, writing processes",
+            "requests/s",
+            "median µs",
+            "worst ms",
+            "slowest : fastest",
+            "errors",
+        ]
         yield table(
             head,
             [
@@ -200,7 +213,9 @@ def _stores(found: dict[str, Any]) -> Iterator[str]:
             ]
             for kind, row in redis.items()
         ]
-        yield table(["Redis", "round trips", "request", "redis-py alone", "beside it", "Beaker's redis"], rows)
+        yield table(
+            ["Redis", "round trips", "request", "redis-py alone", "beside it", "Beaker's redis"], rows
+        )
 
 
 def _endtoend(found: dict[str, Any]) -> Iterator[str]:
@@ -224,12 +239,19 @@ def _commandline(found: dict[str, Any]) -> Iterator[str]:
     yield f"## The command line\n\n{found['sessions']:,} sessions; seconds."
     columns = ["stats", "stats one by one", "count", "destroy --all", "copy"]
     rows = [
-        [name, *(_seconds(row.get(column)) for column in columns), f"{row['stats'] / row['stats one by one']:.2f} ×"]
+        [
+            name,
+            *(_seconds(row.get(column)) for column in columns),
+            f"{row['stats'] / row['stats one by one']:.2f} ×",
+        ]
         for name, row in found["stores"].items()
     ]
     yield table(["", *columns[:4], "copied to it", "stats, to one by one"], rows)
     commands = [name for name in found["memory"][0] if name != "sessions"]
-    rows = [[f"{row['sessions']:,} sessions", *(f"{row[name]:.0f}" for name in commands)] for row in found["memory"]]
+    rows = [
+        [f"{row['sessions']:,} sessions", *(f"{row[name]:.0f}" for name in commands)]
+        for row in found["memory"]
+    ]
     yield table(["MB that a command takes, SQLite", *commands], rows)
 
 
@@ -246,7 +268,9 @@ def _outages(found: list[dict[str, Any]]) -> Iterator[str]:
         lost = ("nothing" if not row["lost"] else lost) + (", a logout" if row["logout undone"] else "")
         failed = f"{row['failed']:,} of {row['requests']:,}"
         rows.append([row["store"], row["event"], failed, f"{row['slowest']:.1f} s", again, lost])
-    yield table(["store", "event", "requests that failed", "the longest wait", "works again after", "lost"], rows)
+    yield table(
+        ["store", "event", "requests that failed", "the longest wait", "works again after", "lost"], rows
+    )
     causes = [f"- {row['store']}, {row['event']}: {cause}" for row in found for cause in row["causes"]]
     yield "\n".join(["What the errors said:", "", *causes])
 
@@ -256,6 +280,7 @@ def _targets(results: Results) -> Iterator[str]:
     if found:
         yield "## Targets"
         rows = [
-            [v.name, f"{v.value:.2f}{v.unit}", f"≤ {v.limit:g}{v.unit}", "met" if v.met else "MISSED"] for v in found
+            [v.name, f"{v.value:.2f}{v.unit}", f"≤ {v.limit:g}{v.unit}", "met" if v.met else "MISSED"]
+            for v in found
         ]
         yield table(["", "measured", "target", ""], rows)

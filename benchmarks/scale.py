@@ -39,7 +39,9 @@ def run(quick: bool, say: Callable[[str], object]) -> dict[str, Any]:
         say(f"SQLite, {count} writing processes …")
         results["writers"][f"{count}"] = _writers(count, 1.0 if quick else SECONDS)
     say("one owner among many …")
-    results["owners"] = {name: _apart(_owners, name, 10_000 if quick else 100_000) for name in ("memory", "SQLite")}
+    results["owners"] = {
+        name: _apart(_owners, name, 10_000 if quick else 100_000) for name in ("memory", "SQLite")
+    }
     return results
 
 
@@ -76,7 +78,11 @@ def _memory(size: int, requests: int) -> dict[str, Any]:
     gc.collect()
     resident = _resident() - before - sum(map(len, cookies)) - 57 * len(cookies)
     middleware = _manager(store)
-    row: dict[str, Any] = {"sessions": size, "bytes": resident / size, **_requests(middleware, cookies, requests)}
+    row: dict[str, Any] = {
+        "sessions": size,
+        "bytes": resident / size,
+        **_requests(middleware, cookies, requests),
+    }
     start = time.perf_counter()
     gc.collect()
     row["collect"] = (time.perf_counter() - start) * 1000
@@ -169,7 +175,9 @@ def _writers(count: int, seconds: float) -> dict[str, Any]:
     store, cookies = _database(1000)
     context = multiprocessing.get_context("spawn")
     with context.Pool(count) as pool:
-        found = pool.starmap(_write, [(store.path, cookies, seconds, number) for number in range(count)], chunksize=1)
+        found = pool.starmap(
+            _write, [(store.path, cookies, seconds, number) for number in range(count)], chunksize=1
+        )
     done = [requests for requests, *_ in found]
     return {
         "rate": sum(done) / seconds,

@@ -1,7 +1,7 @@
 """How many bytes of a SQLite file a session takes: ``python -m benchmarks.sqlite_size [SESSIONS]``.
 
-New: sessions that were created one after the other. Used: ten times over, each was written in random order, or
-ended while another one began (a tenth of them). So its pages are as full as in a file that was long in use.
+New: sessions that were created one after the other. Used: ten times, each was written in random order, or
+ended while another one began (a tenth of them). So its pages are as full as in a file in long use.
 
 Knows what a store promises, and nothing of its table.
 """

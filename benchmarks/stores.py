@@ -19,7 +19,9 @@ from benchmarks.cases import COUNT, READ, SMALL
 from benchmarks.measure import Block, Plan, environ_of, interleaved, over, request, scratch, spin, summary
 from benchmarks.peers import Action, Beaker, Contender, Ours, OursSQLite, plain
 
-FILL = Action(lambda session: [session.__setitem__(key, value) for key, value in SMALL.items()] and None, writes=True)
+FILL = Action(
+    lambda session: [session.__setitem__(key, value) for key, value in SMALL.items()] and None, writes=True
+)
 ACTIONS = {"read": READ, "write": COUNT}
 PAYLOAD = b"x" * 200
 
@@ -61,7 +63,9 @@ def _sqlite(kind: str, plan: Plan) -> dict[str, float]:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("CREATE TABLE t (key TEXT PRIMARY KEY NOT NULL, expires INTEGER, owner TEXT, payload BLOB)")
+    connection.execute(
+        "CREATE TABLE t (key TEXT PRIMARY KEY NOT NULL, expires INTEGER, owner TEXT, payload BLOB)"
+    )
     connection.execute("INSERT INTO t VALUES ('k', 9999999999999, NULL, ?)", (PAYLOAD + b"0",))
     version = 0
 
@@ -71,7 +75,9 @@ def _sqlite(kind: str, plan: Plan) -> dict[str, float]:
         if kind == "write":
             old, version = PAYLOAD + b"%d" % version, version + 1
             swap = "UPDATE t SET payload = ?, expires = ? WHERE key = ? AND payload = ?"
-            assert connection.execute(swap, (PAYLOAD + b"%d" % version, 9999999999999, "k", old)).rowcount == 1
+            assert (
+                connection.execute(swap, (PAYLOAD + b"%d" % version, 9999999999999, "k", old)).rowcount == 1
+            )
 
     bare = plain(None, "")
     blocks = {

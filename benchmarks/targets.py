@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 
 Results = dict[str, Any]
 
-OURS, FLOOR, BEAKER, FILE, SQLITE = "wsgisession", "floor", "Beaker memory", "Beaker file", "wsgisession SQLite"
+OURS, FLOOR, BEAKER, FILE, SQLITE = (
+    "wsgisession",
+    "floor",
+    "Beaker memory",
+    "Beaker file",
+    "wsgisession SQLite",
+)
 
 
 SAME_ENGINE = {
@@ -18,7 +24,11 @@ SAME_ENGINE = {
     "Redis": ["Beaker redis", "Flask-Session redis", "Django cache redis"],
 }
 RECOVERY = 30.0  # seconds, where nothing worked again
-FORGETFUL = ("without persistence", "the file is removed", "another file")  # what these lose is gone with the engine's data
+FORGETFUL = (
+    "without persistence",
+    "the file is removed",
+    "another file",
+)  # what these lose is gone with the engine's data
 
 
 class Verdict(NamedTuple):
@@ -90,7 +100,9 @@ def _scale(results: Results) -> Iterator[Verdict]:
     rows = results.get("scale", {}).get("memory", [])
     if rows and rows[-1]["sessions"] == 1_000_000:
         first, last = rows[0], rows[-1]
-        yield Verdict("a million sessions: time per request, to that at 1,000", last["median"] / first["median"], 1.3)
+        yield Verdict(
+            "a million sessions: time per request, to that at 1,000", last["median"] / first["median"], 1.3
+        )
         yield Verdict("a million sessions: 99.99th percentile", last["p9999"] / 1000, 1.0, " ms")
         yield Verdict("a million sessions: bytes per session", last["bytes"], 500, " B")
         yield Verdict("a million sessions: full garbage collection", last["collect"], 25, " ms")
@@ -100,17 +112,23 @@ def _scale(results: Results) -> Iterator[Verdict]:
         if name.startswith("4"):
             yield Verdict("SQLite, four writers: errors", found["errors"], 0, "")
             yield Verdict("SQLite, four writers: worst request", found["worst"], 250, " ms")
-            yield Verdict("SQLite, four writers: fastest to slowest", found["fastest"] / max(found["slowest"], 1), 3)
+            yield Verdict(
+                "SQLite, four writers: fastest to slowest", found["fastest"] / max(found["slowest"], 1), 3
+            )
 
 
 def _stores(results: Results) -> Iterator[Verdict]:
     found = results.get("stores", {})
     for kind in ("read", "write"):
         if sqlite := found.get("sqlite", {}).get(kind):
-            yield Verdict(f"SQLite {kind}: to the statement and our memory case", sqlite["ours"] / sqlite["parts"], 1.5)
+            yield Verdict(
+                f"SQLite {kind}: to the statement and our memory case", sqlite["ours"] / sqlite["parts"], 1.5
+            )
         if redis := found.get("redis", {}).get(kind):
             yield Verdict(f"Redis {kind}: round trips", redis["trips"], {"read": 1, "write": 2}[kind], "")
-            yield Verdict(f"Redis {kind}: processor time beside redis-py", redis["ours"] - redis["client"], 20, " µs")
+            yield Verdict(
+                f"Redis {kind}: processor time beside redis-py", redis["ours"] - redis["client"], 20, " µs"
+            )
             if redis.get("beaker"):
                 yield Verdict(f"Redis {kind}: to Beaker's redis", redis["ours"] / redis["beaker"], 0.6)
 
@@ -130,7 +148,9 @@ def _endtoend(results: Results) -> Iterator[Verdict]:
             theirs = [found[peer]["over_bare"] for peer in peers if peer in found]
             ours = found.get(f"{OURS} {engine}", {}).get("over_bare")
             if theirs and ours is not None:
-                yield Verdict(f"two workers, {engine}, {does}: to the cheapest peer", ours / min(theirs), 1 / 1.4)
+                yield Verdict(
+                    f"two workers, {engine}, {does}: to the cheapest peer", ours / min(theirs), 1 / 1.4
+                )
 
 
 def _commandline(results: Results) -> Iterator[Verdict]:
@@ -138,16 +158,24 @@ def _commandline(results: Results) -> Iterator[Verdict]:
     # As 2, 5 and 3 seconds are to the 3.7, 14.5 and 33 that 100,000 sessions took one by one.
     for name, limit in (("SQLite", 0.54), ("Redis", 0.345), ("PostgreSQL", 0.09)):
         if row := found.get("stores", {}).get(name):
-            yield Verdict(f"command line, stats of {name}: to one by one", row["stats"] / row["stats one by one"], limit)
+            yield Verdict(
+                f"command line, stats of {name}: to one by one", row["stats"] / row["stats one by one"], limit
+            )
     if memory := found.get("memory"):
         few, many = memory
         for name in ("stats", "list --sort size --limit 20", "list --json"):
-            yield Verdict(f"command line, {name}: memory, to that of few sessions", many[name] / few[name], 1.5)
+            yield Verdict(
+                f"command line, {name}: memory, to that of few sessions", many[name] / few[name], 1.5
+            )
 
 
 def _outages(results: Results) -> Iterator[Verdict]:
     for row in results.get("outages", []):
         name = f"{row['store']}, {row['event']}"
-        yield Verdict(f"{name}: works again", RECOVERY if row["recovery"] is None else row["recovery"], 2.0, " s")
+        yield Verdict(
+            f"{name}: works again", RECOVERY if row["recovery"] is None else row["recovery"], 2.0, " s"
+        )
         if not any(word in name for word in FORGETFUL):
-            yield Verdict(f"{name}: acknowledged writes and logouts lost", row["lost"] + row["logout undone"], 0, "")
+            yield Verdict(
+                f"{name}: acknowledged writes and logouts lost", row["lost"] + row["logout undone"], 0, ""
+            )

@@ -42,7 +42,9 @@ def every_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stor
 def pytest_configure() -> None:
     """From the first test on, what is logged at any level, and what servers write, is kept for the last one."""
     install()
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background; the servers we start would inherit it
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # a job in the background; the servers we start would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -24,7 +24,8 @@ LINES = st.builds(lambda value: CODEC.encode(value, "v"), VALUES)
 RECORDS = st.builds(
     Record,
     created=st.floats(0, 1e12) | st.integers(0, 10**12).map(float),
-    owner=st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=255),
+    owner=st.none()
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=255),
     persistent=st.booleans(),
     data=st.dictionaries(TEXTS, LINES, max_size=4),
     idle_timeout=st.none() | st.floats(0.001, 1e9),
@@ -44,7 +45,9 @@ def test_payload_reads_as_text() -> None:
     """A payload is the head and one line per value, in the order of the keys."""
     payload = CODEC.pack(Record(1764018000.0, "ada", False, DATA))
     nonce = json.loads(payload.split(b"\n")[0])[1]
-    assert payload.decode() == (f'[1,"{nonce}",1764018000.0,"ada",false,["views","cart"]]\n7\n[{{"sku":"A1","qty":2}}]')
+    assert payload.decode() == (
+        f'[1,"{nonce}",1764018000.0,"ada",false,["views","cart"]]\n7\n[{{"sku":"A1","qty":2}}]'
+    )
 
 
 @given(RECORDS)
@@ -85,7 +88,9 @@ def test_a_record_with_an_idle_timeout_has_a_head_of_its_own_version() -> None:
     assert read(payload).idle_timeout == 900.0 and read(CODEC.pack(read(payload))) == read(payload)
 
 
-@pytest.mark.parametrize("record", [Record(1.0, None, False, DATA), Marker("key", True)], ids=["record", "marker"])
+@pytest.mark.parametrize(
+    "record", [Record(1.0, None, False, DATA), Marker("key", True)], ids=["record", "marker"]
+)
 def test_every_payload_is_unique(record: Record | Marker) -> None:
     """No two payloads are equal: each has its own nonce of 8 base64url characters."""
     nonces = [json.loads(CODEC.pack(record).split(b"\n")[0])[1] for _ in range(500)]
@@ -114,7 +119,9 @@ def test_record_defaults() -> None:
 # Markers
 
 
-@pytest.mark.parametrize("marker", [Marker("k" * 43, False), Marker("k" * 43, True)], ids=["regenerate", "login"])
+@pytest.mark.parametrize(
+    "marker", [Marker("k" * 43, False), Marker("k" * 43, True)], ids=["regenerate", "login"]
+)
 def test_a_marker_comes_back(marker: Marker) -> None:
     """It is a head alone."""
     payload = CODEC.pack(marker)
@@ -241,11 +248,15 @@ def test_unsupported_type_names_the_key() -> None:
 @pytest.mark.parametrize("twin", [-0.0, 0], ids=repr)
 def test_equal_times_are_written_alike(twin: Any) -> None:
     """Whichever of two equal numbers was written first in this process."""
-    written = [CODEC.pack(Record(created, None, False, {})).partition(b",")[2][11:] for created in (twin, 0.0, twin)]
+    written = [
+        CODEC.pack(Record(created, None, False, {})).partition(b",")[2][11:] for created in (twin, 0.0, twin)
+    ]
     assert written == [b"0.0,null,false,[]]"] * 3
 
 
-@pytest.mark.parametrize("keys", [[f"{number}" for number in range(300)], ["k" * 400_000]], ids=["many", "long"])
+@pytest.mark.parametrize(
+    "keys", [[f"{number}" for number in range(300)], ["k" * 400_000]], ids=["many", "long"]
+)
 def test_what_is_remembered_of_keys_is_bounded(keys: list[str]) -> None:
     """Visitors may have a say in them: what is refused, or read once, does not fill the process."""
     tracemalloc.start()

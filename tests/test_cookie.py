@@ -22,11 +22,32 @@ def plainly(header: str, name: str) -> list[str]:
     return list(dict.fromkeys(values[:64]))
 
 
-PIECES = ["sid", "=", ";", "; ", " ", "\t", "a", "xsid", "Sid", "T", "U", "sid=", "; sid=", "\xa0", "\x85", "\x1f", '"', ","]
+PIECES = [
+    "sid",
+    "=",
+    ";",
+    "; ",
+    " ",
+    "\t",
+    "a",
+    "xsid",
+    "Sid",
+    "T",
+    "U",
+    "sid=",
+    "; sid=",
+    "\xa0",
+    "\x85",
+    "\x1f",
+    '"',
+    ",",
+]
 LONG = ["x" * 32760, "x" * 65530, "; sid=T" * 63, "; sid=1; sid=2; sid=3; sid=4" * 8]
 
 
-@given(st.lists(st.sampled_from(PIECES) | st.sampled_from(LONG) | st.characters(max_codepoint=255)).map("".join))
+@given(
+    st.lists(st.sampled_from(PIECES) | st.sampled_from(LONG) | st.characters(max_codepoint=255)).map("".join)
+)
 def test_reading_has_no_shortcut_that_shows(header: str) -> None:
     """The fast path and the general one agree, for any header."""
     assert Cookie.read(header, "sid") == plainly(header, "sid")
@@ -70,7 +91,13 @@ def test_sixty_four_candidates_are_looked_at(before: int, seen: bool) -> None:
 
 @pytest.mark.parametrize(
     ("length", "tail", "seen"),
-    [(65536, "", True), (65536, "; a=b", True), (65536, " ; a=b", False), (65537, "", False), (65537, ";", False)],
+    [
+        (65536, "", True),
+        (65536, "; a=b", True),
+        (65536, " ; a=b", False),
+        (65537, "", False),
+        (65537, ";", False),
+    ],
 )
 @pytest.mark.parametrize("first", ["", "sid=A; "], ids=["once", "twice"])
 def test_a_pair_that_crosses_the_end_is_not_seen(length: int, tail: str, seen: bool, first: str) -> None:
@@ -104,7 +131,11 @@ def test_headers_that_were_joined_with_a_comma(header: str, joined: bool) -> Non
         (Cookie(), False, "sid=v; Path=/; HttpOnly; SameSite=Lax"),
         (Cookie(), True, "sid=v; Path=/; Secure; HttpOnly; SameSite=Lax"),
         (Cookie(httponly=False, samesite="Strict"), False, "sid=v; Path=/; SameSite=Strict"),
-        (Cookie(domain="example.org", path="/a"), False, "sid=v; Path=/a; Domain=example.org; HttpOnly; SameSite=Lax"),
+        (
+            Cookie(domain="example.org", path="/a"),
+            False,
+            "sid=v; Path=/a; Domain=example.org; HttpOnly; SameSite=Lax",
+        ),
         (
             Cookie(secure=True, samesite="None", partitioned=True),
             True,
@@ -132,7 +163,9 @@ def test_name_and_value_fill_a_cookie() -> None:
     assert len(Cookie(name="x" * 4009, secure=False).wire_name(False)) + 87 == 4096
 
 
-@pytest.mark.parametrize("value", ["a;b", "a,b", 'a"b', "a\\b", "é", "a b", "a\n", "x" * 4094], ids=lambda value: value[:5])
+@pytest.mark.parametrize(
+    "value", ["a;b", "a,b", 'a"b', "a\\b", "é", "a b", "a\n", "x" * 4094], ids=lambda value: value[:5]
+)
 def test_a_token_no_browser_would_keep(value: str) -> None:
     """An identity of the application's own is told at once."""
     with pytest.raises(ValueError, match="token"):
@@ -178,13 +211,20 @@ def test_what_a_browser_takes_passes(options: dict[str, Any]) -> None:
     """The rules refuse no more than they have to; the attribute goes out as it was given."""
     cookie = Cookie(**options)
     sent = cookie.render("sid", "v", secure=True, max_age=None)
-    assert f"; Path={cookie.path};" in sent and (f"; Domain={cookie.domain};" in sent) is (cookie.domain is not None)
+    assert f"; Path={cookie.path};" in sent and (f"; Domain={cookie.domain};" in sent) is (
+        cookie.domain is not None
+    )
 
 
-@pytest.mark.parametrize(("secure", "http", "https"), [("auto", False, True), (True, True, True), (False, False, False)])
+@pytest.mark.parametrize(
+    ("secure", "http", "https"), [("auto", False, True), (True, True, True), (False, False, False)]
+)
 def test_secure_follows_the_scheme(secure: Any, http: bool, https: bool) -> None:
     """Only under "auto"."""
-    assert (Cookie(secure=secure).is_secure("http"), Cookie(secure=secure).is_secure("https")) == (http, https)
+    assert (Cookie(secure=secure).is_secure("http"), Cookie(secure=secure).is_secure("https")) == (
+        http,
+        https,
+    )
 
 
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [

@@ -1,7 +1,6 @@
-"""What a request costs, counted: function calls, blocks of memory, store calls and SQL statements. They must not grow.
+"""What a request costs, counted: store calls, SQL statements and leaks exactly, function calls below a loose ceiling.
 
-Times are measured in benchmarks/; counts are the same on every machine. Where one of these grows for a good reason, the
-table changes with it, so that the price is seen in the review.
+Times are measured in benchmarks/; counts are the same on every machine.
 """
 
 from __future__ import annotations
@@ -68,19 +67,20 @@ CASES = {
     "change a list": Case(append),
 }
 
-# Calls of Python and C functions, by minor version of CPython: 3.12 inlines comprehensions.
-CALLS: dict[str, dict[int, int]] = {
-    "untouched, no cookie": {11: 8, 12: 8, 13: 8},
-    "untouched, with a cookie": {11: 8, 12: 8, 13: 8},
-    "read": {11: 71, 12: 71, 13: 71},
-    "read and write": {11: 117, 12: 117, 13: 117},
-    "new": {11: 123, 12: 123, 13: 123},
-    "forged, touched": {11: 46, 12: 46, 13: 46},
-    "forged, untouched": {11: 8, 12: 8, 13: 8},
-    "read, 20 items more": {11: 71, 12: 71, 13: 71},
-    "read and write, 20 items more": {11: 117, 12: 117, 13: 117},
-    "read a list": {11: 82, 12: 82, 13: 82},
-    "change a list": {11: 141, 12: 141, 13: 141},
+# A loose ceiling on the calls of Python and C functions, a quarter above what there were when it was written. It is there
+# so that nobody makes a request twice as dear without noticing, and not to keep anybody from extracting a function.
+CEILINGS = {
+    "untouched, no cookie": 12,
+    "untouched, with a cookie": 12,
+    "read": 112,
+    "read and write": 180,
+    "new": 200,
+    "forged, touched": 75,
+    "forged, untouched": 12,
+    "read, 20 items more": 112,
+    "read and write, 20 items more": 180,
+    "read a list": 127,
+    "change a list": 213,
 }
 
 STORE_CALLS = {
@@ -148,7 +148,7 @@ def calls_of(request: Callable[[], None]) -> int:
 
 @each_case
 def test_function_calls(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request calls no more functions than it did; where it calls far fewer, the table is out of date."""
+    """A request stays below its ceiling."""
     monkeypatch.setattr(
         "wsgisession.log.logger.isEnabledFor", lambda level: False
     )  # as in production, mostly
@@ -156,10 +156,7 @@ def test_function_calls(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(20):
         request()
     # The least of several: now and then a request also looks for expired records.
-    calls = min(calls_of(request) for _ in range(20))
-    known = CALLS[name]
-    budget = known.get(sys.version_info.minor, known[max(known)])
-    assert 0.95 * budget - 1 <= calls <= budget, f"{calls} calls, the table says {budget}"
+    assert min(calls_of(request) for _ in range(20)) <= CEILINGS[name]
 
 
 @each_case

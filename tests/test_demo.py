@@ -74,7 +74,9 @@ def test_items_in_a_nested_list(browser: Any) -> None:
     assert browser.get("/").text.count("<li>") == demo.MOST_ITEMS
 
 
-@pytest.mark.parametrize("text", ["", " ", "x" * 81, "a\nb", "\0"], ids=["empty", "blank", "long", "newline", "NUL"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "x" * 81, "a\nb", "\0"], ids=["empty", "blank", "long", "newline", "NUL"]
+)
 @pytest.mark.parametrize(("action", "name"), [("/add", "item"), ("/login", "name")])
 def test_what_no_field_takes(browser: Any, action: str, name: str, text: str) -> None:
     """Is refused in words, and changes nothing."""
@@ -142,7 +144,9 @@ def test_what_our_forms_do_not_send(browser: Any, method: str, path: str, status
 )
 def test_bad_forms(site: SessionMiddleware, length: str, body: bytes, status: int) -> None:
     """Bad input is an answer of its own, never an error."""
-    answer = TestApp(site, lint=False).request("/add", method="POST", body=body, headers={"Content-Length": length}, status="*")
+    answer = TestApp(site, lint=False).request(
+        "/add", method="POST", body=body, headers={"Content-Length": length}, status="*"
+    )
     assert answer.status_int == status
 
 
@@ -175,8 +179,12 @@ def test_the_page_is_sound_and_brings_everything_along(browser: Any) -> None:
     assert outline.open == []
     tags = [tag for tag, _, _ in outline.seen]
     assert tags.count("h1") == tags.count("main") == 1 and ("html", {"lang": "en"}, "") in outline.seen
-    assert [inside for tag, attrs, inside in outline.seen if tag == "input" and attrs.get("type") != "hidden"] == ["label"]
-    assert [attrs for _, attrs, _ in outline.seen if "src" in attrs or "href" in attrs or "style" in attrs] == []
+    assert [
+        inside for tag, attrs, inside in outline.seen if tag == "input" and attrs.get("type") != "hidden"
+    ] == ["label"]
+    assert [
+        attrs for _, attrs, _ in outline.seen if "src" in attrs or "href" in attrs or "style" in attrs
+    ] == []
     style = re.findall("<style>(.*)</style>", answer.text, re.DOTALL)[0]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert f"style-src 'sha256-{digest}'" in answer.headers["Content-Security-Policy"]
@@ -198,7 +206,9 @@ def test_application_is_for_any_server() -> None:
     assert [browser.get("/views").text[-2:-1] for _ in range(3)] == ["1", "2", "3"]
 
 
-def test_workers_that_start_together_agree_on_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_start_together_agree_on_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that finds the file empty, and is overtaken before it writes, signs with what the other wrote."""
     path, make, overtaking = str(tmp_path / "secret"), demo.secrets.token_urlsafe, []
 
@@ -214,15 +224,25 @@ def test_workers_that_start_together_agree_on_a_secret(tmp_path: Path, monkeypat
 def refused(*arguments: str, python: tuple[str, ...] = (), cwd: Path | None = None, **env: str) -> str:
     """Start demo.py, which must refuse with one line; return that line."""
     command = [sys.executable, *python, str(DEMO), "--port", "0", *arguments]
-    options: Any = {"capture_output": True, "text": True, "timeout": PATIENCE, "cwd": cwd, "env": clean_environment(**env)}
+    options: Any = {
+        "capture_output": True,
+        "text": True,
+        "timeout": PATIENCE,
+        "cwd": cwd,
+        "env": clean_environment(**env),
+    }
     done = subprocess.run(command, **options)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
     assert done.stderr.startswith("demo.py: cannot ")
     return done.stderr
 
 
-@pytest.mark.parametrize(("error", "told"), [(ConnectionResetError, False), (TimeoutError, False), (ValueError, True)])
-def test_a_visitor_who_leaves_is_no_error(error: type[Exception], told: bool, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"), [(ConnectionResetError, False), (TimeoutError, False), (ValueError, True)]
+)
+def test_a_visitor_who_leaves_is_no_error(
+    error: type[Exception], told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nothing is printed for one who hangs up or never says anything; anything else is told as wsgiref tells it."""
     try:
         raise error("in a request")
@@ -310,7 +330,9 @@ class TestServed:
         with Served() as site, socket.create_connection(("127.0.0.1", site.port)):
             cut = socket.create_connection(("127.0.0.1", site.port))
             cut.sendall(b"POST /add HTTP/1.0\r\nContent-Length: 100\r\n\r\nhalf")
-            cut.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() sends a reset
+            cut.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )  # close() sends a reset
             cut.close()
             assert site.views()[0] == 1
 

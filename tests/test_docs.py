@@ -47,7 +47,9 @@ def test_the_counter_counts() -> None:
     """Two browsers have two sessions."""
     app = examples("docs/index.md")["app"]
     one, two = TestApp(app), TestApp(app)
-    assert [one.get("/").text, one.get("/").text, two.get("/").text] == [f"Number of views {number}" for number in (1, 2, 1)]
+    assert [one.get("/").text, one.get("/").text, two.get("/").text] == [
+        f"Number of views {number}" for number in (1, 2, 1)
+    ]
 
 
 def test_getting_started() -> None:
@@ -58,6 +60,7 @@ def test_getting_started() -> None:
     run(page, counter, namespace)
     browser = TestApp(namespace["app"])
     assert [browser.get("/").text for _ in range(2)] == ["Number of views 1", "Number of views 2"]
+    assert "Set-Cookie" not in TestApp(namespace["app"]).get("/favicon.ico", status=404).headers
     names = examples(page)
     site = Site()
     cookie = site.request(lambda session: names["add_to_cart"](session, "A1")).cookie
@@ -155,7 +158,9 @@ def test_links_lead_somewhere(page: str) -> None:
         assert target.exists(), link
         if anchor and target.suffix == ".md":
             headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-            assert anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}, link
+            assert anchor in {
+                re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings
+            }, link
 
 
 def test_each_picture_is_shown() -> None:

@@ -84,7 +84,9 @@ def test_what_the_application_holds_stays_part_of_it(sides: Any) -> None:
     draft.rebase(record(lines(theirs)))
     for key in draft:
         value = draft.get(key)
-        untouched = key in held and key in ours and same(base[key], ours[key])  # by us: neither deleted nor assigned
+        untouched = (
+            key in held and key in ours and same(base[key], ours[key])
+        )  # by us: neither deleted nor assigned
         if untouched and type(value) is type(held[key]) in (dict, list):
             assert value is held[key]
         if type(value) is list:
@@ -95,13 +97,17 @@ def test_what_the_application_holds_stays_part_of_it(sides: Any) -> None:
 def test_only_what_both_changed_is_decoded() -> None:
     """Values of other keys may be unreadable, and nobody notices."""
     codec = Noting()
-    draft = Draft(codec, record({"same": b"broken", "ours": b"1", "theirs": b"2", "both": b"[0]", "gone": b"3"}))
+    draft = Draft(
+        codec, record({"same": b"broken", "ours": b"1", "theirs": b"2", "both": b"[0]", "gone": b"3"})
+    )
     draft.get("both").append(1)
     draft.set("ours", 9)
     draft.delete("gone")
     draft.set("new", 4)
     codec.decoded.clear(), codec.encoded.clear()
-    draft.rebase(record({"same": b"broken", "ours": b"1", "theirs": b"broken too", "both": b"[0,2]", "gone": b"3"}))
+    draft.rebase(
+        record({"same": b"broken", "ours": b"1", "theirs": b"broken too", "both": b"[0,2]", "gone": b"3"})
+    )
     assert draft.record().data == {
         "same": b"broken",
         "ours": b"9",
@@ -158,7 +164,9 @@ def test_both_deleted_it() -> None:
     assert list(draft) == []
 
 
-@pytest.mark.parametrize(("ours", "theirs", "expected"), [(True, False, True), (False, True, True), (False, False, False)])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"), [(True, False, True), (False, True, True), (False, False, False)]
+)
 def test_persistence_merges_like_a_plain_value(ours: bool, theirs: bool, expected: bool) -> None:
     """Where one side switched it, that side."""
     draft = Draft(CODEC, record({}))
@@ -167,8 +175,12 @@ def test_persistence_merges_like_a_plain_value(ours: bool, theirs: bool, expecte
     assert draft.facts.persistent is expected
 
 
-@pytest.mark.parametrize(("ours", "theirs", "expected"), [(9.0, None, 9.0), (None, 7.0, 7.0), (9.0, 7.0, 9.0), (None, None, None)])
-def test_an_idle_timeout_merges_like_a_plain_value(ours: float | None, theirs: float | None, expected: float | None) -> None:
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"), [(9.0, None, 9.0), (None, 7.0, 7.0), (9.0, 7.0, 9.0), (None, None, None)]
+)
+def test_an_idle_timeout_merges_like_a_plain_value(
+    ours: float | None, theirs: float | None, expected: float | None
+) -> None:
     """If one side changed it, that side; if both, ours."""
     draft = Draft(CODEC, record({}))
     draft.set_facts(idle_timeout=ours)
@@ -271,7 +283,11 @@ def test_it_stores_what_a_dict_would_hold(data: st.DataObject) -> None:
                 draft.clear()
                 model.clear()
             case "look":
-                assert list(draft) == list(model) and len(draft) == len(model) and (key in draft) == (key in model)
+                assert (
+                    list(draft) == list(model)
+                    and len(draft) == len(model)
+                    and (key in draft) == (key in model)
+                )
             case "commit":
                 draft.saved(draft.record())
                 assert draft.record() is draft.base
@@ -290,7 +306,7 @@ def test_a_change_of_one_value_leaves_the_others_as_they_came() -> None:
     assert changed is not found and changed.data == {"a": b"2", "b": found.data["b"], "c": b"[]"}
     assert changed.data["b"] is found.data["b"] and found.data["a"] == b"1"
     draft.saved(changed)
-    assert draft.record() is changed and not draft.pending
+    assert draft.record() is changed and not draft.pending()
 
 
 def test_a_change_during_iteration_is_an_error() -> None:

@@ -55,7 +55,9 @@ def test_a_middleware_warns_of_a_short_secret_once(caplog: pytest.LogCaptureFixt
     manager = SessionManager(secret=["cat", "dog"], identity=ExpressIdentity)
     manager.issue(), manager.issue()
     SessionManager(secret=SECRET, identity=ExpressIdentity).issue()
-    assert [record.levelno for record in caplog.records if record.levelno >= logging.WARNING] == [logging.WARNING]
+    assert [record.levelno for record in caplog.records if record.levelno >= logging.WARNING] == [
+        logging.WARNING
+    ]
 
 
 def test_an_empty_secret_is_refused() -> None:

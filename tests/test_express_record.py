@@ -54,7 +54,9 @@ class TestReading:
 
     def test_items_are_all_but_the_cookie(self, codec: ExpressCodec) -> None:
         """In their order, decoded when they are read."""
-        found = record(codec, f'{{"cookie":{COOKIE},"views":1,"user":{{"name":"Zoë","tags":["a",null,true,1.5]}}}}')
+        found = record(
+            codec, f'{{"cookie":{COOKIE},"views":1,"user":{{"name":"Zoë","tags":["a",null,true,1.5]}}}}'
+        )
         assert items(codec, found) == {"views": 1, "user": {"name": "Zoë", "tags": ["a", None, True, 1.5]}}
         assert found.data["user"] == '{"name":"Zoë","tags":["a",null,true,1.5]}'.encode()
 
@@ -99,7 +101,9 @@ class TestReading:
             *((text, None) for text in ("null", "false", "true", "0", "-1", '"1"', "{}", "8640000000000001")),
         ],
     )
-    def test_original_max_age_is_the_timeout(self, codec: ExpressCodec, max_age: str, seconds: float | None) -> None:
+    def test_original_max_age_is_the_timeout(
+        self, codec: ExpressCodec, max_age: str, seconds: float | None
+    ) -> None:
         """In milliseconds, where it is a time."""
         found = record(codec, f'{{"cookie":{{"originalMaxAge":{max_age}}}}}')
         assert found.idle_timeout == seconds
@@ -175,7 +179,8 @@ class TestReading:
         assert "secret" not in str(caught.value)
 
     @pytest.mark.parametrize(
-        "line", [b"", b"1 2", b"{", b"\xff", b"NaN", b"[" * 101 + b"]" * 101, b'{"a":' * 101 + b"1" + b"}" * 101]
+        "line",
+        [b"", b"1 2", b"{", b"\xff", b"NaN", b"[" * 101 + b"]" * 101, b'{"a":' * 101 + b"1" + b"}" * 101],
     )
     def test_a_value_that_cannot_be_read_is_a_value_error(self, codec: ExpressCodec, line: bytes) -> None:
         """Also one that is nested deeper than could be written."""
@@ -195,7 +200,13 @@ class TestWriting:
         whole = parsed(codec.pack(of(codec, views=1, cart=["é"])))
         nonce = whole["wsgisession"].pop("nonce")
         assert whole == {
-            "cookie": {"originalMaxAge": None, "expires": None, "httpOnly": True, "path": "/", "sameSite": "lax"},
+            "cookie": {
+                "originalMaxAge": None,
+                "expires": None,
+                "httpOnly": True,
+                "path": "/",
+                "sameSite": "lax",
+            },
             "views": 1,
             "cart": ["é"],
             "wsgisession": {"version": 1, "created": 1.5, "owner": "ada", "persistent": True},
@@ -204,7 +215,9 @@ class TestWriting:
 
     def test_the_cookie_member_says_what_our_cookie_says(self) -> None:
         """So Express, setting it again, sets the same one."""
-        cookie = Cookie(domain="example.org", path="/a", secure=True, partitioned=True, samesite="None", httponly=False)
+        cookie = Cookie(
+            domain="example.org", path="/a", secure=True, partitioned=True, samesite="None", httponly=False
+        )
         assert parsed(ExpressCodec(cookie).pack(Record(0.0, None, False, {})))["cookie"] == {
             "originalMaxAge": None,
             "expires": None,
@@ -345,7 +358,9 @@ class TestValues:
             codec.encode(value, "x")
 
     @pytest.mark.parametrize(("value", "words"), REFUSED.values(), ids=REFUSED.keys())
-    def test_what_hides_inside_is_refused_with_its_path(self, codec: ExpressCodec, value: Any, words: str) -> None:
+    def test_what_hides_inside_is_refused_with_its_path(
+        self, codec: ExpressCodec, value: Any, words: str
+    ) -> None:
         """Which leads to the value."""
         with pytest.raises(UnsupportedType, match=rf"^x\[0\]\['a'\]: .*{words}"):
             codec.encode([{"a": value}], "x")
@@ -353,7 +368,9 @@ class TestValues:
     @pytest.mark.parametrize("value", [cycle(), nested(101)], ids=["cycle", "101 levels"])
     def test_what_is_too_deep_is_refused(self, codec: ExpressCodec, value: Any) -> None:
         """With the beginning of its path."""
-        with pytest.raises(UnsupportedType, match=r"^x\[.{10,30}\.\.\.: more than 100 levels deep, or it contains itself"):
+        with pytest.raises(
+            UnsupportedType, match=r"^x\[.{10,30}\.\.\.: more than 100 levels deep, or it contains itself"
+        ):
             codec.encode(value, "x")
 
     @pytest.mark.parametrize("key", [1, True, None, ("a",), HIGH + LOW, Text("a")], ids=repr)
@@ -370,7 +387,9 @@ class TestValues:
     @pytest.mark.parametrize("name", sorted(TAKEN))
     def test_names_of_express_sessions_own_object_are_refused(self, codec: ExpressCodec, name: str) -> None:
         """At the top, where they are assigned; inside a value they are like any other."""
-        with pytest.raises(UnsupportedType, match=f"session\\['{name}'\\]: express-session's own object has that name"):
+        with pytest.raises(
+            UnsupportedType, match=f"session\\['{name}'\\]: express-session's own object has that name"
+        ):
             Draft(codec, Record(0.0, None, False, {})).set(name, 1)
         Draft(codec, Record(0.0, None, False, {})).set("a", {name: 1})
 
@@ -397,11 +416,15 @@ def members(*but: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(WORDS.filter(lambda name: name not in but), VALUES, max_size=3)
 
 
-OWNERS = st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=255)
+OWNERS = st.none() | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=255
+)
 
 
 @given(members(*TAKEN), OWNERS, st.booleans(), st.floats(-1e12, 1e12))
-def test_any_record_comes_back(data: dict[str, Any], owner: str | None, persistent: bool, created: float) -> None:
+def test_any_record_comes_back(
+    data: dict[str, Any], owner: str | None, persistent: bool, created: float
+) -> None:
     """Round trip, the order of the items included."""
     codec = ExpressCodec()
     lines = {name: codec.encode(value, "x") for name, value in data.items()}
@@ -416,7 +439,9 @@ def test_any_record_comes_back(data: dict[str, Any], owner: str | None, persiste
     members("version", "nonce", "created", "owner", "persistent"),
     st.booleans(),
 )
-def test_unknown_members_survive(top: dict[str, Any], cookie: dict[str, Any], own: dict[str, Any], escaped: bool) -> None:
+def test_unknown_members_survive(
+    top: dict[str, Any], cookie: dict[str, Any], own: dict[str, Any], escaped: bool
+) -> None:
     """All of them, under any name, whether Express wrote them or a serializer that escapes everything."""
     whole = {**top, "cookie": cookie, "wsgisession": own}
     text = json.dumps(whole, ensure_ascii=escaped, separators=(",", ":") if escaped else (", ", ": "))

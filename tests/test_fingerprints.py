@@ -128,7 +128,9 @@ def leaves(value: Any) -> list[tuple[Any, Any]]:
 TWINS = st.one_of(
     HASHABLE,
     VALUES,
-    st.sampled_from([True, 1, 1.0, 0, False, -0.0, 0.0, One.ONE, Str("a"), "a", b"a", bytearray(b"a"), (), [], {}]),
+    st.sampled_from(
+        [True, 1, 1.0, 0, False, -0.0, 0.0, One.ONE, Str("a"), "a", b"a", bytearray(b"a"), (), [], {}]
+    ),
 )
 
 
@@ -172,5 +174,3 @@ def test_shared_parts_are_no_change_of_the_line() -> None:
     value = CODEC.decode(line)
     value[1] = value[0]
     assert CODEC.encode(value, "v") == line
-
-

@@ -65,10 +65,17 @@ def test_a_cookie_makes_the_response_unfit_for_shared_caches(given: list[str], e
 def test_a_cookie_beside_a_vary_of_the_applications() -> None:
     """It says nothing of caches, so private stands alone."""
     result = personal([("Vary", "A"), ("X", "1")], cookies=["sid=v"], read=True)
-    assert result == [("Vary", "A, Cookie"), ("X", "1"), ("Cache-Control", "private"), ("Set-Cookie", "sid=v")]
+    assert result == [
+        ("Vary", "A, Cookie"),
+        ("X", "1"),
+        ("Cache-Control", "private"),
+        ("Set-Cookie", "sid=v"),
+    ]
 
 
-@pytest.mark.parametrize("name", ["CDN-Cache-Control", "cdn-cache-control", "Acme-CDN-Cache-Control", "Surrogate-Control"])
+@pytest.mark.parametrize(
+    "name", ["CDN-Cache-Control", "cdn-cache-control", "Acme-CDN-Cache-Control", "Surrogate-Control"]
+)
 @pytest.mark.parametrize("control", ["no-store", "max-age=5"])
 def test_targeted_fields_go(name: str, control: str) -> None:
     """Caches that obey one ignore Cache-Control (RFC 9213); without a cookie they stay."""

@@ -24,7 +24,7 @@ CLIENTS = {"redis", "psycopg", "psycopg_pool", "pytest"}  # imported only inside
 
 # Each imports only from those before it. The stores are one floor: they may share rooms among themselves.
 ORDER = (
-    "errors log depth advice tags values mac cookie identity headers merge fingerprints record stores.base stores.* stores"
+    "errors log memo depth advice tags values mac cookie identity headers merge fingerprints record stores.base stores.* stores"
     " codec jsoncodec info limits draft records turns commit diagnosis visit views hints session manager watch middleware"
     " javascript express testing __init__ exchange testclient flask pyramid"
     " cli cli.codes cli.text cli.terminal cli.target cli.syntax cli.reader cli.outcome cli.secret cli.listing cli.ending"
@@ -63,7 +63,9 @@ def test_imports_run_one_way(path: Path) -> None:
     for name in imports(path, top=True):
         if name.startswith("wsgisession."):
             other = name.removeprefix("wsgisession.")
-            assert floor(other) < floor(own) or (other.startswith("stores.") and own.startswith("stores.")), name
+            assert floor(other) < floor(own) or (other.startswith("stores.") and own.startswith("stores.")), (
+                name
+            )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -86,8 +88,14 @@ def test_every_module_says_what_it_does_not_know(path: Path) -> None:
 def test_only_the_middleware_knows_environ() -> None:
     """No other module but the adapters subscripts one or names it as a variable."""
     for path in MODULES:
-        names = {node.id for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Name)}
-        assert ("environ" in names) is (name_of(path) in {"middleware", "watch", "exchange", "flask", "pyramid"}), path
+        names = {
+            node.id
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Name)
+        }
+        assert ("environ" in names) is (
+            name_of(path) in {"middleware", "watch", "exchange", "flask", "pyramid"}
+        ), path
 
 
 def private_names(tree: ast.AST) -> tuple[set[str], list[ast.Attribute]]:
@@ -104,7 +112,11 @@ def private_names(tree: ast.AST) -> tuple[set[str], list[ast.Attribute]]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             own.add(node.value)  # a slot
         elif isinstance(node, ast.Attribute):
-            if isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+            if (
+                isinstance(node.ctx, ast.Store)
+                and isinstance(node.value, ast.Name)
+                and node.value.id in ("self", "cls")
+            ):
                 own.add(node.attr)
             if re.match(r"_[^_]", node.attr):
                 uses.append(node)
@@ -136,7 +148,9 @@ wsgisession.SessionManager(secret="x" * 32).issue({{"a": 1}})
 roots = {{name.partition(".")[0] for name in sys.modules}}
 print(sorted(roots - sys.stdlib_module_names - {{"wsgisession", "__main__"}}))
 """
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True
+    )
     assert [name for name in ast.literal_eval(done.stdout) if not name.startswith(("_", "a1_coverage"))] == []
 
 
@@ -144,7 +158,9 @@ def test_the_package_is_typed_and_prints_secrets() -> None:
     """The marker is there; ``python -m wsgisession secret`` prints a new one that the middleware takes."""
     assert (PACKAGE / "py.typed").exists()
     printed = {
-        subprocess.run([sys.executable, "-m", "wsgisession", "secret"], capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-m", "wsgisession", "secret"], capture_output=True, text=True, check=True
+        ).stdout
         for _ in range(2)
     }
     assert len(printed) == 2

@@ -22,7 +22,9 @@ def test_nothing_is_installed_by_its_name(path: Path) -> None:
     assert [line for line in lines if BY_NAME.search(line)] == []
 
 
-@pytest.mark.parametrize("line", ["wsgisession flask", '"wsgisession[redis]"', "-U WSGISession", "wsgisession==1.0"])
+@pytest.mark.parametrize(
+    "line", ["wsgisession flask", '"wsgisession[redis]"', "-U WSGISession", "wsgisession==1.0"]
+)
 def test_a_name_is_noticed(line: str) -> None:
     """As are its other spellings; a path to a clone is none."""
     assert BY_NAME.search(line) and not BY_NAME.search(re.sub("(?i)wsgisession", "./wsgisession", line))
@@ -33,6 +35,11 @@ def test_each_recipe_prints_the_lines_that_are_tried(name: str) -> None:
     """Those of Flask's page, which ``tests/wide/test_installed_as_printed.py`` types, but for the framework."""
 
     def lines(name: str) -> str:
-        return re.sub(r"(?<= ./wsgisession )(?:\S+ )?(?=waitress$)", "", titled(RECIPES[name].path, "run"), flags=re.MULTILINE)
+        return re.sub(
+            r"(?<= ./wsgisession )(?:\S+ )?(?=waitress$)",
+            "",
+            titled(RECIPES[name].path, "run"),
+            flags=re.MULTILINE,
+        )
 
     assert lines(name) == lines("flask")

@@ -64,7 +64,11 @@ def test_when_an_expiry_is_due(age: float, persistent: bool, left: float, expect
 
 def test_a_switch_sets_it_again() -> None:
     """Both ways; with nothing left of the lifetime, at most one idle timeout."""
-    for age, persistent, left, expected in ((0, True, 90, 5000), (0, False, 4000, 100), (2000, False, 4000, 100)):
+    for age, persistent, left, expected in (
+        (0, True, 90, 5000),
+        (0, False, 4000, 100),
+        (2000, False, 4000, 100),
+    ):
         assert LIMITS.switched(record_of(age, persistent), left, NOW) == expected
 
 
@@ -81,8 +85,22 @@ def test_a_request_that_outlasted_the_lifetime_still_stores() -> None:
 
 @pytest.mark.parametrize(
     ("persistent", "own", "expected"),
-    [(False, 15.0, 15), (False, 400.0, 400), (False, 4000.0, 1000), (True, 15.0, 15), (True, 9000.0, 9000), (True, None, 5000)],
-    ids=["shorter", "longer", "the lifetime still counts", "persistent, shorter", "persistent, longer", "persistent, none"],
+    [
+        (False, 15.0, 15),
+        (False, 400.0, 400),
+        (False, 4000.0, 1000),
+        (True, 15.0, 15),
+        (True, 9000.0, 9000),
+        (True, None, 5000),
+    ],
+    ids=[
+        "shorter",
+        "longer",
+        "the lifetime still counts",
+        "persistent, shorter",
+        "persistent, longer",
+        "persistent, none",
+    ],
 )
 def test_a_sessions_own_idle_timeout(persistent: bool, own: float | None, expected: float) -> None:
     """It counts instead of the configured one, or instead of ``remember``."""

@@ -29,7 +29,11 @@ def test_beakers_place_in_environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_every_option_and_member_is_there() -> None:
     """What the tables put in place of something else exists under that name."""
     text = (ROOT / PAGE).read_text()
-    members = set(re.findall(r"`session\.(atomic|destroy|reload|key|created|expires|new|persistent|regenerate|save)\b", text))
+    members = set(
+        re.findall(
+            r"`session\.(atomic|destroy|reload|key|created|expires|new|persistent|regenerate|save)\b", text
+        )
+    )
     assert len(members) == 10 and [name for name in members if not hasattr(Session, name)] == []
     options = {"store", "idle_timeout", "lifetime", "remember", "identity", "secret", "environ_key"}
     assert options <= set(inspect.signature(SessionMiddleware).parameters) and all(
@@ -43,5 +47,12 @@ def test_every_option_and_member_is_there() -> None:
 
 def test_every_table_says_what_differs() -> None:
     """Each row has three cells: theirs, ours, what differs and why."""
-    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in (ROOT / PAGE).read_text().splitlines() if line.startswith("|")]
-    assert len(rows) > 60 and [row for row in rows if len(row) != 3 or not all(cell.strip() for cell in row)] == []
+    rows = [
+        re.split(r"(?<!\\)\|", line)[1:-1]
+        for line in (ROOT / PAGE).read_text().splitlines()
+        if line.startswith("|")
+    ]
+    assert (
+        len(rows) > 60
+        and [row for row in rows if len(row) != 3 or not all(cell.strip() for cell in row)] == []
+    )

@@ -32,7 +32,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sdist, and the wheel made from that sdist; the checkout is left as it is."""
     tmp_path = tmp_path_factory.mktemp("built")
     clone(tmp_path / "source")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(tmp_path / "source"), cwd=tmp_path)
+    run(
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--outdir",
+        str(tmp_path),
+        str(tmp_path / "source"),
+        cwd=tmp_path,
+    )
     return tmp_path
 
 
@@ -97,7 +106,14 @@ def test_it_requires_nothing(metadata: Message) -> None:
     """Whatever is named belongs to an extra."""
     required = metadata.get_all("Requires-Dist") or []
     assert required and [one for one in required if "extra ==" not in one] == []
-    assert set(metadata.get_all("Provides-Extra") or []) >= {"redis", "postgres", "test", "dev", "bench", "docs"}
+    assert set(metadata.get_all("Provides-Extra") or []) >= {
+        "redis",
+        "postgres",
+        "test",
+        "dev",
+        "bench",
+        "docs",
+    }
 
 
 def test_its_version(installed: Path, metadata: Message) -> None:
@@ -135,7 +151,9 @@ print(json.dumps(sorted(roots - sys.stdlib_module_names - {{"__main__"}})))
 
 def test_the_installed_wheel_runs_the_first_example(installed: Path) -> None:
     """As the README prints it, imported: the second visit with the cookie of the first counts two."""
-    example = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[0]
+    example = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[
+        0
+    ]
     script = """
 from wsgiref.util import setup_testing_defaults
 def visit(cookie):
@@ -146,7 +164,10 @@ def visit(cookie):
 first, cookie = visit("")
 print(json.dumps([first, visit(cookie)]))
 """
-    assert isolated(installed, f"__name__ = 'counter'\n{example}{script}") == ["Number of views 1", ["Number of views 2", ""]]
+    assert isolated(installed, f"__name__ = 'counter'\n{example}{script}") == [
+        "Number of views 1",
+        ["Number of views 2", ""],
+    ]
 
 
 def test_the_command_line_is_installed(installed: Path) -> None:

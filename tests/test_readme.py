@@ -28,7 +28,10 @@ def test_the_example_counts_views() -> None:
     one, two = TestApp(app), TestApp(app)
     favicon = one.get("/favicon.ico", status=404)
     assert "Set-Cookie" not in favicon.headers
-    answers = [browser.get(path, status="*").text for browser, path in ((one, "/"), (one, "/x"), (one, "/"), (two, "/"))]
+    answers = [
+        browser.get(path, status="*").text
+        for browser, path in ((one, "/"), (one, "/x"), (one, "/"), (two, "/"))
+    ]
     assert answers == ["Number of views 1", "Nothing here", "Number of views 2", "Number of views 1"]
 
 
@@ -57,7 +60,11 @@ def test_the_command_is_one() -> None:
 
 def test_every_promise_names_its_test() -> None:
     """Nine promises, each with a test class or file that is there."""
-    rows = [line for line in README.split("## Promises")[1].split("Their limits")[0].splitlines() if line.startswith("| **")]
+    rows = [
+        line
+        for line in README.split("## Promises")[1].split("Their limits")[0].splitlines()
+        if line.startswith("| **")
+    ]
     named = [re.findall(r"\[(\w+)\]\((tests/[\w/]+\.py)\)", row) for row in rows]
     assert len(rows) == 9 and all(named)
     for name, path in (link for links in named for link in links):
@@ -67,7 +74,11 @@ def test_every_promise_names_its_test() -> None:
 def test_every_module_has_its_place() -> None:
     """The table of files names each module and folder of the package, and nothing else."""
     table = README.split("## Inside")[1].split("\n## ")[0]
-    named = {name for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE) for name in re.findall(r"`([\w.]+/?)`", row)}
+    named = {
+        name
+        for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+        for name in re.findall(r"`([\w.]+/?)`", row)
+    }
     package = ROOT / "wsgisession"
     folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
     assert named == {path.name for path in package.glob("*.py")} - {"__init__.py"} | folders

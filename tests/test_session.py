@@ -228,7 +228,9 @@ class TestLife:
         with pytest.raises(TypeError, match=r"str\(user\.id\)"):
             site.request(lambda s: setattr(s, "owner", owner))
 
-    @pytest.mark.parametrize("owner", ["", "x" * 256, "a\0b", "\ud800"], ids=["empty", "long", "NUL", "surrogate"])
+    @pytest.mark.parametrize(
+        "owner", ["", "x" * 256, "a\0b", "\ud800"], ids=["empty", "long", "NUL", "surrogate"]
+    )
     def test_owners_within_bounds(self, site: Site, owner: str) -> None:
         """1 to 255 characters without NUL or lone surrogates."""
         with pytest.raises(ValueError, match="owner"):
@@ -311,7 +313,9 @@ class TestLife:
         site = Site(cookie=Cookie(path="/app", domain="example.org", samesite="Strict"))
         told = site.request(lambda s: s.destroy(), site.start({"a": 1})).set_cookie
         assert told is not None
-        assert {"Path=/app", "Domain=example.org", "SameSite=Strict", "HttpOnly", "Max-Age=0"} <= set(told.split("; "))
+        assert {"Path=/app", "Domain=example.org", "SameSite=Strict", "HttpOnly", "Max-Age=0"} <= set(
+            told.split("; ")
+        )
 
     def test_https_has_a_cookie_of_its_own(self, site: Site) -> None:
         """__Host- and Secure; the http cookie is worthless there."""
@@ -348,7 +352,7 @@ class TestLife:
 
 
 class TestPersistent:
-    """"Remember me"."""
+    """ "Remember me"."""
 
     def site(self) -> Site:
         return Site(idle_timeout=100, lifetime=200, remember=1000)
@@ -530,7 +534,12 @@ class TestOwner:
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text() | st.binary(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.binary(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
 )
@@ -559,7 +568,9 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule(key=KEYS, default=VALUES)
     def setdefault(self, key: str, default: Any) -> None:
-        assert self.request(lambda s: s.setdefault(key, default)) == self.model.setdefault(key, copy.deepcopy(default))
+        assert self.request(lambda s: s.setdefault(key, default)) == self.model.setdefault(
+            key, copy.deepcopy(default)
+        )
 
     @rule(key=KEYS)
     def pop(self, key: str) -> None:

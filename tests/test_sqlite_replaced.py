@@ -5,6 +5,7 @@ several.
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import multiprocessing
 import os
@@ -404,6 +405,24 @@ def test_a_second_connection_to_a_file_that_was_just_replaced(
 
     assert store.load(Key()) is not None  # type: ignore[arg-type]
     assert store.load(OLD) is None and store.load(COPY) is not None
+
+
+def test_without_a_connection_nothing_is_removed(
+    store: SQLiteStore, path: Path, copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If the connections were lost, the numbers of the old file's log may be another file's by now."""
+    for one in gc.get_objects():
+        if isinstance(one, sqlite_file.Connection):
+            one.close()
+    path.rename(path.with_suffix(".away"))
+    os.replace(copy, path)
+    log = Path(f"{path}-wal")
+    log.touch()
+    removed: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite_file.File, "leave", lambda self, place: removed.append(place))
+        assert store.load(COPY) is not None
+    assert removed == [] and len(told(caplog)) == 1
 
 
 def test_diagnose_tells(store: SQLiteStore, path: Path, copy: Path) -> None:

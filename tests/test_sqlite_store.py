@@ -398,6 +398,14 @@ class TestTheDead:
         ask(path, f"INSERT INTO sessions {numbers} SELECT i, 0, NULL, x'' FROM n")
         assert (store.purge(), store.purge()) == (count, 0)
 
+    def test_clear_takes_the_dead_along(self, store: SQLiteStore, path: Path, clock: Clock) -> None:
+        """clear counts live records only, and leaves no row of an ended one in the file."""
+        for _ in range(3):
+            store.create(new_key(), b"", 1)
+        clock.advance(1)
+        assert store.clear() == 0
+        assert ask(path, "SELECT key FROM sessions") == []
+
     @pytest.mark.parametrize("name", ["purge", "clear"])
     def test_writers_have_their_turn_between_two_batches(
         self, name: str, store: SQLiteStore, path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
@@ -663,6 +671,20 @@ class TestErrors:
             store.load(new_key())
         assert connections_here(path) == 0
         ask(path, "ALTER TABLE mislaid RENAME TO sessions")
+        assert store.load(new_key()) is None
+
+    def test_an_operation_that_fails_after_the_store_was_closed(self, store: SQLiteStore, path: Path) -> None:
+        """It leaves no connection behind, and the store works."""
+
+        class Key:
+            def __conform__(self, protocol: object) -> object:
+                store.close()
+                return object()
+
+        store.create(new_key(), b"", LONG)
+        with pytest.raises(StoreError):
+            store.load(Key())  # type: ignore[arg-type]
+        assert connections_here(path) == 0
         assert store.load(new_key()) is None
 
     def test_our_own_mistakes_are_no_outage(self, store: SQLiteStore) -> None:

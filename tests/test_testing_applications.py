@@ -31,7 +31,17 @@ def test_a_client_is_logged_in(title: str) -> None:
 def test_the_fixture(tmp_path: Path) -> None:
     """The page's application and its fixture, as a test file."""
     (tmp_path / "test_page.py").write_text(BLOCKS["app.py"].text + BLOCKS["fixture"].text)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir=."]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        "--rootdir=.",
+    ]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
     assert "1 passed" in done.stdout, done.stdout
@@ -51,7 +61,10 @@ def test_revocation() -> None:
     site = Site()
     here, there = (site.request(lambda session: page["log_in"](session, "ada")).cookie for _ in range(2))
     ((key, *_),) = site.request(page["elsewhere"], here).result
-    assert site.request(lambda session: page["end_one"](session, site.manager, session.key), here).result is False
+    assert (
+        site.request(lambda session: page["end_one"](session, site.manager, session.key), here).result
+        is False
+    )
     assert site.request(lambda session: page["end_one"](session, site.manager, key), here).result is True
     assert site.request(lambda session: session.owner, there).result is None
     site.start({}, "ada")

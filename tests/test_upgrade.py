@@ -102,14 +102,18 @@ def test_the_first_format_stays_readable(cookie: str, https: bool) -> None:
     """The cookie is accepted, and every value comes back, of its type."""
     answer = holding(PAYLOAD).request(lambda s: (s.copy(), s.owner, s.created, s.key), cookie, https=https)
     assert answer.result == (DATA, "ada", CREATED, KEY) and answer.set_cookie is None
-    assert {name: type(value) for name, value in answer.result[0].items()} == {n: type(v) for n, v in DATA.items()}
+    assert {name: type(value) for name, value in answer.result[0].items()} == {
+        n: type(v) for n, v in DATA.items()
+    }
 
 
 def test_a_remembered_visitor_of_the_first_format() -> None:
     """Every value comes back; the session is persistent and nobody's."""
     site = holding(REMEMBERED, ttl=30 * 86400, owner=None)
     answer = site.request(lambda s: (s.copy(), s.owner, s.persistent), HTTP)
-    assert repr(answer.result) == repr((REMEMBERED_DATA, None, True)) and answer.set_cookie is None  # == overlooks a fold
+    assert (
+        repr(answer.result) == repr((REMEMBERED_DATA, None, True)) and answer.set_cookie is None
+    )  # == overlooks a fold
 
 
 @pytest.mark.parametrize(

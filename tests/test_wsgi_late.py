@@ -138,7 +138,9 @@ def test_a_persistent_expiry_stays_once_the_headers_have_left(write: bool) -> No
         middleware = wrap(lambda environ, start_response: None)
         site = Site(middleware.manager.store)
         cookie = site.start({"a": 1})
-        site.request(lambda session, persistent=persistent: setattr(session, "persistent", persistent), cookie)
+        site.request(
+            lambda session, persistent=persistent: setattr(session, "persistent", persistent), cookie
+        )
         (key,) = site.live()
         middleware.manager.store.touch(key, 500)
 

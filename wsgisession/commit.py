@@ -61,7 +61,9 @@ class Commit:
             self.withdraw(key)
             raise
         if not created:
-            error = StoreError("the store says that a random 256-bit key is taken; it does not keep the contract")
+            error = StoreError(
+                "the store says that a random 256-bit key is taken; it does not keep the contract"
+            )
             records.failed(error, "create", since, key)
             raise error
         draft.saved(record)
@@ -121,7 +123,9 @@ class Commit:
             return stored
         return Stored(stored.key, stored.payload, stored.record, since + ttl) if done else None
 
-    def move(self, draft: Draft, stored: Stored, key: str, *, owner_changed: bool, mixes: bool, moves: bool) -> Stored:
+    def move(
+        self, draft: Draft, stored: Stored, key: str, *, owner_changed: bool, mixes: bool, moves: bool
+    ) -> Stored:
         """Give a draft's session a new key and leave a marker under the old one.
 
         The new record comes first, then the swap of the old one, so that a write which lands in between is seen and taken

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 from urllib.parse import unquote
@@ -32,7 +31,7 @@ _DOMAIN = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*")
 _BOOLEANS = ("httponly", "partitioned", "persistent", "host_prefix")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cookie:
     """The session cookie's name and attributes. Construction fails on whatever a browser would silently reject.
 
@@ -66,9 +65,20 @@ class Cookie:
     persistent: bool = False
     host_prefix: bool = True
     formerly: tuple[str, ...] = ()
+    _wire_names: tuple[str, str] = field(init=False, repr=False, compare=False)
+    """The names on the wire: not secure, secure."""
+    _attributes: tuple[str, str] = field(init=False, repr=False, compare=False)
+    """All attributes but the expiry: not secure, secure."""
 
     def __post_init__(self) -> None:
         self._check_types()
+        prefixed = self.host_prefix and self.path == "/" and self.domain is None and not self._has_prefix
+        object.__setattr__(self, "_wire_names", (self.name, f"__Host-{self.name}" if prefixed else self.name))
+        domain = "" if self.domain is None else f"; Domain={self.domain}"
+        httponly = "; HttpOnly" if self.httponly else ""
+        partitioned = "; Partitioned" if self.partitioned else ""
+        head, tail = f"; Path={self.path}{domain}", f"{httponly}; SameSite={self.samesite}{partitioned}"
+        object.__setattr__(self, "_attributes", (head + tail, f"{head}; Secure{tail}"))
         self._check_characters()
         self._check_former_names()
         self._check_needs_secure()
@@ -167,8 +177,12 @@ class Cookie:
         # A deletion repeats Path and Domain, or the browser keeps the old cookie (RFC 6265 5.3, step 11), and
         # the flags, or it may reject the deletion itself (RFC 6265bis 5.7: prefixes, SameSite=None).
         attributes = self._attributes[secure]
-        if name.lower().startswith("__host-"):  # a former name, perhaps of another path and domain; such a one has neither
-            attributes = replace(self, name="x", path="/", domain=None, secure=True, formerly=())._attributes[True]
+        if name.lower().startswith(
+            "__host-"
+        ):  # a former name, perhaps of another path and domain; such a one has neither
+            attributes = replace(self, name="x", path="/", domain=None, secure=True, formerly=())._attributes[
+                True
+            ]
         elif name.lower().startswith(("__secure-", "__http-")):
             attributes = self._attributes[True]
         return f"{name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{attributes}"
@@ -181,21 +195,6 @@ class Cookie:
         """
         usual = replace(self, name="x", path="/", domain=None, host_prefix=False, formerly=())
         return list(dict.fromkeys([self.expire(name, secure=secure), usual.expire(name, secure=secure)]))
-
-    @cached_property
-    def _wire_names(self) -> tuple[str, str]:
-        """The names on the wire: not secure, secure."""
-        prefixed = self.host_prefix and self.path == "/" and self.domain is None and not self._has_prefix
-        return self.name, ("__Host-" + self.name if prefixed else self.name)
-
-    @cached_property
-    def _attributes(self) -> tuple[str, str]:
-        """All attributes but the expiry: not secure, secure."""
-        domain = "" if self.domain is None else f"; Domain={self.domain}"
-        httponly = "; HttpOnly" if self.httponly else ""
-        partitioned = "; Partitioned" if self.partitioned else ""
-        head, tail = f"; Path={self.path}{domain}", f"{httponly}; SameSite={self.samesite}{partitioned}"
-        return head + tail, f"{head}; Secure{tail}"
 
     @property
     def _has_prefix(self) -> bool:
@@ -218,7 +217,9 @@ class Cookie:
 
     def _check_characters(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"cookie name {self.name[:80]!r} is not a token: use letters, digits, '-', '_' and '.'")
+            raise ValueError(
+                f"cookie name {self.name[:80]!r} is not a token: use letters, digits, '-', '_' and '.'"
+            )
         longest = COOKIE_LIMIT - TOKEN_LENGTH - len(self.wire_name(self.secure is not False)) + len(self.name)
         if len(self.name) > longest:
             raise ValueError(f"cookie name has {len(self.name)} characters: pass one of at most {longest}")
@@ -239,24 +240,34 @@ class Cookie:
 
     def _check_former_names(self) -> None:
         if not isinstance(self.formerly, tuple):
-            raise TypeError(f"cookie formerly must be a tuple of names, such as ('sid',), not {self.formerly!r}"[:200])
+            raise TypeError(
+                f"cookie formerly must be a tuple of names, such as ('sid',), not {self.formerly!r}"[:200]
+            )
         present = self._wire_names if self.secure == "auto" else (self.wire_name(self.secure is True),)
         for name in self.formerly:
             if not isinstance(name, str):
-                raise TypeError(f"cookie formerly must be a tuple of names, such as ('sid',), not of {type(name).__name__}")
+                raise TypeError(
+                    f"cookie formerly must be a tuple of names, such as ('sid',), not of {type(name).__name__}"
+                )
             if not _NAME.fullmatch(name) or len(name) > COOKIE_LIMIT:
-                raise ValueError(f"cookie formerly: {name[:80]!r} is not a token: pass the name as browsers send it")
+                raise ValueError(
+                    f"cookie formerly: {name[:80]!r} is not a token: pass the name as browsers send it"
+                )
             if set(present) == {name}:
                 raise ValueError(f"cookie formerly: {name[:80]!r} is the present name; list other names only")
 
     def _check_needs_secure(self) -> None:
-        """"auto" is not enough for these: over http the browser would drop the cookie."""
+        """ "auto" is not enough for these: over http the browser would drop the cookie."""
         if self.secure is True:
             return
         if self.samesite == "None":
-            raise ValueError('cookie samesite="None" is rejected by browsers unless Secure: pass secure=True as well')
+            raise ValueError(
+                'cookie samesite="None" is rejected by browsers unless Secure: pass secure=True as well'
+            )
         if self.partitioned:
-            raise ValueError("cookie partitioned=True is rejected by browsers unless Secure: pass secure=True as well")
+            raise ValueError(
+                "cookie partitioned=True is rejected by browsers unless Secure: pass secure=True as well"
+            )
         if self._has_prefix:
             raise ValueError(
                 f"cookie name {self.name[:80]!r} is rejected by browsers unless Secure: pass secure=True as well, or "
@@ -266,7 +277,9 @@ class Cookie:
     def _check_prefix(self) -> None:
         wire = self.wire_name(self.secure is not False)
         if wire.lower().startswith("__host-") and (self.path != "/" or self.domain is not None):
-            raise ValueError(f'cookie name {wire[:80]!r} is rejected by browsers unless path="/" and domain=None')
+            raise ValueError(
+                f'cookie name {wire[:80]!r} is rejected by browsers unless path="/" and domain=None'
+            )
         # Also "Http-x", which "__Host-" in front turns into the stricter prefix.
         if wire.lower().startswith(("__http-", "__host-http-")) and not self.httponly:
             raise ValueError(f"cookie name {wire[:80]!r} is rejected by browsers unless httponly=True")

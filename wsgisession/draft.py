@@ -28,7 +28,17 @@ class Draft:
         record: What lies underneath. For a new session it is one without values.
     """
 
-    __slots__ = ("_added", "_attempt", "_attempts", "_codec", "_marks", "_removed", "_values", "base", "facts")
+    __slots__ = (
+        "_added",
+        "_attempt",
+        "_attempts",
+        "_codec",
+        "_marks",
+        "_removed",
+        "_values",
+        "base",
+        "facts",
+    )
 
     base: Record
     """The record underneath: what this request's changes are changes of."""
@@ -44,7 +54,9 @@ class Draft:
 
     def _start(self, record: Record) -> None:
         # The base comes last: whatever comes in between, no change of one base is taken for one of another.
-        self._marks: dict[str, Mark] = {}  # of values that may differ from their line; None: encode to find out
+        self._marks: dict[
+            str, Mark
+        ] = {}  # of values that may differ from their line; None: encode to find out
         self._values: dict[str, Any] = {}  # decoded or assigned
         self._removed = _NOTHING  # keys of the base that were deleted, even if they were assigned again
         self._added: dict[str, None] = {}  # keys that were assigned and come after those of the base
@@ -56,7 +68,7 @@ class Draft:
         return key in self._added or (key in self.base and key not in self._removed)
 
     def __len__(self) -> int:
-        return len(self.base) - len(self._removed) + len(self._added)
+        return len(self.base.lines) - len(self._removed) + len(self._added)
 
     def __iter__(self) -> Iterator[str]:
         return self._walk(self._order())
@@ -128,7 +140,6 @@ class Draft:
 
     # Committing
 
-    @property
     def pending(self) -> bool:
         """False: nothing can differ from the base; nothing was assigned, and no mutable value was handed out."""
         return bool(self._marks) or bool(self._removed) or self.facts is not self.base
@@ -151,7 +162,9 @@ class Draft:
                     line = encode(value, "")
                     if line != base.line(key) or key in removed:
                         lines[key] = line
-        except UnsupportedType:  # a path takes as long to make as a number to encode: not before somebody reads it
+        except (
+            UnsupportedType
+        ):  # a path takes as long to make as a number to encode: not before somebody reads it
             encode(value, _path(key))
             raise
         record = base.with_changes(lines, removed) if lines or removed else base
@@ -169,7 +182,10 @@ class Draft:
     def _hold(self, values: dict[str, Any]) -> None:
         """Keep values that the application may hold; a change in place must be noticed."""
         self._values = values
-        self._marks = {key: None for key, value in values.items() if type(value) not in IMMUTABLE}
+        self._marks = {}
+        for key, value in values.items():
+            if type(value) not in IMMUTABLE:
+                self._marks[key] = None
 
     # Overlapping requests
 

@@ -43,7 +43,9 @@ TAKEN = frozenset(
 _TAKEN_PATHS = frozenset(f"session[{name!r}]" for name in TAKEN)
 _VERSION = 1  # of the member OWN
 _LONGEST = 8.64e15  # milliseconds, the end of JavaScript's time
-_UNESCAPED = "!~*'()"  # encodeURIComponent leaves these as they are, besides letters, digits, "_", "." and "-"
+_UNESCAPED = (
+    "!~*'()"  # encodeURIComponent leaves these as they are, besides letters, digits, "_", "." and "-"
+)
 _MARK = "s%3A"  # "s:", percent-encoded
 
 
@@ -62,7 +64,9 @@ def options(client: Any, name: str = "connect.sid", prefix: str = "sess:", **coo
         ValueError, TypeError: an argument is not what it must be.
     """
     if "host_prefix" in cookie:
-        raise TypeError("Express adds no prefix to a cookie's name: leave host_prefix out, or pass name='__Host-…' to both")
+        raise TypeError(
+            "Express adds no prefix to a cookie's name: leave host_prefix out, or pass name='__Host-…' to both"
+        )
     shared = Cookie(name=name, host_prefix=False, **cookie)
     return {
         # Express refreshes records, and knows nothing of an index. By then browsers have dropped a cookie that was set when
@@ -108,7 +112,9 @@ class ExpressIdentity(Identity):
         text, dot, _ = token.rpartition(".")
         if not dot or not token.isascii() or not text.startswith(_MARK):
             return None
-        id = unquote(text[len(_MARK) :])  # where that is lossy, or the spelling another, no token below is the same
+        id = unquote(
+            text[len(_MARK) :]
+        )  # where that is lossy, or the spelling another, no token below is the same
         if not id:
             return None
         sent = token.encode()
@@ -186,7 +192,9 @@ class ExpressCodec:
         return self._object({"cookie": cookie, **kept.other, **content.data, OWN: self._object(own)})
 
     def _object(self, lines: Mapping[str, bytes]) -> bytes:
-        return b"{%b}" % b",".join([b"%b:%b" % (self.encode(name, "a key"), line) for name, line in lines.items()])
+        return b"{%b}" % b",".join(
+            [b"%b:%b" % (self.encode(name, "a key"), line) for name, line in lines.items()]
+        )
 
     def unpack(self, payload: bytes) -> Record | Marker:
         """Return the record of a payload. A marker: version 1.0 of the library is about to delete it.
@@ -274,7 +282,12 @@ class ExpressCodec:
 
 def _cookie_member(cookie: Cookie) -> dict[str, Any]:
     """Return a record's ``cookie`` member, by which Express sets the cookie again with the attributes it has here."""
-    member: dict[str, Any] = {"originalMaxAge": None, "expires": None, "httpOnly": cookie.httponly, "path": cookie.path}
+    member: dict[str, Any] = {
+        "originalMaxAge": None,
+        "expires": None,
+        "httpOnly": cookie.httponly,
+        "path": cookie.path,
+    }
     if cookie.domain is not None:
         member["domain"] = cookie.domain
     if cookie.secure is True:

@@ -6,7 +6,8 @@ The application's own list is never changed; a new one is returned.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+
+from wsgisession.memo import Memo
 
 Headers = list[tuple[str, str]]
 
@@ -26,7 +27,7 @@ def personal(headers: Headers, cookies: list[str], read: bool) -> Headers:
     Source: RFC 9110 12.5.5 (Vary), RFC 9111 5.2.2 (Cache-Control), RFC 9213 (targeted fields).
     """
     for name, _ in headers:
-        if _is_for_caches(name) if len(name) <= _LONGEST else _is_for_caches.__wrapped__(name):
+        if _is_for_caches[name]:
             break
     else:  # the application says nothing of caches: 0.4 µs instead of 0.8, and 1.8 with a cookie
         if cookies:
@@ -41,17 +42,14 @@ def personal(headers: Headers, cookies: list[str], read: bool) -> Headers:
     return headers
 
 
-_LONGEST = 64  # characters of a name that is remembered: what the process remembers is bounded, whatever an application sends
-
-
-@lru_cache(256)  # an application sends few different names: half the time of looking at each
-def _is_for_caches(name: str) -> bool:
-    return name.lower() in _OURS or _TARGETED.fullmatch(name) is not None
-
-
 def _vary(headers: Headers) -> Headers:
     """Add Cookie to Vary, once, and keep a ``*``."""
-    members = [member.strip(" \t").lower() for name, value in headers if name.lower() == "vary" for member in value.split(",")]
+    members = [
+        member.strip(" \t").lower()
+        for name, value in headers
+        if name.lower() == "vary"
+        for member in value.split(",")
+    ]
     if "*" in members or "cookie" in members:
         return list(headers)
     result = list(headers)
@@ -85,5 +83,11 @@ def _unshared(headers: Headers) -> Headers:
 
 
 _OURS = frozenset(("vary", "cache-control"))
+# An application sends few different names: a fifth of the time of looking at each.
+_is_for_caches: Memo[str, bool] = Memo(
+    lambda name: name.lower() in _OURS or _TARGETED.fullmatch(name) is not None,
+    lambda name: len(name) <= 64,
+    256,
+)
 _VARY, _PRIVATE = ("Vary", "Cookie"), ("Cache-Control", "private")
 _SHARED = frozenset(("public", "private", "s-maxage"))

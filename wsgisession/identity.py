@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from wsgisession.mac import base64url, mac_under
+from wsgisession.memo import Memo
 
+_LONGEST = 4096  # characters of a cookie's name
 _PURPOSE = b"wsgisession 1 cookie\0"  # version and purpose of the signature; another purpose derives from another label
 
 
@@ -37,7 +39,8 @@ class Identity:
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._roots = [mac_under(secret) for secret in check_secrets(secrets, self.min_secret)]
-        self._macs = _Macs(self._derive)
+        # There are one or two names on the wire; longer ones are of callers who make names up.
+        self._macs = Memo(self._derive, lambda name: len(name) <= _LONGEST, 16)
 
     def new_id(self) -> str:
         """Return a new id: 256 bits from the operating system, an error if it has none.
@@ -84,20 +87,6 @@ class Identity:
         return tuple(mac_under(root(_PURPOSE + name.encode())) for root in self._roots)
 
 
-class _Macs(dict[str, tuple[Callable[[bytes], bytes], ...]]):
-    """Each name's MACs, derived when they are first asked for: there are one or two names on the wire."""
-
-    def __init__(self, derive: Callable[[str], tuple[Callable[[bytes], bytes], ...]]) -> None:
-        super().__init__()
-        self._derive = derive
-
-    def __missing__(self, name: str) -> tuple[Callable[[bytes], bytes], ...]:
-        macs = self._derive(name)
-        if len(self) < 16:  # for callers who make names up
-            self[name] = macs
-        return macs
-
-
 def check_secrets(secret: object, minimum: int) -> list[bytes]:
     """Return one secret, or a sequence of them, as a list of bytes (text as UTF-8). No error shows a secret.
 
@@ -113,7 +102,9 @@ def check_secrets(secret: object, minimum: int) -> list[bytes]:
     single = isinstance(secret, str | bytes | bytearray | memoryview) or not isinstance(secret, Sequence)
     for item in [secret] if single else secret:  # type: ignore[attr-defined]
         if not isinstance(item, str | bytes):
-            raise TypeError(f"secret must be str or bytes, or a sequence of them, not {type(item).__name__}; {_ADVICE}")
+            raise TypeError(
+                f"secret must be str or bytes, or a sequence of them, not {type(item).__name__}; {_ADVICE}"
+            )
         # "surrogatepass": the error of a stricter encoder would carry the secret.
         checked.append(item.encode("utf-8", "surrogatepass") if isinstance(item, str) else item)
     if not checked or min(map(len, checked)) < minimum:

@@ -16,18 +16,20 @@ import os
 import random
 import re
 from binascii import b2a_base64
-from functools import lru_cache
 from io import BytesIO
 from operator import itemgetter
 from time import perf_counter_ns
 from typing import Any
 
 from wsgisession.errors import StoreError
-from wsgisession.record import Marker, Places, Record, check_owner
+from wsgisession.memo import Memo
+from wsgisession.record import Marker, Places, Record, check_owner, record_of
 from wsgisession.values import Values, quote
 
 _VERSIONS = (1, 2)  # without and with an idle timeout of the session's own
-_NAMES_LIMIT = 1000  # characters; a longer list of keys is not kept for the next time, so that visitors fill no memory
+_NAMES_LIMIT = (
+    1000  # characters; a longer list of keys is not kept for the next time, so that visitors fill no memory
+)
 _LONG = 4096
 _LARGEST = 10**18  # seconds: a number past it is no time
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
@@ -83,11 +85,11 @@ class JSONCodec(Values):
         usual = _USUAL(head)
         if usual is not None and head.isascii():
             owner, persistent, keys = usual.groups()
-            places = _places(keys)
+            places = _places[keys]
             del lines[0]
             if len(places) == len(lines):
                 name = None if owner is None else owner.decode()
-                return Record.of_lines(None, name, persistent == b"true", None, places, lines, head)
+                return record_of(None, name, persistent == b"true", None, places, lines, head)
         return self._unpack(payload)
 
     def _unpack(self, payload: bytes) -> Record | Marker:
@@ -112,7 +114,7 @@ class JSONCodec(Values):
         if type(keys) is not list or len(keys) != len(lines):
             raise _unreadable("another number of values than of keys")
         timeout = _positive(_finite(idle[0])) if idle else None
-        return Record.of_lines(_finite(created), owner, persistent, timeout, _places_of(keys), lines, None)
+        return record_of(_finite(created), owner, persistent, timeout, _places_of(keys), lines, None)
 
 
 _plain = Values()
@@ -127,9 +129,7 @@ def _successor(marker: Marker) -> bytes:
 def _head(record: Record) -> bytes:
     """Return what follows the nonce."""
     name = b"null" if record.owner is None else _plain.encode(record.owner, "owner")
-    keys = tuple(record.keys)
-    short = sum(map(len, keys)) <= _NAMES_LIMIT
-    names = _names_line(keys) if short else _names_line.__wrapped__(keys)
+    names = _names[tuple(record.keys)]
     idle = b"" if record.idle_timeout is None else b"," + _written(record.idle_timeout)
     flag = b"true" if record.persistent else b"false"
     return b"%b,%b,%b,%b%b]" % (_written(record.created), name, flag, names, idle)
@@ -142,20 +142,12 @@ def _written(seconds: float) -> bytes:
     return repr(float(seconds) + 0.0).encode()
 
 
-# The sessions of an application have few different lists of keys. Both keep at most 128, of at most _NAMES_LIMIT characters.
-@lru_cache(128)
 def _names_line(keys: tuple[str, ...]) -> bytes:
     """Return a list of keys as JSON."""
     line = ",".join(map(quote, keys))
     if "\\ud" in line:  # surrogates, which quote alone would join to one character
         line = ",".join(_plain.encode(key, "a key").decode() for key in keys)
     return f"[{line}]".encode()
-
-
-@lru_cache(128)
-def _places(line: bytes) -> Places:
-    """Return the places of a list of keys as JSON. ValueError: it is none."""
-    return _places_of(_read(line))
 
 
 def _places_of(keys: list[Any]) -> Places:
@@ -167,6 +159,13 @@ def _places_of(keys: list[Any]) -> Places:
     if len(places) != len(keys):
         raise _unreadable("keys repeat")
     return places
+
+
+# The sessions of an application have few different lists of keys.
+_names = Memo(_names_line, lambda keys: len(keys) + sum(map(len, keys)) <= _NAMES_LIMIT)
+_places: Memo[bytes, Places] = Memo(
+    lambda line: _places_of(_read(line)), lambda line: len(line) <= _NAMES_LIMIT + 2
+)
 
 
 def _read(line: bytes) -> Any:
@@ -197,7 +196,9 @@ def _is_owner(owner: object) -> bool:
 
 
 def _finite(seconds: Any) -> float:
-    if type(seconds) not in (int, float) or not -_LARGEST < seconds < _LARGEST:  # NaN is not less than anything
+    if (
+        type(seconds) not in (int, float) or not -_LARGEST < seconds < _LARGEST
+    ):  # NaN is not less than anything
         raise _unreadable("a time")
     return float(seconds)
 

@@ -1,4 +1,4 @@
-"""Limits: numbers out of a record's facts: how long a session may live, and when its expiry is due. Knows no codec and no draft.
+"""Limits: numbers out of a record's facts: how long a session may live, when its expiry is due. Knows no codec and no draft.
 
 Timeouts are seconds without use, and end a session. The lifetime only limits how far an expiry may be moved: what the store
 returns lives, whatever a clock says. Every duration is in seconds, and ``now`` is in POSIX seconds.
@@ -14,7 +14,9 @@ from wsgisession.stores.base import NO_EXPIRY
 
 Seconds = float | int | timedelta
 
-MARKER_SECONDS = 60.0  # how long a marker stands under an old key; and how long a session lives that nobody may hold
+MARKER_SECONDS = (
+    60.0  # how long a marker stands under an old key; and how long a session lives that nobody may hold
+)
 _ROUNDING = 0.01  # seconds that a store may add: it keeps an expiry to the millisecond
 
 
@@ -59,8 +61,8 @@ class Limits:
         timeout = self.timeout(record)
         if record.persistent:
             return timeout
-        # Clamped: a wall clock that is wrong shifts the end and kills nothing.
-        left = min(self.lifetime, record.created + self.lifetime - now)
+        # From 0 to the timeout, which is never more than the lifetime: a wall clock that is wrong kills nothing.
+        left = record.created + self.lifetime - now
         return timeout if left >= timeout else max(left, 0.0)
 
     def first(self, record: Record, now: float) -> float:

@@ -64,7 +64,9 @@ class SessionManager:
     ) -> None:
         self.cookie = Cookie() if cookie is None else cookie
         if not isinstance(self.cookie, Cookie):
-            raise TypeError(f"cookie must be a Cookie, such as Cookie(name='sid'), not {type(cookie).__name__}")
+            raise TypeError(
+                f"cookie must be a Cookie, such as Cookie(name='sid'), not {type(cookie).__name__}"
+            )
         self.codec: Codec = JSONCodec() if codec is None else codec
         check_codec(self.codec)
         limits = Limits(
@@ -85,7 +87,9 @@ class SessionManager:
             Commit(self.records, size),
             limits,
             self.cookie,
-            self.identity if self.identity is not None else Identity([b"nobody signs with this: it has no secret"]),
+            self.identity
+            if self.identity is not None
+            else Identity([b"nobody signs with this: it has no secret"]),
             advice,
             BadSignatures(advice),
             (self.cookie.names("http"), self.cookie.names("https")),
@@ -178,7 +182,9 @@ class SessionManager:
 
         It lists again until a pass finds nothing, so a session that was saved meanwhile is ended, or began after this.
         """
-        return self.records.end_owned(owner, () if keep is None else (keep,) if isinstance(keep, str) else tuple(keep))
+        return self.records.end_owned(
+            owner, () if keep is None else (keep,) if isinstance(keep, str) else tuple(keep)
+        )
 
     def purge(self) -> int:
         """Remove expired records from the store, in bounded batches; returns how many."""
@@ -212,7 +218,9 @@ def _open_store(store: Store | str | None) -> Store:
     if isinstance(store, str):
         return from_url(store)
     if isinstance(store, type) or not isinstance(store, Store):
-        raise TypeError("store must be a Store such as MemoryStore(), or a URL such as 'sqlite:///sessions.db'")
+        raise TypeError(
+            "store must be a Store such as MemoryStore(), or a URL such as 'sqlite:///sessions.db'"
+        )
     return store
 
 

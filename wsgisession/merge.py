@@ -101,7 +101,9 @@ def same(a: Any, b: Any) -> bool:
     if kind is list or kind is tuple:
         return len(a) == len(b) and all(map(same, a, b))
     if kind is dict:
-        return _same_members({key: (key, value) for key, value in a.items()}, {key: (key, b[key]) for key in b})
+        return _same_members(
+            {key: (key, value) for key, value in a.items()}, {key: (key, b[key]) for key in b}
+        )
     if kind is set or kind is frozenset:
         return _same_members({member: member for member in a}, {member: member for member in b})
     if kind in _BY_REPR:
@@ -126,6 +128,8 @@ def adopt(held: Any, fresh: Any) -> Any:
         held.update(items)
         return held
     if type(held) is type(fresh) is list:
-        held[:] = [held[at] if at < len(held) and same(held[at], item) else item for at, item in enumerate(fresh)]
+        held[:] = [
+            held[at] if at < len(held) and same(held[at], item) else item for at, item in enumerate(fresh)
+        ]
         return held
     return fresh

@@ -117,12 +117,14 @@ class SessionMiddleware:
                     visit.phase = OVER
                     response.server_write = start_response(status, headers)
                     return body
-        elif visit.begins:
+        elif visit.begins():
             self._advise(environ, visit)
         if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
             return body
-        response.first = partial(self._advise_if_begins, environ, visit)  # its first chunk may begin a session
+        response.first = partial(
+            self._advise_if_begins, environ, visit
+        )  # its first chunk may begin a session
         return _SizedBody(response, body) if hasattr(kind, "__len__") else _Body(response, body)
 
     def _two_sessions(self) -> None:
@@ -145,7 +147,9 @@ class SessionMiddleware:
         if environ.get("wsgi.url_scheme") != "https" and cookie.secure is not False:
             proto, forwarded = environ.get("HTTP_X_FORWARDED_PROTO"), environ.get("HTTP_FORWARDED")
             if cookie.secure == "auto":
-                if (proto and proto.lower().startswith("https")) or (forwarded and "proto=https" in forwarded.lower()):
+                if (proto and proto.lower().startswith("https")) or (
+                    forwarded and "proto=https" in forwarded.lower()
+                ):
                     warn_once("tls proxy")
             elif not (proto or forwarded or any(name.startswith(_PROXIED) for name in environ)):
                 warn_once("secure over http")
@@ -161,7 +165,7 @@ class SessionMiddleware:
             warn_once("cross-site post")
 
     def _advise_if_begins(self, environ: WSGIEnvironment, visit: Visit) -> None:
-        if visit.begins:
+        if visit.begins():
             self._advise(environ, visit)
 
 
@@ -207,7 +211,9 @@ class _Response:
     def start(self, status: str, headers: Headers, exc_info: ExcInfo = None) -> Callable[[bytes], object]:
         """Be the application's start_response."""
         if type(status) is not str:
-            raise TypeError(f"start_response() takes a status of type str such as '200 OK', not {type(status).__name__}")
+            raise TypeError(
+                f"start_response() takes a status of type str such as '200 OK', not {type(status).__name__}"
+            )
         if self.sent is None:
             self.sent = False
             self.held = status, headers, exc_info
@@ -222,7 +228,7 @@ class _Response:
                 self.visit.fail()
             # Raises if the first headers are on the wire already; if they are not, ours go out again.
             if self.visit.touched:
-                headers = personal(headers, self.visit.set_cookies(), self.visit.was_live)
+                headers = personal(headers, self.visit.set_cookies(), self.visit.was_live())
             self.server_write = self._start_response(status, headers, exc_info)
             return self
         finally:
@@ -242,7 +248,7 @@ class _Response:
         try:
             cookies = visit.leave(status < "500", over)
             if visit.touched:
-                headers = personal(headers, cookies, visit.was_live)
+                headers = personal(headers, cookies, visit.was_live())
             self.sent = True
             if exc_info is None:
                 self.server_write = self._start_response(status, headers)

@@ -96,7 +96,9 @@ class Records:
 
     def find(self, key: str) -> Stored | Marker | None:
         """Return what stands under a key. None: nothing does, or nobody can read it (logged)."""
-        since = monotonic()  # before the store is asked, so that no expiry ever moves later by the time it takes
+        since = (
+            monotonic()
+        )  # before the store is asked, so that no expiry ever moves later by the time it takes
         try:
             found = self.store.load(key)
         except StoreError as error:
@@ -118,7 +120,9 @@ class Records:
             self.failed(error, "create", since, key)
             raise
 
-    def replace(self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None) -> bool:
+    def replace(
+        self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None
+    ) -> bool:
         """Swap in a payload. False: another one stands there by now, or none. ``ttl`` None: the expiry stays."""
         since = monotonic()
         try:
@@ -181,7 +185,12 @@ class Records:
         record, now, left = stored.record, self.clock(), stored.left()
         used = max(record.created, now + left - self.limits.timeout(record))
         return SessionInfo(
-            stored.key, record.owner, record.created, now + left, min(used, now), SessionItems(record, self.codec)
+            stored.key,
+            record.owner,
+            record.created,
+            now + left,
+            min(used, now),
+            SessionItems(record, self.codec),
         )
 
     def every(self) -> Iterator[Stored]:
@@ -200,7 +209,10 @@ class Records:
         """List an owner's live sessions, and the keys the index named under which none lives."""
         keys = set(self._named("owned_by", lambda: self.store.owned_by(owner)))
         live = list(self._live(keys))
-        mine = sorted((stored for stored in live if stored.record.owner == owner), key=lambda stored: -stored.record.created)
+        mine = sorted(
+            (stored for stored in live if stored.record.owner == owner),
+            key=lambda stored: -stored.record.created,
+        )
         return mine, keys - {stored.key for stored in live}
 
     def _named(self, operation: str, names: Callable[[], Iterator[str]]) -> Iterator[str]:
@@ -288,7 +300,9 @@ class Records:
             return None
         return content if isinstance(content, Marker) else None
 
-    def end_owned(self, owner: str, keep: Collection[str] = (), claim: Callable[[], bool] | None = None) -> int:
+    def end_owned(
+        self, owner: str, keep: Collection[str] = (), claim: Callable[[], bool] | None = None
+    ) -> int:
         """End an owner's sessions but those in ``keep``; list again until a pass finds nothing to end.
 
         A key that was listed, and under which nothing lived when it was read, may have changed its id in between: the new

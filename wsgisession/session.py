@@ -145,7 +145,9 @@ class Session(MutableMapping[str, Any]):
         return copy.deepcopy(self.copy(), memo)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a session cannot be pickled, because its id must not leave the process; use dict(session)")
+        raise TypeError(
+            "a session cannot be pickled, because its id must not leave the process; use dict(session)"
+        )
 
     def popitem(self) -> tuple[str, Any]:
         """Remove and return the last pair. KeyError: the session is empty."""

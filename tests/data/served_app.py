@@ -64,4 +64,6 @@ def app(environ, start_response):
     return [body]
 
 
-application = SessionMiddleware(app, secret=os.environ["SESSION_SECRET"], store=f"sqlite:///{FOLDER / 'sessions.db'}")
+application = SessionMiddleware(
+    app, secret=os.environ["SESSION_SECRET"], store=f"sqlite:///{FOLDER / 'sessions.db'}"
+)

@@ -114,12 +114,17 @@ def certificate(folder: Path) -> Certificate:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - day, now + day)
-    signed = builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(key, hashes.SHA256())
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now - day, now + day
+    )
+    signed = builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(
+        key, hashes.SHA256()
+    )
     encoding, none = serialization.Encoding, serialization.NoEncryption()
     file = folder / "server.pem"
     file.write_bytes(
-        key.private_bytes(encoding.PEM, serialization.PrivateFormat.PKCS8, none) + signed.public_bytes(encoding.PEM)
+        key.private_bytes(encoding.PEM, serialization.PrivateFormat.PKCS8, none)
+        + signed.public_bytes(encoding.PEM)
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)

@@ -39,7 +39,11 @@ class Process:
         self._output = tempfile.TemporaryFile("w+")  # not a pipe, which nobody would empty
         self._errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [sys.executable, *command], stdout=self._output, stderr=self._errors, cwd=cwd, env=clean_environment(**env)
+            [sys.executable, *command],
+            stdout=self._output,
+            stderr=self._errors,
+            cwd=cwd,
+            env=clean_environment(**env),
         )
 
     @property
@@ -74,7 +78,9 @@ class Process:
             self.process.wait()
         leaks.written(self.out + self.err)
         if kind is None:
-            assert self.process.returncode == 0 and self.farewell in self.out and "Traceback" not in self.err, self.err
+            assert (
+                self.process.returncode == 0 and self.farewell in self.out and "Traceback" not in self.err
+            ), self.err
 
     def views(self, cookie: str = "") -> tuple[int, str]:
         """Count one view; return the number and the cookie to send from now on."""
@@ -90,7 +96,9 @@ class Served(Process):
     said = re.compile(r"Open (http://\S+:\d+) ")
     farewell = "Bye."
 
-    def __init__(self, *arguments: str, end: signal.Signals = signal.SIGINT, cwd: Path | None = None, **env: str) -> None:
+    def __init__(
+        self, *arguments: str, end: signal.Signals = signal.SIGINT, cwd: Path | None = None, **env: str
+    ) -> None:
         super().__init__([str(DEMO), "--port", "0", *arguments], cwd=cwd, end=end, **env)
 
 

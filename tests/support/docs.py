@@ -23,7 +23,8 @@ def blocks(page: str, language: str | None = None) -> list[Block]:
     """Return the fenced blocks of a page, named from the repository's root, in order; of one language, or of all."""
     source = (ROOT / page).read_text(encoding="utf-8")
     found = [
-        Block(match[1], match[2], match[3], source.count("\n", 0, match.start()) + 2) for match in _FENCE.finditer(source)
+        Block(match[1], match[2], match[3], source.count("\n", 0, match.start()) + 2)
+        for match in _FENCE.finditer(source)
     ]
     return [block for block in found if language in (None, block.language)]
 

@@ -69,7 +69,9 @@ class ExpressServer:
         session: more options for express-session.
     """
 
-    def __init__(self, redis: int, secrets: list[str], *, store: dict[str, Any] | None = None, **session: Any) -> None:
+    def __init__(
+        self, redis: int, secrets: list[str], *, store: dict[str, Any] | None = None, **session: Any
+    ) -> None:
         settings = {
             "redis": f"redis://127.0.0.1:{redis}",
             "secrets": secrets,
@@ -86,12 +88,16 @@ class ExpressServer:
             text=True,
         )
         assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())  # an empty line where it ended instead: its stderr says why
+        self.port = int(
+            self._process.stdout.readline()
+        )  # an empty line where it ended instead: its stderr says why
 
     def __enter__(self) -> ExpressServer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def do(self, cookie: str, *steps: list[Any] | str) -> Reply:

@@ -50,7 +50,9 @@ def changed(text: str, diff: str) -> str:
     assert "".join(map("".join, hunks)) == diff, "a line without a mark"
     for context, old, new in filter(any, hunks):
         before, after = (re.sub(r"^[ +-]", "", context + side, flags=re.MULTILINE) for side in (old, new))
-        assert text.count(before) == 1, f"the page replaces what its application does not have once:\n{before}"
+        assert text.count(before) == 1, (
+            f"the page replaces what its application does not have once:\n{before}"
+        )
         text = text.replace(before, after)
     return text
 

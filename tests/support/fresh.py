@@ -10,7 +10,9 @@ from pathlib import Path
 
 from support.docs import ROOT
 
-LEFT_BEHIND = ".git .venv* .*_cache .hypothesis .coverage* __pycache__ node_modules build dist site *.egg-info".split()
+LEFT_BEHIND = (
+    ".git .venv* .*_cache .hypothesis .coverage* __pycache__ node_modules build dist site *.egg-info".split()
+)
 
 
 def clone(target: Path) -> None:
@@ -20,8 +22,14 @@ def clone(target: Path) -> None:
 
 def terminal() -> dict[str, str]:
     """Return the environment of a new terminal: no virtual environment is active, and pip insists on one."""
-    paths = [path for path in os.environ["PATH"].split(os.pathsep) if Path(path) != Path(sys.executable).parent]
-    environ = {**os.environ, "PATH": os.pathsep.join([f"{sys.base_prefix}/bin", *paths]), "PIP_REQUIRE_VIRTUALENV": "1"}
+    paths = [
+        path for path in os.environ["PATH"].split(os.pathsep) if Path(path) != Path(sys.executable).parent
+    ]
+    environ = {
+        **os.environ,
+        "PATH": os.pathsep.join([f"{sys.base_prefix}/bin", *paths]),
+        "PIP_REQUIRE_VIRTUALENV": "1",
+    }
     for name in ("PYTHONPATH", "VIRTUAL_ENV"):
         environ.pop(name, None)
     return environ

@@ -38,7 +38,11 @@ class Leaks:
         ids = self.secret | {piece for piece in seen if digest(piece) in seen}
         leaks = []
         for text, pieces in runs.items():
-            bad = {*(pieces & ids), *_TOKEN.findall(text), *(secret for secret in self.secrets if secret in text)}
+            bad = {
+                *(pieces & ids),
+                *_TOKEN.findall(text),
+                *(secret for secret in self.secrets if secret in text),
+            }
             leaks += [f"{one} in: {text[:500]}" for one in sorted(bad)]
         return leaks
 
@@ -77,6 +81,8 @@ def install() -> None:
 
     def noted_secrets(self: Identity, secrets: Any) -> None:
         init(self, secrets)
-        leaks.secrets.update(one.decode("utf-8", "replace") for one in check_secrets(secrets, 0) if len(set(one)) > 3)
+        leaks.secrets.update(
+            one.decode("utf-8", "replace") for one in check_secrets(secrets, 0) if len(set(one)) > 3
+        )
 
     Identity.new_id, Identity.sign, Identity.__init__ = noted_id, noted_token, noted_secrets  # type: ignore[method-assign]

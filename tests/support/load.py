@@ -38,7 +38,9 @@ class Load:
         self.lost = [0] * threads
         self.slowest = 0.0
         self.wrong: list[BaseException] = []
-        self.threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(threads)]
+        self.threads = [
+            threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(threads)
+        ]
         for thread in self.threads:
             thread.start()
 
@@ -98,7 +100,10 @@ class Load:
     def progresses(self, writes: int = 4) -> None:
         """Wait until every thread has written again, so many times."""
         before = list(self.written)
-        self._until(lambda: all(now >= then + writes for now, then in zip(self.written, before, strict=True)), "no recovery")
+        self._until(
+            lambda: all(now >= then + writes for now, then in zip(self.written, before, strict=True)),
+            "no recovery",
+        )
 
     def suffers(self) -> None:
         """Wait until the outage is noticed."""

@@ -17,7 +17,9 @@ from support.web import Site
 PATIENCE = 60.0  # seconds until an actor that does not come to a meeting counts as lost
 
 
-def perform(race: Race, site: Site, number: int, cookies: list[str], rounds: int, meet: Callable[[], object]) -> list[Any]:
+def perform(
+    race: Race, site: Site, number: int, cookies: list[str], rounds: int, meet: Callable[[], object]
+) -> list[Any]:
     """Play one actor's part of all rounds and return its reports."""
     return [race.act(Actor(site, number, round, cookies, meet)) for round in range(rounds)]
 
@@ -100,7 +102,9 @@ def _serve(url: str, number: int, barrier: Any, pipe: Any) -> None:
     while (job := pipe.recv()) is not None:
         name, cookies, rounds = job
         try:
-            pipe.send((perform(RACES[name], site, number, cookies, rounds, lambda: barrier.wait(PATIENCE)), None))
+            pipe.send(
+                (perform(RACES[name], site, number, cookies, rounds, lambda: barrier.wait(PATIENCE)), None)
+            )
         except BaseException:
             barrier.abort()
             pipe.send(([], f"actor {number}: {traceback.format_exc()}"))

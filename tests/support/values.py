@@ -15,7 +15,9 @@ TEXTS = st.one_of(
     st.text(alphabet='a"\\~{[\ud83d\ude00\U0001f600\x00\u2028', max_size=6),
     st.sampled_from(["~set", "~dict", "~str", "~", "~none such"]),
 )
-NUMBERS = st.one_of(st.booleans(), st.integers(-3, 3), st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+NUMBERS = st.one_of(
+    st.booleans(), st.integers(-3, 3), st.integers(), st.floats(allow_nan=False, allow_infinity=False)
+)
 PLAIN_ATOMS = st.one_of(st.none(), NUMBERS, TEXTS)
 
 PLAIN = st.recursive(
@@ -27,14 +29,20 @@ PLAIN = st.recursive(
 _FIXED = st.builds(
     timezone, st.timedeltas(timedelta(hours=-23, minutes=-59), timedelta(hours=23, minutes=59))
 ) | st.sampled_from([UTC, timezone(timedelta(hours=1), "CET")])
-ZONES = st.none() | _FIXED | st.sampled_from([ZoneInfo("Europe/Berlin"), ZoneInfo("America/St_Johns"), ZoneInfo("UTC")])
+ZONES = (
+    st.none()
+    | _FIXED
+    | st.sampled_from([ZoneInfo("Europe/Berlin"), ZoneInfo("America/St_Johns"), ZoneInfo("UTC")])
+)
 
 
 def _folded(moments: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.builds(lambda moment, fold: moment.replace(fold=fold), moments, st.integers(0, 1))
 
 
-DECIMALS = st.decimals(allow_nan=False) | st.sampled_from([Decimal("-0.00"), Decimal("1E+99"), Decimal("1.50")])
+DECIMALS = st.decimals(allow_nan=False) | st.sampled_from(
+    [Decimal("-0.00"), Decimal("1E+99"), Decimal("1.50")]
+)
 LEAVES = st.one_of(
     _folded(st.datetimes(timezones=ZONES, allow_imaginary=True)),
     _folded(st.times(timezones=ZONES)),

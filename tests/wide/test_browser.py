@@ -56,10 +56,13 @@ def test_login_changes_the_cookie_and_logout_removes_it(browser: Browser) -> Non
         assert "Logged in as ada" in browser.submit("/login", name="ada")
         mine = value(browser)
         assert mine != anonymous
-        assert browser.run(
-            """const body = new URLSearchParams({csrf: document.querySelector("[name=csrf]").value});
+        assert (
+            browser.run(
+                """const body = new URLSearchParams({csrf: document.querySelector("[name=csrf]").value});
             return fetch("/logout", {method: "POST", body, redirect: "manual"}).then(answer => answer.type)"""
-        ) == "opaqueredirect"
+            )
+            == "opaqueredirect"
+        )
         assert browser.cookie() is None
         assert number(browser.visit(site.url)) == 1 and "Log in" in browser.text
         assert value(browser) not in (anonymous, mine)
@@ -128,7 +131,12 @@ def test_the_host_cookie_over_https(launch: Launch, tmp_path: Path) -> None:
         assert [number(browser.visit(f"https://localhost:{port}")) for _ in range(2)] == [1, 2]
         cookie = browser.cookie("__Host-sid")
         assert cookie is not None and browser.cookie("sid") is None
-        assert (cookie["secure"], cookie["httpOnly"], cookie["path"], cookie["domain"]) == (True, True, "/", "localhost")
+        assert (cookie["secure"], cookie["httpOnly"], cookie["path"], cookie["domain"]) == (
+            True,
+            True,
+            "/",
+            "localhost",
+        )
         assert "Logged in as ada" in browser.submit("/login", name="ada")
         assert value(browser, "__Host-sid") != cookie["value"]
         assert "Logged in" not in browser.submit("/logout")
@@ -221,7 +229,9 @@ def test_a_poll_in_flight_during_the_login_does_not_undo_it(browser: Browser, re
         cookie, views = value(browser), number(browser.text)
         go_on.set()
         browser.driver.switch_to.window(polling)
-        told = number(browser.run("return window.poll"))  # of the session it was sent for, and dropped; or of none
+        told = number(
+            browser.run("return window.poll")
+        )  # of the session it was sent for, and dropped; or of none
         assert told == (2 if read_before else 1)
         assert value(browser) == cookie
         assert "Logged in as ada" in browser.visit(page) and number(browser.text) == views + 1

@@ -31,7 +31,18 @@ EVERYWHERE = pytest.mark.parametrize(
 
 def curl(site: Process, jar: Path, pages: str = "/views", *options: str) -> list[int]:
     """Visit pages with a cookie jar, as a user would; return the numbers of views."""
-    command = ["curl", "-fsS", "--max-time", str(PATIENCE), "-b", str(jar), "-c", str(jar), *options, site.url + pages]
+    command = [
+        "curl",
+        "-fsS",
+        "--max-time",
+        str(PATIENCE),
+        "-b",
+        str(jar),
+        "-c",
+        str(jar),
+        *options,
+        site.url + pages,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE)
     assert done.returncode == 0, done.stderr
     return [int(number) for number in re.findall(r"^Number of views (\d+)$", done.stdout, re.MULTILINE)]
@@ -54,7 +65,9 @@ def test_overlapping_requests_of_one_jar_count_without_a_gap(start: Start, tmp_p
         def overlap(number: int) -> list[int]:
             jar = tmp_path / f"jar{number}"
             jar.write_text((tmp_path / "jar").read_text())
-            return curl(site, jar, "/views?[1-50]", "--parallel", "--parallel-immediate", "--parallel-max", "25")
+            return curl(
+                site, jar, "/views?[1-50]", "--parallel", "--parallel-immediate", "--parallel-max", "25"
+            )
 
         with ThreadPoolExecutor(4) as pool:
             seen = [number for numbers in pool.map(overlap, range(4)) for number in numbers]
@@ -63,7 +76,9 @@ def test_overlapping_requests_of_one_jar_count_without_a_gap(start: Start, tmp_p
 
 
 @EVERYWHERE
-def test_a_users_other_sessions_are_shown_and_logged_out_everywhere_else(start: Start, tmp_path: Path) -> None:
+def test_a_users_other_sessions_are_shown_and_logged_out_everywhere_else(
+    start: Start, tmp_path: Path
+) -> None:
     """Three browsers of one user and one of another; every process shows the same."""
     with start(tmp_path) as site:
         here, there, too, other = (Visitor(site) for _ in range(4))

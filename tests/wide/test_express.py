@@ -78,7 +78,10 @@ class TestExpressBegins:
     def test_python_reads(self, python: Site, cookie: str) -> None:
         """What Express stored; reading sets nothing."""
         answer = python.request(items, cookie)
-        assert (answer.result, answer.set_cookie) == ({"user": "ada", "cart": [{"sku": "Ä1", "qty": 2}]}, None)
+        assert (answer.result, answer.set_cookie) == (
+            {"user": "ada", "cart": [{"sku": "Ä1", "qty": 2}]},
+            None,
+        )
 
     def test_python_writes(self, python: Site, node: ExpressServer, cookie: str) -> None:
         """Express reads it, nested changes too, and writes back."""
@@ -99,7 +102,9 @@ class TestExpressBegins:
         assert answer.set_cookie and answer.set_cookie.startswith("connect.sid=; Max-Age=0")
         assert node.do(cookie, "read").result == python.read(cookie) == {} and client.keys() == []
 
-    def test_python_takes_the_session_over_into_a_login(self, python: Site, node: ExpressServer, cookie: str) -> None:
+    def test_python_takes_the_session_over_into_a_login(
+        self, python: Site, node: ExpressServer, cookie: str
+    ) -> None:
         """An owner set here survives Express' saves, and lists the session."""
         new = python.request(login, cookie).cookie
         node.do(new, ["set", {"theme": "dark"}])
@@ -122,7 +127,10 @@ class TestPythonBegins:
     def test_express_writes(self, python: Site, node: ExpressServer, cookie: str) -> None:
         """Python reads it; the owner and the time of the login stay."""
         before = python.request(lambda session: session.created, cookie).result
-        node.do(cookie, ["evaluate", "session.cart.push('ß'); session.half = 0.5; session.big = 2**53; session.n = null"])
+        node.do(
+            cookie,
+            ["evaluate", "session.cart.push('ß'); session.half = 0.5; session.big = 2**53; session.n = null"],
+        )
         answer = python.request(lambda session: (items(session), session.owner, session.created), cookie)
         assert answer.result == (
             {"user": "ada", "cart": ["Ä1", "ß"], "half": 0.5, "big": 2**53, "n": None},
@@ -224,7 +232,11 @@ class TestRecords:
         client.set(f"sess:{id_of(cookie)}", json.dumps(whole), keepttl=True)
         python.request(lambda session: session.update(a=1), cookie)
         after = record(client, cookie)
-        assert after["cookie"] == whole["cookie"] and after["toString"] == "odd" and after["wsgisession"]["later"] == {"a": 1}
+        assert (
+            after["cookie"] == whole["cookie"]
+            and after["toString"] == "odd"
+            and after["wsgisession"]["later"] == {"a": 1}
+        )
         assert node.do(cookie, "read").result == {"user": "ada", "a": 1}
 
     def test_strings_that_utf_8_cannot_hold_survive(self, python: Site, node: ExpressServer) -> None:
@@ -240,7 +252,18 @@ class TestRecords:
 
     @pytest.mark.parametrize(
         "value",
-        ["0.1", "1e21", "1e-7", "5e-324", "1.7976931348623157e308", "-0.5", "2**53", "-(2**53)", "1234.5678", "[{}, [], '']"],
+        [
+            "0.1",
+            "1e21",
+            "1e-7",
+            "5e-324",
+            "1.7976931348623157e308",
+            "-0.5",
+            "2**53",
+            "-(2**53)",
+            "1234.5678",
+            "[{}, [], '']",
+        ],
     )
     def test_values_come_back_from_a_round_trip(self, python: Site, node: ExpressServer, value: str) -> None:
         """Written by Express, read, stored and read here, and the same to Express."""
@@ -283,9 +306,15 @@ class TestExpiry:
             assert python.request(items, cookie).set_cookie is None
             client.expire(f"sess:{id_of(cookie)}", 500)
             answer = python.request(items, cookie)
-            assert answer.set_cookie and "Max-Age=600;" in answer.set_cookie and left(client, cookie) == about(600)
+            assert (
+                answer.set_cookie
+                and "Max-Age=600;" in answer.set_cookie
+                and left(client, cookie) == about(600)
+            )
             new = python.request(login, cookie)
-            assert new.set_cookie and "Max-Age=600;" in new.set_cookie and left(client, new.cookie) == about(600)
+            assert (
+                new.set_cookie and "Max-Age=600;" in new.set_cookie and left(client, new.cookie) == about(600)
+            )
             assert "Expires=" in str(node.do(new.cookie, ["set", {"a": 1}]).set_cookie)
 
     def test_what_express_keeps_fresh_is_not_renewed(self, python: Site, client: Any) -> None:
@@ -306,7 +335,9 @@ class TestExpiry:
             client.expire(f"sess:{id_of(cookie)}", 60)
             assert python.request(items, cookie).set_cookie and left(client, cookie) == about(900)
 
-    def test_express_refreshes_what_python_began(self, python: Site, node: ExpressServer, client: Any) -> None:
+    def test_express_refreshes_what_python_began(
+        self, python: Site, node: ExpressServer, client: Any
+    ) -> None:
         """By connect-redis' own day; Python leaves it so."""
         cookie = python.start({"a": 1})
         assert left(client, cookie) == about(7200)
@@ -323,7 +354,9 @@ class TestExpiry:
             python.read(cookie)
             assert left(client, cookie) == about(7200)
 
-    def test_an_expired_session_is_one_on_neither_side(self, python: Site, node: ExpressServer, client: Any) -> None:
+    def test_an_expired_session_is_one_on_neither_side(
+        self, python: Site, node: ExpressServer, client: Any
+    ) -> None:
         """Redis itself ended it."""
         cookie = python.request(login).cookie
         client.pexpire(f"sess:{id_of(cookie)}", 1)
@@ -339,7 +372,9 @@ class TestOverlap:
     def cookie(self, node: ExpressServer) -> str:
         return node.do("", ["set", {"log": []}]).cookie
 
-    def test_python_keeps_what_express_saved_meanwhile(self, python: Site, node: ExpressServer, cookie: str) -> None:
+    def test_python_keeps_what_express_saved_meanwhile(
+        self, python: Site, node: ExpressServer, cookie: str
+    ) -> None:
         """Express' whole request lies inside ours: both changes are there."""
 
         def handler(session: Session) -> None:

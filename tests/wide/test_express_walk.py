@@ -49,7 +49,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> Pat
     clone(home / "wsgisession")
     for name in ("app.js", "app.py"):
         (home / name).write_text(titled(PAGE, name))
-    (home / ".curlrc").write_text("".join(f'connect-to = ":{old}:127.0.0.1:{new}"\n' for old, new in ports.items()))
+    (home / ".curlrc").write_text(
+        "".join(f'connect-to = ":{old}:127.0.0.1:{new}"\n' for old, new in ports.items())
+    )
     return home
 
 
@@ -93,7 +95,9 @@ def terminals(home: Path, ports: dict[str, int], environment: dict[str, str]) ->
 
 def answer(command: str, home: Path, environment: dict[str, str]) -> str:
     """Return what a command prints."""
-    done = subprocess.run(["bash", "-c", command], cwd=home, env=environment, stdout=subprocess.PIPE, timeout=PATIENCE)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=home, env=environment, stdout=subprocess.PIPE, timeout=PATIENCE
+    )
     return done.stdout.decode()
 
 

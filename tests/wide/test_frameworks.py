@@ -47,8 +47,13 @@ class Visitor:
     def send(self, method: str, path: str, **form: str) -> Any:
         headers = {"Cookie": self.cookie} if self.cookie else {}
         if method == "POST":
-            headers |= {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(urlencode(form)))}
-        answer = self.app.request(path, method=method, body=urlencode(form).encode(), headers=headers, expect_errors=True)
+            headers |= {
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Content-Length": str(len(urlencode(form))),
+            }
+        answer = self.app.request(
+            path, method=method, body=urlencode(form).encode(), headers=headers, expect_errors=True
+        )
         self.app.reset()
         for value in answer.headers.getall("Set-Cookie"):
             if value.startswith(COOKIES):
@@ -81,7 +86,9 @@ def visitor(app: Any) -> Visitor:
 
 
 @pytest.fixture
-def after_load(sessions: SessionManager, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+def after_load(
+    sessions: SessionManager, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[], Any]], None]:
     """``after_load(act)``: from now on every request acts between reading its session and going on."""
 
     def hold(act: Callable[[], Any]) -> None:
@@ -158,7 +165,9 @@ def fail(visitor: Visitor) -> None:
         assert "many" in str(error)
 
 
-def test_overlapping_requests_lose_nothing(visitor: Visitor, after_load: Callable[[Callable[[], Any]], None]) -> None:
+def test_overlapping_requests_lose_nothing(
+    visitor: Visitor, after_load: Callable[[Callable[[], Any]], None]
+) -> None:
     """Eight at once, each of which has read the session before any has saved: all their items are in the cart, once."""
     visitor.login("ada")
     visitor.add("first")

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.wide
 
 def serve(name: str, folder: Path, port: int) -> Served:
     save(RECIPES[name], folder)
-    line = titled(RECIPES[name].path, "run").splitlines()[-1]  # the lines before it are typed in test_installing.py
+    line = titled(RECIPES[name].path, "run").splitlines()[
+        -1
+    ]  # the lines before it are typed in test_installing.py
     command = shlex.split(line.replace("8000", str(port)))
     return Served(command, folder, port, end=signal.SIGINT, ready="/")
 
@@ -50,7 +52,9 @@ def test_cherrypys_own_server(tmp_path: Path) -> None:
         six_clients_shop(port)
         with Browser(port).open("/") as answer:
             assert (answer.headers["Server"] or "").startswith("CherryPy/")
-        assert eventually(lambda: "Bus STARTED" in server.log, True)  # it answers before; Ctrl-C would not end it yet
+        assert eventually(
+            lambda: "Bus STARTED" in server.log, True
+        )  # it answers before; Ctrl-C would not end it yet
     assert server.tracebacks == 0
 
 
@@ -67,7 +71,9 @@ def six_clients_shop(port: int) -> None:
         list(pool.map(work, range(6)))
     shown = json.loads(browser.get("/"))
     skus = sorted(item["sku"] for item in shown["cart"]["items"])
-    assert shown["owner"] == "ada" and skus == sorted(f"sku{number}-{turn}" for number in range(6) for turn in range(4))
+    assert shown["owner"] == "ada" and skus == sorted(
+        f"sku{number}-{turn}" for number in range(6) for turn in range(4)
+    )
     assert len(browser.get("/stream").splitlines()) == 24
     assert eventually(lambda: json.loads(browser.get("/"))["streamed"], 24)
     cookie = browser.cookie
@@ -83,5 +89,7 @@ def test_the_walk_on_the_index_page(name: str, tmp_path: Path) -> None:
     with serve(name, tmp_path, port):
         for step in walk.split("$ ")[1:]:
             command, expected = step.split("\n", 1)
-            done = subprocess.run(shlex.split(command), cwd=tmp_path, capture_output=True, text=True, timeout=30)
+            done = subprocess.run(
+                shlex.split(command), cwd=tmp_path, capture_output=True, text=True, timeout=30
+            )
             assert done.stdout.strip() == expected.strip(), command

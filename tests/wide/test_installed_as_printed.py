@@ -27,7 +27,9 @@ def folder(tmp_path: Path) -> Path:
 def test_a_recipe_is_installed_as_printed(folder: Path) -> None:
     """Flask's page: its lines, one by one, end with a session that knows who logged in."""
     port = free_port()
-    create, install, export, line = titled(RECIPES["flask"].path, "run").replace("8000", str(port)).splitlines()
+    create, install, export, line = (
+        titled(RECIPES["flask"].path, "run").replace("8000", str(port)).splitlines()
+    )
     save(RECIPES["flask"], folder)
     typed(f"{create}\n{install}", folder)
     script = f"unset PYTHONPATH\n. .venv/bin/activate\n{export}\nexec {line}"
@@ -42,4 +44,6 @@ def test_a_recipe_is_installed_as_printed(folder: Path) -> None:
 def test_getting_started_as_printed(folder: Path) -> None:
     """Installed, with a secret, the page's program finds the package and takes the secret."""
     (folder / "counter.py").write_text(titled(START, "counter.py"))
-    typed("\n".join([titled(START, "install"), titled(START, "secret"), "python3 -c 'import counter'"]), folder)
+    typed(
+        "\n".join([titled(START, "install"), titled(START, "secret"), "python3 -c 'import counter'"]), folder
+    )

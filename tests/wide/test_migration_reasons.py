@@ -30,7 +30,9 @@ class Visit:
         self.act = act
         with ThreadPoolExecutor(1) as pool:  # a thread of its own, so that one request can hold another
             browser = TestApp(self.app, lint=False)
-            answer = pool.submit(browser.get, "/", headers={"Cookie": self.cookie} if self.cookie else {}).result(30)
+            answer = pool.submit(
+                browser.get, "/", headers={"Cookie": self.cookie} if self.cookie else {}
+            ).result(30)
         self.cookie = self.cookie or answer.headers["Set-Cookie"].strip().partition(";")[0]
         return str(answer.text)
 
@@ -104,7 +106,10 @@ def test_beakers_old_cookie_stays_open(end: str, beaker: Visit) -> None:
 
 @pytest.mark.parametrize(
     "end",
-    [lambda session: flask.current_app.session_interface.regenerate(session), lambda session: session.clear()],
+    [
+        lambda session: flask.current_app.session_interface.regenerate(session),
+        lambda session: session.clear(),
+    ],
     ids=["regenerate", "clear"],
 )
 def test_a_late_save_brings_flask_sessions_session_back(end: Act, flask_sessions: Visit) -> None:

@@ -58,7 +58,12 @@ def test_the_same_application_under_both(title: str, ours: bool, application: Ca
     """It counts alike, for each browser on its own; our cookie is signed."""
     app = application(title, ours=ours)
     one, two = TestApp(app, lint=False), TestApp(app, lint=False)
-    assert [one.get("/").text, one.get("/").text, two.get("/").text, one.get("/").text] == ["1", "2", "1", "3"]
+    assert [one.get("/").text, one.get("/").text, two.get("/").text, one.get("/").text] == [
+        "1",
+        "2",
+        "1",
+        "3",
+    ]
     assert one.cookies.keys() == {COOKIES[title][ours]}
     [value] = one.cookies.values()
     assert (re.fullmatch(r"[\w-]{43}\.[\w-]{43}", value) is not None) is ours
@@ -67,7 +72,9 @@ def test_the_same_application_under_both(title: str, ours: bool, application: Ca
 def test_beakers_members_that_are_not_here() -> None:
     """The page's sentence names them all."""
     [sentence] = re.findall(r"`AttributeError` here: (.*?)\.\n", (ROOT / PAGE).read_text(), re.DOTALL)
-    theirs = {name for name in {*dir(BeakerSession), *dir(SessionObject)} - {*dir(dict)} if not name.startswith("_")}
+    theirs = {
+        name for name in {*dir(BeakerSession), *dir(SessionObject)} - {*dir(dict)} if not name.startswith("_")
+    }
     theirs |= {"id", "is_new", "last_accessed"}  # set on the instance
     assert set(re.findall(r"`(\w+)`", sentence)) == theirs - {*dir(Session)} - {"serialize_cookie_date"}
 

@@ -103,7 +103,13 @@ def test_on_redis_a_listing_costs_what_the_owners_sessions_cost() -> None:
         before = commands(client)
         assert len(manager.owned_by("ada")) == 3
         after = commands(client)
-        spent.append({name: calls - before.get(name, 0) for name, calls in after.items() if calls != before.get(name, 0)})
+        spent.append(
+            {
+                name: calls - before.get(name, 0)
+                for name, calls in after.items()
+                if calls != before.get(name, 0)
+            }
+        )
         client.flushdb()
     for counted in spent:
         counted.pop("cmdstat_info", None)
@@ -131,7 +137,14 @@ def test_on_postgresql_a_listing_uses_the_index() -> None:
     while nodes:
         node = nodes.pop()
         nodes += node.get("Plans", [])
-        used.append((node["Node Type"], node.get("Index Name"), node["Actual Rows"], node.get("Rows Removed by Filter", 0)))
+        used.append(
+            (
+                node["Node Type"],
+                node.get("Index Name"),
+                node["Actual Rows"],
+                node.get("Rows Removed by Filter", 0),
+            )
+        )
     assert f"{table}_owner" in {index for _, index, _, _ in used}
     assert "Seq Scan" not in {kind for kind, _, _, _ in used}
     assert {rows for _, _, rows, _ in used} == {3} and {removed for _, _, _, removed in used} == {0}

@@ -27,11 +27,15 @@ URLS: dict[str, Callable[[Any], str]] = {
     "PostgreSQL": lambda folder: shared_postgres().url,
 }
 CREWS = [
-    (store, kind) for store, kind in itertools.product(URLS, (Threads, Processes)) if (store, kind) != ("memory", Processes)
+    (store, kind)
+    for store, kind in itertools.product(URLS, (Threads, Processes))
+    if (store, kind) != ("memory", Processes)
 ]
 
 
-@pytest.fixture(scope="module", params=CREWS, ids=[f"{store}-{kind.__name__.lower()}" for store, kind in CREWS])
+@pytest.fixture(
+    scope="module", params=CREWS, ids=[f"{store}-{kind.__name__.lower()}" for store, kind in CREWS]
+)
 def crew(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Four actors over one store."""
     store, kind = request.param
@@ -49,4 +53,6 @@ def test_no_anomaly(crew: Any, name: str) -> None:
     reports = crew.run(name, cookies, ROUNDS)
     anomalies = race.anomalies(crew.site, cookies, reports)
     print(f"{name}: {len(anomalies)} anomalies in {ROUNDS} rounds, {time.monotonic() - start:.1f} s")
-    assert not anomalies, f"{len(anomalies)} of {ROUNDS} rounds of {race.__doc__!r} went wrong, the first:\n" + anomalies[0]
+    assert not anomalies, (
+        f"{len(anomalies)} of {ROUNDS} rounds of {race.__doc__!r} went wrong, the first:\n" + anomalies[0]
+    )

@@ -12,8 +12,8 @@ from support.race_crews import Threads
 from support.races import RACES
 
 from wsgisession import JSONCodec, MemoryStore, Record, SessionError, draft
-from wsgisession.record import Marker
 from wsgisession.limits import MARKER_SECONDS
+from wsgisession.record import Marker
 from wsgisession.records import End, Records, Stored
 from wsgisession.visit import Visit
 

@@ -80,7 +80,9 @@ class Worker:
         """Wait until this worker has acknowledged so many more requests."""
         deadline = time.monotonic() + PATIENCE
         for _ in range(times):
-            assert self.pipe.poll(max(0, deadline - time.monotonic())), f"worker {self.name} writes nothing any more"
+            assert self.pipe.poll(max(0, deadline - time.monotonic())), (
+                f"worker {self.name} writes nothing any more"
+            )
             self.acknowledged = self.pipe.recv()
 
     def kill(self) -> None:
@@ -101,7 +103,9 @@ class Worker:
         allowed = (self.acknowledged, self.acknowledged + 1)
         assert stored in allowed, f"acknowledged {self.acknowledged}, stored {stored}"
         assert count in allowed, f"acknowledged {self.acknowledged}, stored {count} in the shared session"
-        assert session == {"count": stored, "again": stored, "padding": padding(stored)}, "the session is not whole"
+        assert session == {"count": stored, "again": stored, "padding": padding(stored)}, (
+            "the session is not whole"
+        )
         self.acknowledged = min(stored, count)
 
 

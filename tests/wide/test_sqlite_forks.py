@@ -40,7 +40,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[SQLiteStore]:
-    store = SQLiteStore(path)
+    store = SQLiteStore(path, timeout=PATIENCE)
     yield store
     store.close()
 

@@ -70,13 +70,14 @@ class Connection(sqlite3.Connection):
     only: weakref.ref[sqlite3.Cursor]
 
     def close(self) -> None:
-        # The cursor first: it has the last statement, and SQLite itself closes nothing before all statements
-        # are gone. A thread that waits for its next try may have the cursor still.
-        cursor = self.only()
-        if cursor is not None:
-            cursor.close()
-        super().close()
-        self.closed = True
+        if not self.closed:
+            # The cursor first: it has the last statement, and SQLite itself closes nothing before all
+            # statements are gone. A thread that waits for its next try may have the cursor still.
+            cursor = self.only()
+            if cursor is not None:
+                cursor.close()
+            super().close()
+            self.closed = True
 
 
 class File:
@@ -128,10 +129,10 @@ class File:
             factory=Connection,
         )
         cursor = connection.cursor()
-        connection.only = weakref.ref(cursor)
+        connection.only, connection.closed = weakref.ref(cursor), False
         try:
             _prepare(connection, self._synchronous)
-            connection.place, connection.closed = self.place(), False
+            connection.place = self.place()
             if connection.place[:2] != before[:2]:
                 raise Again("the file was replaced while it was opened")
         except BaseException:
