@@ -43,6 +43,7 @@ def check_wheel(shard: Shard) -> None:
     on_wheel = {key: due for due, bucket in shard.buckets.items() for key in bucket}
     records = [*shard.anonymous.items(), *shard.owned.items()]
     assert sum(map(len, shard.buckets.values())) == len(on_wheel)
+    assert all(shard.buckets.values())
     assert on_wheel == {key: unpack(held)[1] for key, held in records}
     assert all(unpack(held)[1] <= unpack(held)[0] for _, held in records)
     indexed = {*shard.first.values(), *(key for keys in shard.more.values() for key in keys)}

@@ -190,12 +190,20 @@ class Shard:
             try:
                 keys = list(islice(self.buckets.get(due, ()), steps))
             except RuntimeError:  # the bucket changed while it was read: look again
-                keys = []
-            steps -= len(keys) or 1
+                steps -= 1
+                continue
             for key in keys:
-                removed += self._look_at(key, due, now)
-            if not keys:
-                self._turn(due)
+                held = self.anonymous.get(key) or self.owned.get(key) or self.find(key)
+                if held is None:
+                    continue  # it was removed at this very moment
+                expires, at, _, _ = unpack(held)
+                if expires <= now:
+                    removed += self._take(key, held)
+                elif at == due:  # else it was moved at this very moment
+                    self._move(key, held, _due(expires, now))
+            if len(keys) < steps:
+                self._turn()
+            steps -= len(keys) or 1
         return removed
 
     def snapshot(self) -> dict[str, bytes]:
@@ -312,6 +320,8 @@ class Shard:
                         self.dues[self.number] = due
                 self.buckets[due][key] = key
                 del self.buckets[former][key]
+                if not self.buckets[former]:
+                    del self.buckets[former]
                 records[key] = record
             except BaseException:
                 self._undo(key, held, b"")
@@ -330,6 +340,8 @@ class Shard:
             number, size, stamp = totals.records - 1, totals.size - released, totals.stamp + 1
             try:
                 del self.buckets[due][key]
+                if not self.buckets[due]:
+                    del self.buckets[due]
                 if name in self.first and self.first[name] == key:
                     del self.first[name]
                 elif name:
@@ -371,8 +383,10 @@ class Shard:
 
     def _forget(self, key: str, name: bytes) -> None:
         """Remove whatever knows of a key, and what this owner has of it."""
-        for bucket in self.buckets.values():
+        for due, bucket in list(self.buckets.items()):
             bucket.pop(key, None)
+            if not bucket:
+                self.buckets.pop(due)
         if self.first.get(name) == key:
             self.first.pop(name)
         self.more.get(name, {}).pop(key, None)
@@ -381,23 +395,9 @@ class Shard:
         self.anonymous.pop(key, None)
         self.owned.pop(key, None)
 
-    def _look_at(self, key: str, due: float, now: float) -> bool:
-        """Remove a record that is dead, and say so; set one that lives on the wheel again."""
-        held = self.anonymous.get(key) or self.owned.get(key) or self.find(key)
-        if held is None or unpack(held)[1] != due:
-            return False  # it was removed or moved at this very moment
-        expires: float = unpack(held)[0]
-        if expires <= now:
-            return self._take(key, held)
-        self._move(key, held, _due(expires, now))
-        return False
-
-    def _turn(self, due: float) -> None:
-        """Leave a bucket behind that is empty, and see which one is next."""
+    def _turn(self) -> None:
+        """See which bucket is next, because one was emptied. (It went with its last key.)"""
         made = self.made
-        with lock:
-            if due in self.buckets and not self.buckets[due]:
-                del self.buckets[due]
         earliest = min(list(self.buckets), default=inf)
         with lock:
             if self.made == made:  # otherwise a new bucket may be earlier: look again next time
