@@ -12,7 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cases, chart, commandline, correctness, endtoend, outages, peers, profile, report, scale, stores
+from benchmarks import (
+    cases,
+    chart,
+    commandline,
+    correctness,
+    endtoend,
+    outages,
+    peers,
+    profile,
+    report,
+    scale,
+    stores,
+)
 from benchmarks.measure import Plan
 
 PARTS = ["requests", "profile", "correctness", "stores", "scale", "endtoend", "commandline", "outages"]

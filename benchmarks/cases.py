@@ -6,7 +6,19 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from benchmarks.measure import App, Block, Environ, Plan, Timing, environ_of, interleaved, over, request, spin, summary
+from benchmarks.measure import (
+    App,
+    Block,
+    Environ,
+    Plan,
+    Timing,
+    environ_of,
+    interleaved,
+    over,
+    request,
+    spin,
+    summary,
+)
 from benchmarks.peers import Action, Contender
 
 SMALL = {"user": "ada@example.org", "views": 7, "language": "en", "theme": "dark", "seen": 1764018000, "name": "A. L."}

@@ -21,6 +21,7 @@ from wsgisession import Record, SessionManager
 from wsgisession.draft import Draft
 from wsgisession.headers import personal
 from wsgisession.middleware import _Response
+from wsgisession.records import Stored
 from wsgisession.session import Session
 from wsgisession.visit import Visit
 
@@ -63,26 +64,26 @@ def _cold(case: Case, count: int) -> dict[str, float]:
 def _kinds() -> dict[str, Steps]:
     """Return the steps of each kind of request."""
     manager = SessionManager(secret=SECRET)
-    setup, identity, codec = manager.setup, manager.identity, manager.codec
+    records, identity = manager.records, manager.identity
     assert identity is not None
     name, token = manager.issue(SMALL).split("=")
     id = (identity.unsign(name, token) or ("",))[0]
     key = identity.key(id)
-    stored = manager.records.load(key)
+    stored = records.load(key)
     assert stored is not None
-    steps = _Steps(manager, f"{name}={token}", key, stored)
+    steps = _Steps(manager, f"{name}={token}", stored)
     header = f"{name}={token}"
     read: Steps = {
-        "find the cookie": lambda: setup.cookie.read(header, name),
+        "find the cookie": lambda: manager.cookie.read(header, name),
         "check its signature": lambda: identity.unsign(name, token),
         "the key, SHA-256 of the id": lambda: identity.key(id),
         "look into the store": lambda: manager.store.load(key),
-        "take the payload apart": lambda: codec.unpack(stored.payload),
+        "take the payload apart": lambda: manager.codec.unpack(stored.payload),
         "objects of one request": steps.objects,
         "decode one value": steps.decode,
         "response headers": steps.headers,
     }
-    save: Steps = {"put the payload together": lambda: codec.pack(stored.record)}
+    save: Steps = {"put the payload together": lambda: manager.codec.pack(stored.record)}
     new: Steps = {
         "a new id": identity.new_id,
         "the key, SHA-256 of the id": lambda: identity.key(id),
@@ -100,21 +101,25 @@ def _kinds() -> dict[str, Steps]:
     }
 
 
+def _start_response(status: str, headers: Any, exc_info: Any = None, /) -> Callable[[bytes], object]:
+    raise AssertionError("no response is sent here")
+
+
 class _Steps:
     """Steps that take more than one call."""
 
-    def __init__(self, manager: SessionManager, header: str, key: str, stored: Any) -> None:
-        self.setup, self.header, self.key, self.stored = manager.setup, header, key, stored
-        self.codec, self.store, self.identity = manager.codec, manager.store, manager.identity
+    def __init__(self, manager: SessionManager, header: str, stored: Stored) -> None:
+        self.manager, self.header, self.stored = manager, header, stored
+        self.codec, self.store = manager.codec, manager.store
         self.payload = stored.payload
         self.numbers: Iterator[int] = iter(range(10**9))
         self.payloads = [stored.payload, self.codec.pack(stored.record)]
 
     def objects(self) -> None:
-        visit = Visit(self.setup, self.header, "http")
+        visit = Visit(self.manager.setup, self.header, "http")
+        _Response(visit, _start_response)
         Session(visit)
-        _Response(visit, print)
-        Draft(self.codec, self.stored.record)
+        Draft(self.codec, Stored(self.stored.key, self.payload, self.stored.record, 7200.0).record)
 
     def decode(self) -> None:
         self.codec.decode(b'"ada@example.org"')
@@ -123,11 +128,11 @@ class _Steps:
         self.codec.encode(8, "")
 
     def headers(self) -> None:
-        personal([("Content-Type", "text/plain")], None, True)
+        personal([("Content-Type", "text/plain")], [], True)
 
     def replace(self) -> None:
         before, after = self.payloads
-        assert self.store.replace(self.key, before, after, 7200.0)
+        assert self.store.replace(self.stored.key, before, after, 7200.0)
         self.payloads = [after, before]
 
     def create(self) -> None:
@@ -137,7 +142,6 @@ class _Steps:
         self.codec.pack(Record(1764018000.123456 + next(self.numbers), None, False, {"views": b"1"}))
 
     def cookie(self) -> None:
-        assert self.identity is not None
-        name = self.setup.cookie.wire_name(False)
-        token = self.identity.sign(name, "i" * 43)
-        self.setup.cookie.render(name, token, secure=False, max_age=None)
+        setup = self.manager.setup
+        name = setup.names[0][0]
+        setup.cookie.render(name, setup.signer.sign(name, "i" * 43), secure=False, max_age=None)

@@ -14,11 +14,16 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite("support", "wsgisession.testing")
 
+from hypothesis import settings  # noqa: E402
 from support.clock import Clock  # noqa: E402
 from support.every_store import EVERY, new_store  # noqa: E402
 from support.leaks import install, leaks  # noqa: E402
 
 from wsgisession import Store  # noqa: E402
+
+# Nothing here measures time, and a slow moment of the machine is no fault of what is tested.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture

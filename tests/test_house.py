@@ -24,7 +24,7 @@ CLIENTS = {"redis", "psycopg", "psycopg_pool", "pytest"}  # imported only inside
 
 # Each imports only from those before it. The stores are one floor: they may share rooms among themselves.
 ORDER = (
-    "errors log depth advice tags values mac cookie identity headers merge marks record stores.base stores.* stores"
+    "errors log depth advice tags values mac cookie identity headers merge fingerprints record stores.base stores.* stores"
     " codec jsoncodec info limits draft records turns commit diagnosis visit views hints session manager watch middleware"
     " javascript express testing __init__ exchange testclient flask pyramid"
     " cli cli.codes cli.text cli.terminal cli.target cli.syntax cli.reader cli.outcome cli.secret cli.listing cli.ending"

@@ -100,6 +100,13 @@ def test_it_requires_nothing(metadata: Message) -> None:
     assert set(metadata.get_all("Provides-Extra") or []) >= {"redis", "postgres", "test", "dev", "bench", "docs"}
 
 
+def test_its_version(installed: Path, metadata: Message) -> None:
+    """The package says the version that its metadata says, and the changelog begins with it."""
+    newest = re.findall(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[0]
+    said = isolated(installed, "import wsgisession; print(json.dumps(wsgisession.__version__))")
+    assert said == metadata["Version"] == newest
+
+
 def test_its_metadata(metadata: Message) -> None:
     """The license, the oldest Python, and the README as the description."""
     assert metadata["License-Expression"] == "MIT" and metadata["Requires-Python"] == ">=3.11"

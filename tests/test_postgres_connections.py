@@ -279,7 +279,7 @@ def test_a_child_of_a_pools_owner_connects_like_the_pool(name: str, url: str) ->
 
 
 def test_a_pool_may_compute_its_arguments(name: str, url: str) -> None:
-    """A pool's conninfo and kwargs may be callables, or missing: a child asks as the pool does."""
+    """A pool's conninfo and kwargs may be callables, or missing, and it may configure: a child does as the pool does."""
 
     class Pool:
         """What psycopg_pool offers from version 3.3 on."""
@@ -290,7 +290,10 @@ def test_a_pool_may_compute_its_arguments(name: str, url: str) -> None:
         def __init__(self, conninfo: Any, kwargs: Any) -> None:
             self.conninfo, self.kwargs = conninfo, kwargs
 
-    assert postgres_pool.connect_like(Pool("a", None)) == ("a", {})
+    pool, configured = Pool("a", None), []
+    assert postgres_pool.connect_like(pool) == ("a", {})
+    pool._configure = configured.append  # type: ignore[attr-defined]
+    assert postgres_pool.connect_like(pool) == configured[0] == ("a", {})
     assert postgres_pool.connect_like(Pool(lambda: "a", lambda: {"b": "c"})) == ("a", {"b": "c"})
 
 

@@ -271,6 +271,15 @@ def test_purge_goes_by_batches_and_waits_for_nobody(make: Make, monkeypatch: pyt
     assert execute(f"SELECT key FROM {table_of(store)}") == [(live,)]
 
 
+def test_what_can_be_no_key_is_not_created(make: Make) -> None:
+    """A key that is not ASCII, or has a NUL, is a StoreError that says so; nothing is stored."""
+    store = make()
+    for key in ("é", "a\0b", "\ud800"):
+        with pytest.raises(StoreError, match="a key must be ASCII without NUL"):
+            store.create(key, b"payload", 60)
+    assert list(store.keys()) == []
+
+
 def test_a_sound_table_needs_no_advice(make: Make) -> None:
     """diagnose: nothing to say."""
     store = make()

@@ -14,7 +14,15 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from support.clock import Clock
 from support.web import SECRET, Site
 
-from wsgisession import Cookie, HeadersSent, MemoryStore, Session, SessionError, UnreadableValue, UnsupportedType
+from wsgisession import (
+    Cookie,
+    HeadersSent,
+    MemoryStore,
+    Session,
+    SessionError,
+    UnreadableValue,
+    UnsupportedType,
+)
 
 
 @pytest.fixture

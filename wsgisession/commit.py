@@ -55,7 +55,12 @@ class Commit:
         if first is not None:
             first()
         ttl, since = self._limits.first(record, records.clock()), monotonic()
-        if not records.create(key, payload, ttl, record.owner):
+        try:
+            created = records.create(key, payload, ttl, record.owner)
+        except BaseException:  # its reply may be lost, and then its owner would see a session that nobody has
+            self.withdraw(key)
+            raise
+        if not created:
             error = StoreError("the store says that a random 256-bit key is taken; it does not keep the contract")
             records.failed(error, "create", since, key)
             raise error
@@ -84,12 +89,9 @@ class Commit:
             return self._refresh(stored, moves)
         records, payload = self._records, self._pack(record)
         ttl, since = self._next(record, draft, stored, moves), monotonic()
-        try:
-            won = records.replace(stored.key, stored.payload, payload, ttl, record.owner)
-        except BaseException:
-            draft.attempted(payload)
-            raise
-        if not won:
+        draft.attempted(payload)
+        if not records.replace(stored.key, stored.payload, payload, ttl, record.owner):
+            draft.refused()
             return None
         draft.saved(record)
         return Stored(stored.key, payload, record, stored.until if ttl is None else since + ttl)

@@ -18,9 +18,9 @@ REASONS = {
     " in while the name changes",
     "late session": "a session was begun after its response had begun, when no cookie could be set any more. Write to it before"
     " the first chunk, or call session.save() there",
-    "late read": "a session was read for the first time after its response had begun, so that response says neither Vary: Cookie nor"
-    " Cache-Control: private, and a cache may give one visitor's page to another. Read it before the first chunk, such as with"
-    " session.get('user')",
+    "late read": "a session was read for the first time after its response had begun, so that response says neither Vary:"
+    " Cookie nor Cache-Control: private, and a cache may give one visitor's page to another. Read it before the first chunk,"
+    " such as with session.get('user')",
     "two cookies": "a request brought the cookies of more than one live session, so it had no session. Something else on this"
     " domain sets a cookie of this name: give this application a name of its own, Cookie(name='shop_sid'), and serve it over"
     " https, where the prefix __Host- keeps other hosts out",

@@ -12,7 +12,7 @@ from typing import Any
 
 from wsgisession.codec import Codec
 from wsgisession.errors import UnreadableValue, UnsupportedType
-from wsgisession.marks import Mark, fingerprint, unchanged
+from wsgisession.fingerprints import Mark, fingerprint, unchanged
 from wsgisession.merge import MISSING, adopt, merge_value
 from wsgisession.record import Record
 from wsgisession.values import IMMUTABLE
@@ -28,7 +28,7 @@ class Draft:
         record: What lies underneath. For a new session it is one without values.
     """
 
-    __slots__ = ("_added", "_attempts", "_codec", "_marks", "_removed", "_values", "base", "facts")
+    __slots__ = ("_added", "_attempt", "_attempts", "_codec", "_marks", "_removed", "_values", "base", "facts")
 
     base: Record
     """The record underneath: what this request's changes are changes of."""
@@ -38,15 +38,17 @@ class Draft:
 
     def __init__(self, codec: Codec, record: Record) -> None:
         self._codec = codec
-        self._attempts: tuple[int, ...] = ()  # hashes of payloads of which the store did not say whether it took them
+        self._attempt: bytes | None = None  # what the store was given last, until it said whether it took it
+        self._attempts: tuple[int, ...] = ()  # hashes of such payloads before that
         self._start(record)
 
     def _start(self, record: Record) -> None:
-        self.base = self.facts = record
-        self._values: dict[str, Any] = {}  # decoded or assigned
+        # The base comes last: whatever comes in between, no change of one base is taken for one of another.
         self._marks: dict[str, Mark] = {}  # of values that may differ from their line; None: encode to find out
+        self._values: dict[str, Any] = {}  # decoded or assigned
         self._removed = _NOTHING  # keys of the base that were deleted, even if they were assigned again
         self._added: dict[str, None] = {}  # keys that were assigned and come after those of the base
+        self.base = self.facts = record
 
     # Reading
 
@@ -81,13 +83,14 @@ class Draft:
         if line is None or key in self._removed:
             return default
         try:
-            value = values[key] = self._codec.decode(line)
+            value = self._codec.decode(line)
         except ValueError as error:
             raise UnreadableValue(
                 f"{_path(key)} cannot be read: {error}. The other keys work; assign or delete this one to mend it"
             ) from None
         if type(value) not in IMMUTABLE:
             self._marks[key] = fingerprint(value, line) if self._codec.json_lines else None
+        values[key] = value
         return value
 
     # Writing
@@ -140,7 +143,10 @@ class Draft:
         lines: dict[str, bytes] = {}  # what differs from the base's, new keys in their order
         try:
             for key, mark in self._marks.items():
-                value = values[key]
+                try:
+                    value = values[key]
+                except KeyError:  # an exception from outside came before the value did
+                    continue
                 if mark is None or not unchanged(value, mark):
                     line = encode(value, "")
                     if line != base.line(key) or key in removed:
@@ -156,8 +162,9 @@ class Draft:
     def saved(self, record: Record) -> None:
         """Take note that ``record``, made from this draft, is what is stored now."""
         self.base = self.facts = record
-        self._removed, self._added, self._attempts = _NOTHING, {}, ()
+        self._removed, self._added = _NOTHING, {}
         self._hold(self._values)
+        self._attempt, self._attempts = None, ()
 
     def _hold(self, values: dict[str, Any]) -> None:
         """Keep values that the application may hold; a change in place must be noticed."""
@@ -167,12 +174,18 @@ class Draft:
     # Overlapping requests
 
     def attempted(self, payload: bytes) -> None:
-        """Take note that this payload of the draft may be stored: the write failed, or its reply was lost."""
-        self._attempts += (hash(payload),)  # an outage may be long and a payload is not small
+        """Take note, before it is tried, that this payload of the draft may be stored from now on."""
+        if self._attempt is not None:
+            self._attempts += (hash(self._attempt),)  # an outage may be long and a payload is not small
+        self._attempt = payload
+
+    def refused(self) -> None:
+        """Take note that the store did not take what was attempted last."""
+        self._attempt = None
 
     def wrote(self, payload: bytes) -> bool:
         """True if what is stored is this draft's own, from a write whose reply was lost."""
-        return len(self._attempts) > 0 and hash(payload) in self._attempts
+        return payload == self._attempt or (len(self._attempts) > 0 and hash(payload) in self._attempts)
 
     def rebase(self, theirs: Record) -> None:
         """Put this draft's changes on top of what another request stored meanwhile: the three-way merge.
@@ -218,7 +231,7 @@ class Draft:
         self._removed = frozenset(key for key in record.keys if key not in lines)
         self._added = {key: None for key in lines if key not in record}
         self._marks.update(dict.fromkeys(own))
-        self._attempts = ()
+        self._attempt, self._attempts = None, ()
 
     def _merged_facts(self, ours: Record, theirs: Record) -> tuple[float, str | None, bool, float | None]:
         base = self.base

@@ -14,6 +14,7 @@ from wsgisession.stores.base import NO_EXPIRY
 
 Seconds = float | int | timedelta
 
+MARKER_SECONDS = 60.0  # how long a marker stands under an old key; and how long a session lives that nobody may hold
 _ROUNDING = 0.01  # seconds that a store may add: it keeps an expiry to the millisecond
 
 

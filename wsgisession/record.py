@@ -144,14 +144,14 @@ class Record:
         places = self._places
         if not places:  # a session that begins
             return self._like({key: place for place, key in enumerate(lines)}, list(lines.values()), None)
-        if not removed and all([key in places for key in lines]):  # mostly; a list is copied, and no dict is built
+        if not removed and all(map(places.__contains__, lines)):  # mostly; a list is copied, and no dict is built
             mine = self._lines.copy()
             for key, line in lines.items():
                 mine[places[key]] = line
             return self._like(places, mine, self.head)
         data = self.data
         for key in removed:
-            del data[key]
+            data.pop(key, None)
         data.update(lines)
         places = {key: place for place, key in enumerate(data)}
         return self._like(places, list(data.values()), None)

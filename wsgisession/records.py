@@ -17,12 +17,11 @@ from time import monotonic
 from wsgisession.codec import Codec
 from wsgisession.errors import SessionConflict, StoreError
 from wsgisession.info import SessionInfo, SessionItems
-from wsgisession.limits import Limits
+from wsgisession.limits import MARKER_SECONDS, Limits
 from wsgisession.log import Summed, event
 from wsgisession.record import Marker, Record
 from wsgisession.stores.base import NO_EXPIRY, Store
 
-MARKER_SECONDS = 60.0
 ATTEMPTS = 250  # with the pauses below some six seconds; 64 writers of one key need a few dozen
 _SHORTEST = 0.0005  # seconds
 _HOPS = 8  # changes of id that are followed; markers that lead in a circle lead nowhere

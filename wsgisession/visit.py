@@ -21,10 +21,10 @@ from wsgisession.draft import Draft
 from wsgisession.errors import HeadersSent, SessionError, StoreError
 from wsgisession.identity import Identity
 from wsgisession.info import SessionInfo
-from wsgisession.limits import Limits
+from wsgisession.limits import MARKER_SECONDS, Limits
 from wsgisession.log import event
 from wsgisession.record import NO_LINES, NO_PLACES, Marker, Record
-from wsgisession.records import MARKER_SECONDS, End, Records, Stored
+from wsgisession.records import End, Records, Stored
 from wsgisession.stores.base import NO_EXPIRY
 
 T = TypeVar("T")
@@ -185,7 +185,7 @@ class Visit:
         if lives:
             live = [show(key) for key, stands in found.items() if isinstance(stands, Stored)]
             setup.advice.warn_once("two cookies", cookie=names[0], keys=live)
-        elif not complete or any([Cookie.left_out(header, name) for name in names]):
+        elif not complete or any(Cookie.left_out(header, name) for name in names):
             self._gone = True
             setup.advice.warn_once("too many cookies", cookie=names[0])
         elif not found and Cookie.joined(header, names[0]):
@@ -644,7 +644,10 @@ class Visit:
         assert self.stored is not None
         try:
             found = self.setup.records.find(self.stored.key)
-        except StoreError:  # logged; without its cookie the visitor would lose a session that save() gave a new id
+        except StoreError:  # logged
+            # Without its cookie the visitor would lose a session that save() gave a new id. The id they came with they
+            # have already, and by now it may be that of a dead session.
+            self._set = self.stored.key not in self._found
             return
         if not isinstance(found, Stored):
             self.load().restart(self.stored.record)

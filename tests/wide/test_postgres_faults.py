@@ -17,7 +17,15 @@ from typing import Any
 import pytest
 from support import postgres_server
 from support.postgres_contract import PostgresContract
-from support.postgres_server import PgBouncer, Postgres, created, execute, find_program, shared_pgbouncer, shared_postgres
+from support.postgres_server import (
+    PgBouncer,
+    Postgres,
+    created,
+    execute,
+    find_program,
+    shared_pgbouncer,
+    shared_postgres,
+)
 from support.proxy import Proxy
 
 from wsgisession.errors import StoreError
@@ -184,7 +192,9 @@ class Load:
         self.errors = [0] * threads
         self.slowest = 0.0
         self.wrong: list[BaseException] = []
-        self.threads = [threading.Thread(target=self.run, args=(number,), daemon=True) for number in range(threads)]
+        self.threads = [
+            threading.Thread(target=self.run, args=(number,), daemon=True) for number in range(threads)
+        ]
         for thread in self.threads:
             thread.start()
 
@@ -244,7 +254,9 @@ def private() -> Iterator[Postgres]:
 @pytest.mark.parametrize("kind", ["own", "pool"])
 def test_a_restart_under_load(private: Postgres, kind: str, how: int) -> None:
     """While the server is away every write fails in bounded time; then all go on, and no acknowledged write is lost."""
-    connect = connector(private.url) if kind == "own" else make_pool(private.url, kwargs={"connect_timeout": 2})
+    connect = (
+        connector(private.url) if kind == "own" else make_pool(private.url, kwargs={"connect_timeout": 2})
+    )
     store = PostgresStore(connect, timeout=1.0)
     load = Load(store, 4)
     load.progresses()
@@ -328,7 +340,7 @@ from wsgisession.stores.postgres import PostgresStore, connector
 from wsgisession.testing import new_key, new_payload
 url, table, kind = sys.argv[1:]
 pool = psycopg_pool.ConnectionPool(url, min_size=2, max_size=4, open=True) if kind == "pool" else None
-store = PostgresStore(pool or connector(url), table=table, timeout=5)
+store = PostgresStore(pool or connector(url), table=table, timeout=30)
 keys = [new_key() for _ in range(8)]
 held = {key: {new_payload(key.encode())} for key in keys}
 for key in keys:

@@ -11,8 +11,7 @@ import pytest
 from support.race_crews import Threads
 from support.races import RACES
 
-from wsgisession import MemoryStore, SessionError, draft
-from wsgisession import JSONCodec, Record
+from wsgisession import JSONCodec, MemoryStore, Record, SessionError, draft
 from wsgisession.commit import Vault
 from wsgisession.register import Stored
 

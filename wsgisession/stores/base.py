@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
-
 NO_EXPIRY = 0.001
 """The seconds left of a record whose expiry somebody took away in the engine."""
 

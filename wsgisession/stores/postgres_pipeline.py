@@ -126,7 +126,7 @@ class Pipeline:
         """Wait until an interrupted transaction is over, carried out or not, so that nothing of it happens later."""
         try:
             connection.pgconn.pipeline_sync()
-            self._receive(connection.pgconn, [], None, until)
+            self._receive(connection.pgconn, [], set(), until)
         except (self._error, NoAnswer):
             pass  # it was over already, or nobody can tell
 
@@ -137,7 +137,8 @@ class Pipeline:
         pgconn = connection.pgconn
         inside = pgconn.pipeline_status  # the caller's own pipeline mode
         pgconn.enter_pipeline_mode()
-        results, error = self._receive(pgconn, _send(pgconn, commands, names), names, until)
+        awaited = _send(pgconn, commands, names)
+        results, error = self._receive(pgconn, awaited, set() if names is None else names, until)
         if not inside:
             pgconn.exit_pipeline_mode()
         if error is not None:
@@ -145,9 +146,9 @@ class Pipeline:
         return results
 
     def _receive(
-        self, pgconn: Any, awaited: list[bytes | None], names: set[bytes] | None, until: float
+        self, pgconn: Any, awaited: list[bytes | None], names: set[bytes], until: float
     ) -> tuple[list[Any], Any]:
-        """Return the results of what was sent, until the server has come to its end, and the first error among them."""
+        """Return the results of all that was sent, and the first error; add to ``names`` what was prepared."""
         while pgconn.flush():
             self._wait(pgconn, until, writing=True)
             pgconn.consume_input()
@@ -170,7 +171,7 @@ class Pipeline:
             name = awaited.pop()
             if name is None:
                 results.append(result)
-            elif names is not None:
+            else:
                 names.add(name)
 
     def _wait(self, pgconn: Any, until: float, writing: bool) -> None:

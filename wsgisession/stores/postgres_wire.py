@@ -156,8 +156,6 @@ class Transactions:
                 return held
             held.connection.pgconn.finish()
             source.give(held)
-            if time.monotonic() >= deadline:
-                raise StoreError("PostgreSQL: no connection that works")
 
     def close(self) -> None:
         """Close what this process has opened. A later operation connects again."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.values import HASHABLE, PLAIN, VALUES
 
 from wsgisession import JSONCodec
-from wsgisession.marks import fingerprint, unchanged
+from wsgisession.fingerprints import fingerprint, unchanged
 
 CODEC = JSONCodec()
 

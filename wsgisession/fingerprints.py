@@ -1,4 +1,4 @@
-"""Marks: noticing that a mutable value was changed in place, for less than encoding it again.
+"""Fingerprints: noticing that a mutable value was changed in place, for less than encoding it again.
 
 A mark is made of a value when it is handed out, and compared when the request commits. It stays in the process. This
 module does not know where values come from or what becomes of them.

@@ -1,0 +1,369 @@
+"""The package, broken on purpose: one rule taken away at a time, and where the explorer notices. Knows no orders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from wsgisession import StoreError, draft, records, visit
+from wsgisession.commit import Commit
+from wsgisession.draft import Draft
+from wsgisession.merge import MISSING, merge_value
+from wsgisession.record import Marker
+from wsgisession.records import End, Records
+from wsgisession.visit import FAILED, SENT, Visit
+
+from .plan import Meeting
+
+ANONYMOUS, ANONYMOUS_WORN, LOGGED_IN, LOGGED_IN_WORN = range(4)
+
+
+class Mutation(NamedTuple):
+    """One rule that is taken away.
+
+    Args:
+        promise: the promise that it breaks.
+        patches: what takes the place of what.
+        meeting: where it is noticed.
+    """
+
+    name: str
+    promise: str
+    patches: tuple[tuple[Any, str, Any], ...]
+    meeting: Meeting
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Break the package for a while."""
+        with ExitStack() as stack:
+            for where, what, instead in self.patches:
+                stack.enter_context(patch.object(where, what, instead))
+            yield
+
+
+# Records
+
+_replace, _end_owned = Records.replace, Records.end_owned
+
+
+def replace_blindly(self: Records, key: str, expected: bytes, payload: bytes, ttl: Any, owner: Any = None) -> bool:
+    found = self.store.load(key)
+    return found is not None and self.store.replace(key, found[0], payload, ttl, owner)
+
+
+def replace_or_create(self: Records, key: str, expected: bytes, payload: bytes, ttl: Any, owner: Any = None) -> bool:
+    done = _replace(self, key, expected, payload, ttl, owner)
+    return done or (self.store.load(key) is None and self.store.create(key, payload, ttl or 60.0, owner))
+
+
+def no_marker(self: Records, stored: Any, successor: str, *, owner_changed: bool) -> bool:
+    return self.delete(stored.key, stored.payload)
+
+
+def old_id_lives(self: Records, stored: Any, successor: str, *, owner_changed: bool) -> bool:
+    return True
+
+
+def says(word: bool) -> Callable[..., bool]:
+    def leave_marker(self: Records, stored: Any, successor: str, *, owner_changed: bool) -> bool:
+        return self.replace(stored.key, stored.payload, self.codec.pack(Marker(successor, word)), 60.0)
+
+    return leave_marker
+
+
+def mark_blindly(self: Records, stored: Any, successor: str, *, owner_changed: bool) -> bool:
+    return replace_blindly(self, stored.key, b"", self.codec.pack(Marker(successor, owner_changed)), 60.0)
+
+
+def touch_blindly(self: Records, stored: Any, ttl: float) -> bool:
+    return self.store.touch(stored.key, ttl, stored.record.owner)
+
+
+def delete_blindly(self: Records, key: str, expected: bytes | None = None) -> bool:
+    return self.store.delete(key)
+
+
+def end_here_only(self: Records, key: str) -> End:
+    found = self.store.load(key)
+    if found is None or self._marker(found[0]) is not None:
+        return End.NOTHING
+    return End.ENDED if self.delete(key, found[0]) else End.NOTHING
+
+
+def end_listed_once(self: Records, owner: str, keep: Any = (), claim: Any = None) -> int:
+    return sum(self.delete(stored.key, stored.payload) for stored in self.others(owner, keep))
+
+
+# Draft
+
+
+def rebase_on_nothing(self: Draft, theirs: Any) -> None:
+    self._stand_on(theirs, self.record().data)
+
+
+_rebase = Draft.rebase
+
+
+def rebase_and_keep_the_base(self: Draft, theirs: Any) -> None:
+    base = self.base
+    _rebase(self, theirs)
+    self.base = base
+
+
+def our_facts(self: Draft, ours: Any, theirs: Any) -> Any:
+    return ours.facts
+
+
+_set_facts = Draft.set_facts
+
+
+def created_stays(self: Draft, **changes: Any) -> None:
+    changes.pop("created", None)
+    _set_facts(self, **changes)
+
+
+# Commit
+
+_move, _save, _refresh = Commit.move, Commit.save, Commit._refresh
+
+
+def move_and_mix(self: Commit, *args: Any, **options: Any) -> Any:
+    return _move(self, *args, **(options | {"mixes": True}))
+
+
+def always_moves(self: Commit, *args: Any, **options: Any) -> Any:
+    return _save(self, *args, **(options | {"moves": True}))
+
+
+def refresh_once(self: Commit, stored: Any, moves: bool) -> Any:
+    return _refresh(self, stored, moves) or stored
+
+
+def nothing(self: Any, *args: Any, **options: Any) -> None:
+    """Do nothing."""
+
+
+# Visit
+
+_lose, _load, _commit, _begin = Visit._lose, Visit.load, Visit.commit, Visit._begin
+
+
+def lose_logins(self: Visit, draft: Draft, marker: Any) -> bool:
+    _lose(self, draft, marker)
+    self._gone, self._renew = True, False
+    self._blank()
+    return False
+
+
+def lead_on(self: Visit, draft: Draft, marker: Any) -> bool:
+    assert self.stored is not None
+    self._found[self.stored.key] = marker
+    self.stored, self._set = None, False
+    return True
+
+
+def empty_after_a_failure(self: Visit) -> Draft:
+    try:
+        return _load(self)
+    except StoreError:
+        return self._blank()
+
+
+def merge_always(self: Visit, overtaken: Any = None) -> bool:
+    return _commit(self)
+
+
+def keep_what_was_loaded(self: Visit, draft: Draft) -> bool:
+    with patch.object(Draft, "rebase", nothing):
+        return _begin(self, draft)
+
+
+def end_the_heir(self: Visit, heir: Any) -> None:
+    self.setup.records.delete(heir.key)
+
+
+def leave_first(self: Visit, ok: bool) -> list[str]:
+    self.phase = SENT if ok else FAILED
+    return self.set_cookies()
+
+
+def commit_afterwards(self: Visit) -> None:
+    if self.draft is not None:
+        self.commit()
+
+
+def _no_heir(self: Visit, owner: str) -> None:
+    return None
+
+
+def _claim_nothing(self: Visit) -> bool:
+    return True
+
+
+LOST, GONE, SENT_FIRST, CLOSED, OWNERS, ALLOWED = (
+    "no lost writes",
+    "gone is gone",
+    "saved before sent",
+    "fails closed",
+    "owners do not mix",
+    "no more sessions than allowed",
+)
+
+
+def _at(start: int, *kinds: str) -> Meeting:
+    return Meeting(start, kinds, True)
+
+
+MUTATIONS = [
+    Mutation(
+        "a write does not compare", LOST, ((Records, "replace", replace_blindly),), _at(ANONYMOUS, "write", "append")
+    ),
+    Mutation(
+        "a merge takes ours", LOST, ((draft, "merge_value", lambda b, o, t: o),), _at(ANONYMOUS, "append", "append")
+    ),
+    Mutation(
+        "a merge of nested dicts takes ours",
+        LOST,
+        ((draft, "merge_value", lambda b, o, t: o if type(o) is dict else merge_value(b, o, t)),),
+        _at(ANONYMOUS, "nested write", "nested write"),
+    ),
+    Mutation(
+        "a merge has no base",
+        LOST,
+        ((draft, "merge_value", lambda b, o, t: merge_value(MISSING, o, t)),),
+        _at(ANONYMOUS, "append", "append"),
+    ),
+    Mutation(
+        "a merge ignores the other request", LOST, ((Draft, "rebase", rebase_on_nothing),), _at(ANONYMOUS, "write", "delete")
+    ),
+    Mutation(
+        "the base stays after a merge",
+        LOST,
+        ((Draft, "rebase", rebase_and_keep_the_base),),
+        _at(ANONYMOUS, "append, save, append", "append"),
+    ),
+    Mutation("the base stays after a save", LOST, ((Draft, "saved", nothing),), _at(ANONYMOUS, "append", "append, save, append")),
+    Mutation(
+        "facts are not merged", LOST, ((Draft, "_merged_facts", our_facts),), _at(ANONYMOUS, "persistent", "idle_timeout")
+    ),
+    Mutation(
+        "atomic() merges", LOST, ((Visit, "commit", merge_always),), _at(ANONYMOUS, "atomic", "atomic")
+    ),
+    Mutation(
+        "a lost reply is forgotten",
+        LOST,
+        ((Draft, "wrote", lambda self, payload: False),),
+        _at(ANONYMOUS, "append, insisting", "read"),
+    ),
+    Mutation(
+        "late writes are dropped", LOST, ((Visit, "finish", Visit.end),), _at(ANONYMOUS, "stream, late write", "read")
+    ),
+    Mutation(
+        "a marker is left over what came in between",
+        LOST,
+        ((Records, "leave_marker", mark_blindly),),
+        _at(ANONYMOUS, "write", "regenerate"),
+    ),
+    Mutation("a login sent twice begins empty", LOST, ((Visit, "_heir", _no_heir),), _at(ANONYMOUS, "login", "login")),
+    Mutation(
+        "a write creates what is gone", GONE, ((Records, "replace", replace_or_create),), _at(ANONYMOUS, "write", "destroy")
+    ),
+    Mutation("a late write begins a session", GONE, ((Visit, "_lose", lead_on),), _at(ANONYMOUS, "write", "destroy")),
+    Mutation(
+        "the old id lives on", GONE, ((Records, "leave_marker", old_id_lives),), _at(ANONYMOUS, "read", "regenerate")
+    ),
+    Mutation("no marker is left", GONE, ((Records, "leave_marker", no_marker),), _at(ANONYMOUS, "write", "login")),
+    Mutation(
+        "every marker says that the owner changed",
+        GONE,
+        ((Records, "leave_marker", says(True)),),
+        _at(ANONYMOUS, "regenerate", "destroy"),
+    ),
+    Mutation(
+        "no marker says that the owner changed", GONE, ((Records, "leave_marker", says(False)),), _at(ANONYMOUS, "login", "destroy")
+    ),
+    Mutation(
+        "a marker stands for an hour",
+        GONE,
+        ((records, "MARKER_SECONDS", 3600.0), (visit, "MARKER_SECONDS", 3600.0)),
+        _at(ANONYMOUS, "read", "login"),
+    ),
+    Mutation(
+        "a refresh does not compare", GONE, ((Records, "touch", touch_blindly),), _at(ANONYMOUS_WORN, "read", "regenerate")
+    ),
+    Mutation(
+        "an end does not compare", GONE, ((Records, "delete", delete_blindly),), _at(ANONYMOUS, "destroy", "regenerate")
+    ),
+    Mutation(
+        "a logout stops at a marker", GONE, ((Records, "end", end_here_only),), _at(ANONYMOUS, "destroy", "regenerate")
+    ),
+    Mutation(
+        "a cookie is set unasked whether its session lives",
+        GONE,
+        ((Visit, "_confirm", nothing),),
+        _at(ANONYMOUS_WORN, "read", "regenerate"),
+    ),
+    Mutation(
+        "a revocation lists once",
+        GONE,
+        ((Records, "end_owned", end_listed_once),),
+        _at(LOGGED_IN, "destroy_siblings", "elsewhere: regenerate"),
+    ),
+    Mutation(
+        "two who log each other out both do",
+        GONE,
+        ((Visit, "_claim", _claim_nothing),),
+        _at(LOGGED_IN, "destroy_siblings", "elsewhere: destroy_siblings"),
+    ),
+    Mutation(
+        "a login that was overtaken is dropped", GONE, ((Visit, "_lose", lose_logins),), _at(ANONYMOUS, "login", "destroy")
+    ),
+    Mutation(
+        "a login keeps what a dead session held",
+        GONE,
+        ((Visit, "_begin", keep_what_was_loaded),),
+        _at(ANONYMOUS, "login", "destroy"),
+    ),
+    Mutation(
+        "nothing stands under a dead cookie", GONE, ((Visit, "_mark_others", nothing),), _at(ANONYMOUS, "destroy, write", "write")
+    ),
+    Mutation(
+        "the headers leave first",
+        SENT_FIRST,
+        ((Visit, "leave", leave_first), (Visit, "end", commit_afterwards)),
+        _at(ANONYMOUS, "write", "read"),
+    ),
+    Mutation(
+        "after a failure the session is empty", CLOSED, ((Visit, "load", empty_after_a_failure),), _at(ANONYMOUS, "write", "read")
+    ),
+    Mutation(
+        "a new id is not taken back", CLOSED, ((Commit, "withdraw", nothing),), _at(ANONYMOUS, "regenerate", "destroy")
+    ),
+    Mutation(
+        "what others save reaches the next owner",
+        OWNERS,
+        ((Commit, "move", move_and_mix),),
+        _at(LOGGED_IN, "write", "login as another"),
+    ),
+    Mutation(
+        "a login does not begin again", OWNERS, ((Draft, "set_facts", created_stays),), _at(ANONYMOUS_WORN, "login", "read")
+    ),
+    Mutation(
+        "a login sent twice ends the first", ALLOWED, ((Visit, "_give_a_minute", end_the_heir),), _at(ANONYMOUS, "login", "login")
+    ),
+    Mutation(
+        "of a login sent twice both last", ALLOWED, ((Visit, "_give_a_minute", nothing),), _at(ANONYMOUS, "login", "login")
+    ),
+    Mutation(
+        "a passive request is a use", ALLOWED, ((Commit, "save", always_moves),), _at(ANONYMOUS_WORN, "passive", "passive write")
+    ),
+    Mutation(
+        "a refresh that was overtaken gives up",
+        ALLOWED,
+        ((Commit, "_refresh", refresh_once),),
+        _at(ANONYMOUS_WORN, "read", "passive write"),
+    ),
+]
+"""Every rule that is taken away."""
