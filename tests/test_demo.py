@@ -276,7 +276,7 @@ class TestServed:
             ("nonsense", "sqlite:///relative.db"),
             ("nosuch://x", "sqlite:///relative.db"),
             ("sqlite:////no/such/folder/demo.db", "No such file or directory"),
-            ("redis://127.0.0.1:1", "127.0.0.1:1"),
+            ("redis://127.0.0.1:1", "connection refused"),
         ],
         ids=["no URL", "no such scheme", "no such folder", "nobody listens"],
     )

@@ -138,7 +138,6 @@ class Visit:
         """
         if self.draft is not None:
             return self.draft
-        self.touched = True
         # What a request that leaves its session alone need not have.
         self._by_key = False  # opened by the manager: there is no cookie
         self._destroyed = False  # destroy() ended what the cookies stood for
@@ -157,6 +156,7 @@ class Visit:
             False  # True: it was there and is no more, or a newer cookie is on its way
         )
         self.stored = None
+        self.touched = True  # last: from here on everything above is there, whatever comes in between
         return self._look(self._header) if self._header else self._blank()
 
     def _look(self, header: str) -> Draft:
