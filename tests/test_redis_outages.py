@@ -344,7 +344,7 @@ def test_a_server_that_does_not_answer_is_an_error_in_time(proxy: Proxy) -> None
     key, payload = created(store)
     proxy.mute = True
     in_time(lambda: store.load(key), "no answer in time")
-    in_time(lambda: store.replace(key, payload, new_payload(), 60, "ada"), "not answered in time")
+    in_time(lambda: store.replace(key, payload, new_payload(), 60, "ada"), "not answer in time")
     store.close()
 
 

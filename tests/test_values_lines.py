@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import time
 from typing import Any
 
@@ -158,10 +159,11 @@ BROKEN = [
 @pytest.mark.parametrize("line", BROKEN, ids=lambda line: line[:40].decode("ascii", "replace"))
 def test_broken_line(line: bytes) -> None:
     """Whatever is wrong with a line, it is a ValueError whose message and chain show nothing of the line."""
+    left_behind = sys.exc_info()[1]  # CPython 3.11 keeps one that another test's tracer has raised
     with pytest.raises(ValueError) as caught:
         CODEC.decode(line)
     assert str(caught.value).startswith("a stored value cannot be read (")
-    assert caught.value.__context__ is None or caught.value.__suppress_context__
+    assert caught.value.__context__ is left_behind or caught.value.__suppress_context__
 
 
 _TAGS = st.sampled_from(
