@@ -35,10 +35,11 @@ class Interruption:
         self.happened = False
 
     def __enter__(self) -> None:
+        self.before = sys.gettrace()  # what measures the coverage, for example
         sys.settrace(self._call)
 
     def __exit__(self, *error: object) -> None:
-        sys.settrace(None)
+        sys.settrace(self.before)
 
     def _call(self, frame: Any, event: str, argument: Any) -> Any:
         return self._line if frame.f_code.co_filename in WATCHED else None
