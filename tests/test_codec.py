@@ -120,7 +120,9 @@ def test_record_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    "marker", [Marker("k" * 43, False), Marker("k" * 43, True)], ids=["regenerate", "login"]
+    "marker",
+    [Marker("k" * 43, False), Marker("k" * 43, True), Marker(None, True)],
+    ids=["regenerate", "login", "of version 1.0, which did not say"],
 )
 def test_a_marker_comes_back(marker: Marker) -> None:
     """It is a head alone."""

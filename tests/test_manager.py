@@ -243,3 +243,9 @@ def test_nested_changes_are_noticed_whatever_a_codec_s_lines_look_like() -> None
     session["cart"][0].append(3)
     session["cart"][1]["a"].append(4)
     assert session.save() and dict(manager.open(info.key) or {}) == {"cart": [[1, 3], {"a": [2, 4]}]}
+
+
+def test_issue_takes_keys_that_a_session_can_have() -> None:
+    """As the session itself: anything but a str is an error at once."""
+    with pytest.raises(TypeError, match="keys are str, not int"):
+        SessionManager(secret=SECRET).issue({1: "a"})  # type: ignore[dict-item]

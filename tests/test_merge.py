@@ -286,3 +286,8 @@ def test_adopt_what_shares_parts() -> None:
     held: dict[str, Any] = {"a": part, "b": 2}
     result = adopt(held, {"a": part, "c": [part]})
     assert result is held and held["a"] is part and held == {"a": [1], "c": [[1]]}
+
+
+def test_what_stands_for_a_missing_value_has_a_name() -> None:
+    """In a failed test, for example."""
+    assert repr(MISSING) == "MISSING"

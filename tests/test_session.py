@@ -153,6 +153,16 @@ class TestMapping:
         site.request(slips)
         assert not hasattr(Session, name)
 
+    def test_an_underscored_name_is_no_slip(self, site: Site) -> None:
+        """Who probes for one is told that it is not there, and nothing else."""
+
+        def probe(session: Session) -> str:
+            with pytest.raises(AttributeError) as caught:
+                getattr(session, "_name")  # noqa: B009
+            return str(caught.value)
+
+        assert site.request(probe).result == "a session has no attribute '_name'"
+
     def test_changing_only_the_order_is_a_change(self, site: Site) -> None:
         """A key deleted and set again moves to the end, for the next request too."""
         cookie = site.start({"a": 1, "b": 2})
