@@ -323,3 +323,11 @@ def test_an_undone_change_of_a_lost_write_is_undone_in_the_store_too() -> None:
     draft = Draft(CODEC, record({"n": b"0", "gone": b"1"}))
     draft.assume(record({"n": b"1", "gone": b"1"}))
     assert draft.record().data == {"n": b"0", "gone": b"1"} and draft.get("n") == 0
+
+
+def test_a_key_that_comes_back_to_its_place_is_no_change() -> None:
+    """The last one, deleted and assigned again."""
+    draft = Draft(CODEC, record({"a": b"1", "b": b"2"}))
+    draft.delete("b")
+    draft.set("b", 2)
+    assert draft.record() is draft.base

@@ -397,3 +397,13 @@ def test_multiprocess_with_memory_is_one_warning(caplog: Any) -> None:
         site.middleware(environ, lambda status, headers: None)
     (record,) = caplog.records
     assert "sqlite:" in record.message and "redis:" in record.message and "postgresql:" in record.message
+
+
+def test_a_logout_beside_a_forged_cookie() -> None:
+    """The visitor's own session ends; the forged cookie is looked up nowhere."""
+    store = StoreDouble()
+    site = Site(store)
+    cookie = site.start({"a": 1})
+    store.calls.clear()
+    answer = site.request(lambda s: s.destroy(), f"{cookie[:-4]}AAAA; {cookie}")
+    assert "Max-Age=0" in str(answer.set_cookie) and site.live() == []

@@ -261,3 +261,18 @@ def test_what_was_decided_can_be_counted(caplog: pytest.LogCaptureFixture) -> No
         dropped(Stage())
     names = [record.event for record in caplog.records]  # type: ignore[attr-defined]
     assert "conflict" in names and "dropped" in names
+
+
+def test_an_error_that_passes_twice_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """However many hands it goes through."""
+    stage, error = Stage(), StoreError("the store is down")
+    cookie = stage.site.start({"a": 1})
+
+    def down() -> None:
+        raise error
+
+    for _ in range(2):
+        stage.store.before("load", down)
+        with pytest.raises(StoreError):
+            stage.site.read(cookie)
+    assert [record.count for record in caplog.records] == [1] and error.logged  # type: ignore[attr-defined]

@@ -249,3 +249,20 @@ def test_issue_takes_keys_that_a_session_can_have() -> None:
     """As the session itself: anything but a str is an error at once."""
     with pytest.raises(TypeError, match="keys are str, not int"):
         SessionManager(secret=SECRET).issue({1: "a"})  # type: ignore[dict-item]
+
+
+def test_a_store_that_reads_one_by_one_is_listed_all_the_same(clock: Clock) -> None:
+    """``load_many`` is optional."""
+    manager = SessionManager(Single(), secret=SECRET)
+    manager.issue({"a": 1}, "ada")
+    assert (
+        [dict(info.data) for info in manager.owned_by("ada")]
+        == [{"a": 1}]
+        == [dict(i.data) for i in manager.sessions()]
+    )
+
+
+class Single(MemoryStore):
+    """Has none of the operations that a store may lack."""
+
+    load_many = None  # type: ignore[assignment]
