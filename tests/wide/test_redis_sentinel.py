@@ -164,7 +164,7 @@ def test_sessions_go_on_when_the_master_hangs(private: RedisSentinel) -> None:
     private.master.signal(signal.SIGSTOP)
     with pytest.raises(StoreError, match="no answer in time"):
         store.load(key)
-    with pytest.raises(StoreError, match="not answered in time a moment ago"):
+    with pytest.raises(StoreError, match="not answer in time a moment ago"):
         store.load(key)
 
     def back() -> bool:
