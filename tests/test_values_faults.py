@@ -339,6 +339,18 @@ def test_a_zone_from_a_file_under_such_a_name(key: str) -> None:
         CODEC.encode(datetime(2024, 7, 1, tzinfo=ZoneInfo.from_file(io.BytesIO(cet), key=key)), PATH)
 
 
+@pytest.mark.parametrize("fault", [errno.EISDIR, errno.ENAMETOOLONG], ids=["a folder", "too long"])
+def test_a_name_that_the_system_refuses(monkeypatch: pytest.MonkeyPatch, fault: int) -> None:
+    """Some machines say so by an OSError, others find no zone. Both times the value cannot be read."""
+
+    def fail(key: str) -> Any:
+        raise OSError(fault, "refused")
+
+    monkeypatch.setattr("wsgisession.tags.ZoneInfo", fail)
+    with pytest.raises(ValueError, match="cannot be read"):
+        CODEC.decode(b'{"~datetime":["2024-07-01T00:00:00",0,"Asia/Tokyo",null]}')
+
+
 def test_no_files_left_to_open_is_no_fault_of_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of the system while a time zone is looked up goes on; the next try reads the value."""
     line = b'{"~datetime":["2024-07-01T00:00:00",0,"Asia/Tokyo",null]}'
