@@ -112,9 +112,8 @@ class ExpressIdentity(Identity):
         text, dot, _ = token.rpartition(".")
         if not dot or not token.isascii() or not text.startswith(_MARK):
             return None
-        id = unquote(
-            text[len(_MARK) :]
-        )  # where that is lossy, or the spelling another, no token below is the same
+        # If that is lossy, or the spelling another, no token below is the same.
+        id = unquote(text[len(_MARK) :])
         if not id:
             return None
         sent = token.encode()

@@ -122,9 +122,8 @@ class SessionMiddleware:
         if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
             return body
-        response.first = partial(
-            self._advise_if_begins, environ, visit
-        )  # its first chunk may begin a session
+        # Its first chunk may begin a session.
+        response.first = partial(self._advise_if_begins, environ, visit)
         return _SizedBody(response, body) if hasattr(kind, "__len__") else _Body(response, body)
 
     def _two_sessions(self) -> None:

@@ -96,9 +96,8 @@ class Records:
 
     def find(self, key: str) -> Stored | Marker | None:
         """Return what stands under a key. None: nothing does, or nobody can read it (logged)."""
-        since = (
-            monotonic()
-        )  # before the store is asked, so that no expiry ever moves later by the time it takes
+        # Before the store is asked, so that no expiry ever moves later by the time it takes.
+        since = monotonic()
         try:
             found = self.store.load(key)
         except StoreError as error:

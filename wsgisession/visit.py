@@ -74,30 +74,26 @@ class Visit:
     """
 
     __slots__ = (
-        *(
-            "_by_key",
-            "_destroyed",
-            "_found",
-            "_gone",
-            "_header",
-            "_id",
-            "_in_atomic",
-            "_mixes",
-            "_own",
-            "_renew",
-        ),
-        *(
-            "_reported",
-            "_resign",
-            "_scheme",
-            "_set",
-            "draft",
-            "passive",
-            "phase",
-            "setup",
-            "stored",
-            "touched",
-        ),
+        "_by_key",
+        "_destroyed",
+        "_found",
+        "_gone",
+        "_header",
+        "_id",
+        "_in_atomic",
+        "_mixes",
+        "_own",
+        "_renew",
+        "_reported",
+        "_resign",
+        "_scheme",
+        "_set",
+        "draft",
+        "passive",
+        "phase",
+        "setup",
+        "stored",
+        "touched",
     )
 
     touched: bool
@@ -141,9 +137,8 @@ class Visit:
         # What a request that leaves its session alone need not have.
         self._by_key = False  # opened by the manager: there is no cookie
         self._destroyed = False  # destroy() ended what the cookies stood for
-        self._found: dict[
-            str, Stored | Marker | None
-        ] = {}  # what stands under the keys of the validly signed cookies
+        # What stands under the keys of the validly signed cookies.
+        self._found: dict[str, Stored | Marker | None] = {}
         self._id: str | None = None
         self._in_atomic = False
         self._mixes = True  # False: an owner left in this request, and what others save is not merged
@@ -152,9 +147,8 @@ class Visit:
         self._reported: tuple[str, ...] = ()  # keys of values that cannot be read
         self._resign = False  # the cookie was signed with an old secret, or came under a former name
         self._set = False  # this response sets the cookie
-        self._gone = self.passive = (
-            False  # True: it was there and is no more, or a newer cookie is on its way
-        )
+        self._gone = False  # True: it was there and is no more, or a newer cookie is on its way
+        self.passive = False
         self.stored = None
         self.touched = True  # last: from here on everything above is there, whatever comes in between
         return self._look(self._header) if self._header else self._blank()

@@ -114,9 +114,8 @@ class Reader:
             try:
                 yield self.store.load(key)
             except StoreError:
-                self.store.load(
-                    NOBODY
-                )  # if this fails too, the store is down; otherwise this one record is at fault
+                # If this fails too, the store is down; otherwise this one record is at fault.
+                self.store.load(NOBODY)
                 self.unreadable += 1
                 yield None
 

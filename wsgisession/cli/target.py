@@ -109,9 +109,8 @@ def _cause(error: BaseException) -> str:
         told += f": {error.msg}, {os.path.basename(error.filename or '?')} line {error.lineno}"
     else:
         frames = traceback.extract_tb(error.__traceback__)
-        here = [
-            frame for frame in frames if frame.filename.startswith(os.getcwd())
-        ]  # the application's own, if any
+        # The application's own, if any.
+        here = [frame for frame in frames if frame.filename.startswith(os.getcwd())]
         told += f", raised in {os.path.basename((here or frames)[-1].filename)} line {(here or frames)[-1].lineno}"
     return told
 

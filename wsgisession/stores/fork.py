@@ -41,9 +41,8 @@ class _Own(threading.local):
             raise AttributeError(name)
         lock = threading.RLock()
         self._enroll(lock)  # first: forks know every lock that a thread uses
-        return self.__dict__.setdefault(
-            "lock", lock
-        )  # another one, if code that interrupted this has made it
+        # Another one, if code that interrupted this has made it.
+        return self.__dict__.setdefault("lock", lock)
 
 
 class Guard:
@@ -55,13 +54,11 @@ class Guard:
 
     def __init__(self, grace: float = GRACE) -> None:
         self._grace = grace
-        self._locks: list[
-            weakref.ref[Any]
-        ] = []  # of all threads; without callbacks, which an exception could skip
+        # Of all threads; without callbacks, which an exception could skip.
+        self._locks: list[weakref.ref[Any]] = []
         self._room = 16  # how many of them, before those of threads that ended are left out
-        self._registry = (
-            threading.RLock()
-        )  # held during a fork: no thread gets a lock of its own, and no other one forks
+        # Held during a fork: no thread gets a lock of its own, and no other one forks.
+        self._registry = threading.RLock()
         self._forker: int | None = None
         self._process = os.getpid()
         self.own = _Own(self._enroll)

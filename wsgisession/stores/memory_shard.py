@@ -76,10 +76,8 @@ class Shard:
     __slots__ = ("anonymous", "buckets", "dues", "first", "made", "more", "number", "owned", "totals")
 
     def __init__(self, number: int, dues: list[float], totals: Totals) -> None:
-        self.number, self.dues = (
-            number,
-            dues,
-        )  # dues[number]: no bucket of this shard is due earlier, for all to see
+        # dues[number]: no bucket of this shard is due earlier, for all to see.
+        self.number, self.dues = number, dues
         self.totals = totals
         self.anonymous: dict[str, bytes] = {}
         self.owned: dict[str, bytes] = {}
