@@ -138,6 +138,12 @@ def test_no_object_reaches_into_another(path: Path) -> None:
     assert foreign == []
 
 
+def test_every_file_of_tests_has_a_name_of_its_own() -> None:
+    """pytest cannot collect two modules of one name in one run, so the wide tests would not begin."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_nothing_else_is_imported() -> None:
     """In an isolated interpreter without site-packages, the package works and loads the standard library alone."""
     script = f"""
