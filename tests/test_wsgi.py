@@ -7,7 +7,8 @@ import io
 import sys
 import weakref
 from typing import Any
-from wsgiref.util import FileWrapper
+from wsgiref.handlers import SimpleHandler
+from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
@@ -41,11 +42,16 @@ def touched_late(environ: Any, start_response: Any) -> Any:
     return (environ[KEY].__setitem__("a", 1) or chunk for chunk in (b"one", b"two"))
 
 
-def own_list(environ: Any, start_response: Any) -> Any:
-    class Own(list):  # type: ignore[type-arg]
-        pass
+class Own(list):  # type: ignore[type-arg]
+    """A list of an application's own."""
 
+
+def own_list(environ: Any, start_response: Any) -> Any:
     return Own(plain_list(environ, start_response))
+
+
+def own_single(environ: Any, start_response: Any) -> Any:
+    return Own(plain_list(environ, start_response)[:1])
 
 
 def writing(environ: Any, start_response: Any) -> Any:
@@ -363,6 +369,16 @@ def test_an_environ_used_again_gets_a_session_of_its_own() -> None:
     server.status = ""
     server.run()
     assert server.environ[KEY] is not first and middleware.manager.count() == 2
+
+
+def test_a_server_can_count_the_chunks() -> None:
+    """wsgiref sends Content-Length for a single chunk, also if the application returned a list of its own class."""
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    out = io.BytesIO()
+    SimpleHandler(io.BytesIO(), out, io.StringIO(), environ, multithread=False).run(wrap(own_single))
+    head, _, body = out.getvalue().partition(b"\r\n\r\n")
+    assert b"Content-Length: 3" in head and b"Set-Cookie: " in head and body == b"one"
 
 
 def test_no_reference_cycle() -> None:
