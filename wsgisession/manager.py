@@ -21,8 +21,9 @@ from wsgisession.log import event
 from wsgisession.record import Record, check_owner
 from wsgisession.records import End, Records, Stored
 from wsgisession.session import Session
+from wsgisession.shared import Setup
 from wsgisession.stores import MemoryStore, Store, from_url
-from wsgisession.visit import Setup, Visit
+from wsgisession.visit import Visit
 
 IdentityFactory = Callable[[list[bytes]], Identity]
 Secret = str | bytes | Sequence[str | bytes]
