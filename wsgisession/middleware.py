@@ -18,9 +18,9 @@ from wsgisession.errors import SessionError
 from wsgisession.headers import Headers, personal
 from wsgisession.limits import Seconds
 from wsgisession.manager import IdentityFactory, Secret, SessionManager
-from wsgisession.session import Session, visit_of
+from wsgisession.session import Session, session_of, visit_of
 from wsgisession.stores import MemoryStore, Store
-from wsgisession.visit import OPEN, OVER, Visit
+from wsgisession.visit import OPEN, OVER, Visit, new_visit
 from wsgisession.watch import watched
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class SessionMiddleware:
         self._alone = isinstance(self.manager.store, MemoryStore)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        visit = Visit(self._setup, environ.get("HTTP_COOKIE"), environ.get("wsgi.url_scheme"))
-        session = Session(visit)
+        visit = new_visit(self._setup, environ.get("HTTP_COOKIE"), environ.get("wsgi.url_scheme"))
+        session = session_of(visit)
         found = environ.setdefault(self._environ_key, session)
         if found is not session:
             if self._serves(found):
@@ -98,7 +98,7 @@ class SessionMiddleware:
         if self._alone and environ.get("wsgi.multiprocess"):
             self._alone = False
             self._setup.advice.warn_once("memory store")
-        response = _Response(visit, start_response)
+        response = _respond(visit, start_response)
         try:
             body = self.app(environ, response.start)
         except BaseException:
@@ -153,7 +153,9 @@ class SessionMiddleware:
                     warn_once("tls proxy")
             elif not (proto or forwarded or any(name.startswith(_PROXIED) for name in environ)):
                 warn_once("secure over http")
-        if not cookie.covers(f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" or "/"):
+        if cookie.path != "/" and not cookie.covers(
+            f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" or "/"
+        ):
             warn_once("outside the path", path=cookie.path)
         if (
             environ.get("REQUEST_METHOD") == "POST"
@@ -196,13 +198,15 @@ class _Response:
 
     __slots__ = ("_start_response", "begins", "held", "sent", "server_write", "visit")
 
-    def __init__(self, visit: Visit, start_response: StartResponse) -> None:
-        self.visit = visit
-        self._start_response = start_response
-        self.sent: bool | None = None  # None: the application has not called start_response yet
-        self.held: tuple[str, Headers, ExcInfo] | None = None  # what it was called with, until that leaves
-        self.server_write: Callable[[bytes], object] | None = None
-        self.begins: Callable[[], None] | None = None  # what to do if a session begins with a streamed body
+    _start_response: StartResponse
+    visit: Visit
+    sent: bool | None
+    """None: the application has not called start_response yet."""
+    held: tuple[str, Headers, ExcInfo] | None
+    """What it was called with, until that leaves."""
+    server_write: Callable[[bytes], object] | None
+    begins: Callable[[], None] | None
+    """What to do if a session begins with a streamed body."""
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo = None) -> Callable[[bytes], object]:
         """Be the application's start_response."""
@@ -280,6 +284,15 @@ class _Response:
         """Nothing more is saved or sent; the error is let go, whose traceback holds the application, and that holds us."""
         self.visit.fail()
         self.held = None
+
+
+def _respond(visit: Visit, start_response: StartResponse) -> _Response:
+    """Return the response of a request. A function for the same reason as ``new_visit``."""
+    response = _Response()
+    response.visit = visit
+    response._start_response = start_response
+    response.sent = response.held = response.server_write = response.begins = None
+    return response
 
 
 class _Body:
