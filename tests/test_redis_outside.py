@@ -15,7 +15,7 @@ from support import redis_servers
 from support.postgres_server import created
 from support.proxy import Proxy
 from support.redis_contract import new_prefix
-from support.redis_servers import shared_one_node_cluster, shared_redis
+from support.redis_servers import after_sending, shared_one_node_cluster, shared_redis
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import from_url
@@ -77,26 +77,6 @@ def far(request: pytest.FixtureRequest) -> Iterator[tuple[Proxy, RedisStore]]:
         yield proxy, store
         proxy.delay = 0.0
         store.close()
-
-
-def after_sending(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Let an exception from outside strike once, when a command has been sent and before its reply is read.
-
-    Returns:
-        What says how often it may still strike.
-    """
-    from redis.connection import AbstractConnection
-
-    real, left = AbstractConnection.send_packed_command, [1]
-
-    def send(self: Any, *args: Any, **options: Any) -> None:
-        real(self, *args, **options)
-        if left[0]:
-            left[0] -= 1
-            raise Outside
-
-    monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
-    return lambda: left[0]
 
 
 def assert_answers_fit(store: RedisStore, key: str, payload: bytes) -> None:
