@@ -305,10 +305,10 @@ def test_a_connection_in_use_is_closed_afterwards() -> None:
             f"redis://127.0.0.1:{proxy.port}?prefix={new_prefix()}&client_name=late-{proxy.port}"
         )
         key, payload = created(store, 60)
-        proxy.delay = 0.05
+        proxy.delay, proxy.round_trips = 0.05, 0
 
         def close() -> None:
-            redis_servers.until(lambda: proxy.waiting, "the request is on its way")
+            redis_servers.until(lambda: proxy.round_trips, "the reply is on its way")
             store.close()
 
         found, _ = together([partial(store.load, key), close])
