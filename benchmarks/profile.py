@@ -13,9 +13,10 @@ import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.cases import CASES, SMALL, Case, cookie_for, measured
+from benchmarks.cases import CASES, Case, cookie_for, measured
 from benchmarks.measure import Plan, environ_of, interleaved, spin, summary
 from benchmarks.peers import SECRET, Contender, Floor, Ours
+from benchmarks.samples import SMALL
 from benchmarks.stores import repeat
 from wsgisession import Record, SessionManager
 from wsgisession.draft import Draft
