@@ -27,15 +27,15 @@ def digest(id: str) -> str:
 class Identity:
     """Makes ids, signs them for one cookie name, and verifies what a visitor sent.
 
-    A subclass may speak another format (see ``express.py``). ``min_secret`` is the least length of a secret in bytes;
-    ``key_is_id`` says that ``key`` returns the id itself, which therefore must not be logged as it is.
+    A subclass may use another format (see ``express.py``). ``min_secret`` is the least length of a secret in bytes.
+    ``key_is_id`` says that ``key`` returns the id itself. Then the log shows a hash of it instead.
 
     Args:
-        secrets: one or more, each at least ``min_secret`` bytes. The first signs, all verify. They are not kept: only
-            what is derived from them is.
+        secrets: one or more, each at least ``min_secret`` bytes. The first one signs, all are accepted. The object keeps
+            only what it derives from them.
 
     Raises:
-        ValueError: a secret is too short, or there is none.
+        ValueError: a secret is too short, or there is no secret.
         TypeError: a secret is neither ``bytes`` nor ``str``.
     """
 
