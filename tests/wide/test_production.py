@@ -188,7 +188,9 @@ def test_the_secret_is_for_root_alone(machine: Machine) -> None:
 
 def test_a_new_secret_logs_nobody_out(machine: Machine) -> None:
     """Through the three steps of the page a visitor is counted on; only who missed the second step begins again."""
-    steps = re.findall(r'^\| \d \| `SESSION_SECRETS="?([A-Z ]+?)"?`', (ROOT / PAGE).read_text(encoding="utf-8"), re.MULTILINE)
+    steps = re.findall(
+        r'^\| \d \| `SESSION_SECRETS="?([A-Z ]+?)"?`', (ROOT / PAGE).read_text(encoding="utf-8"), re.MULTILINE
+    )
     [old] = secrets_of(machine)
     new = "the new one, which has no blanks, or more than 32 bytes".replace(" ", "_")
     visitors, late = Visitor(machine), Visitor(machine)
