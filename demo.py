@@ -77,7 +77,7 @@ def logout(session: Session, form: dict[str, str]) -> None:
 
 
 def logout_others(session: Session, form: dict[str, str]) -> None:
-    """POST /logout-others: end this user's other sessions, wherever they are."""
+    """POST /logout-others: end this user's other sessions."""
     if session.owner is not None:
         session.destroy_siblings()
 

@@ -1,8 +1,8 @@
 """Ids, their signatures and their keys. Does not know what a cookie, a store or a record is.
 
 An id is 32 random bytes as text and is secret. A token is ``id.signature``, the cookie's value. A key is the id's
-SHA-256, under which everything but the cookie knows the session, so that a look into the store, the logs or a backup
-gives nobody an id. All are base64url without padding.
+SHA-256. Everything except the cookie knows the session by its key. So nobody finds an id in the store, the logs or a
+backup. All are base64url without padding.
 """
 
 from __future__ import annotations

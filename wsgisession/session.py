@@ -354,7 +354,7 @@ def visit_of(session: Session) -> Visit:
 
 
 def _check_key(key: object) -> bool:
-    """Return False for a key that merely is not there. TypeError: it could not be."""
+    """Return False for a key that is not there. TypeError: it could not be there."""
     if not isinstance(key, str):
         raise TypeError(f"a session's keys are str, not {type(key).__name__}")
     return False

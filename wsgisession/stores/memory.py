@@ -205,7 +205,7 @@ class MemoryStore:
         none.
 
         Only the first records of the shards are compared, and ``_oldest`` keeps most of them from being
-        looked at: what was the least recent write in a shard bounds it for good, because later writes have
+        looked at: what was the least recent write in a shard bounds it for ever, because later writes have
         higher numbers.
         """
         for owned, oldest in enumerate(self._oldest):

@@ -54,8 +54,8 @@ class RedisStore:
             ``decode_responses``. Safe in forked processes: each opens connections of its own.
         prefix: what every key begins with. No other program may use keys that begin with it.
         owns_client: whether ``close`` closes the client too.
-        listed_for: an owner's listing names a record for at least so many seconds. This is for records whose
-            expiry another program moves. Usually a listing names a record a minute longer than it lives.
+        listed_for: seconds that an owner's listing names a record at least, for records whose expiry another
+            program moves. Usually a listing names a record a minute longer than it lives.
 
     Raises:
         TypeError, ValueError: an argument is not what it must be.
