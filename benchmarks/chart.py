@@ -33,10 +33,12 @@ def svg(requests: dict[str, Any]) -> str:
         y += TITLE - BAR
         parts.append(f'<text class="case" x="12" y="{y}">{escape(titles[case])}</text>')
         y += 8
+        top = y
         for name, timing in requests[case].items():
             if timing is not None:
                 parts.append(_bar(name, timing[0], longest, y))
                 y += BAR + GAP
+        parts.append(f'<line class="axis" x1="{LEFT}" y1="{top - GAP}" x2="{LEFT}" y2="{y}"/>')
     height = y + 16
     return "\n".join(
         [
@@ -48,7 +50,6 @@ def svg(requests: dict[str, Any]) -> str:
             '<text class="title" x="12" y="24">Microseconds that sessions add to a request</text>',
             '<text class="note" x="12" y="44">Processor time over the bare application; shorter is better. Floor: straight-line'
             " code without features.</text>",
-            f'<line class="axis" x1="{LEFT}" y1="{TOP}" x2="{LEFT}" y2="{height - 10}"/>',
             *parts,
             "</svg>\n",
         ]

@@ -29,5 +29,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Links of the changelog lead from the repository's root; on the site, from the folder of the pages."""
-    return markdown.replace("](docs/", "](") if page.file.src_uri == CHANGELOG else markdown
+    """Let the changelog's links lead from the folder of the pages, not from the repository's root."""
+    if page.file.src_uri == CHANGELOG:
+        return markdown.replace("](docs/", "](")
+    return markdown

@@ -121,7 +121,8 @@ return {sideways, clipped, broken, foreign, pale};
 """
 )
 
-# Of a picture: texts that hardly stand out from the shape under them, and shapes that hardly stand out from the ground.
+# Of a picture: texts that hardly stand out from the shape under them or do not fit into it, and shapes that hardly stand out
+# from the ground.
 PICTURE_FAULTS = (
     _CONTRAST
     + """
@@ -135,6 +136,10 @@ const under = text => {
   return shapes.find(shape => shape.tagName === "rect" && getComputedStyle(shape).fill !== "none") };
 const texts = [...document.querySelectorAll("text")].filter(text => ratio(color(text), color(under(text))) < 4.5);
 const shapes = [...document.querySelectorAll("rect:not(.ground), line, path")].filter(shape => ratio(color(shape), ground) < 3);
-return {texts: texts.map(text => text.textContent), shapes: shapes.map(shape => shape.outerHTML)};
+const fits = (text, shape) => {
+  const [inner, outer] = [text.getBoundingClientRect(), shape.getBoundingClientRect()];
+  return outer.left + 4 <= inner.left && inner.right + 4 <= outer.right };
+const long = [...document.querySelectorAll("text")].filter(text => !fits(text, under(text)));
+return {texts: texts.map(text => text.textContent), long: long.map(text => text.textContent), shapes: shapes.map(shape => shape.outerHTML)};
 """
 )
