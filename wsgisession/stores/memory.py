@@ -40,9 +40,11 @@ class MemoryStore:
     live as long as the store does, and it can be used afterwards. A forked child starts with a copy that goes
     its own way.
 
-    Args: max_sessions: how many records are kept, those included that expired and were not reclaimed yet.
+    Args:
+        max_sessions: how many records are kept, those included that expired and were not reclaimed yet.
         max_bytes: how many bytes of payload are kept; some 200 to 350 bytes per record come on top. One
-        payload larger than this is a ``StoreError``. clock: seconds since whenever, never going backwards.
+            payload larger than this is a ``StoreError``.
+        clock: seconds since whenever, never going backwards.
     """
 
     def __init__(

@@ -52,10 +52,10 @@ class RedisStore:
     Args:
         client: a ``redis.Redis`` (also from ``Sentinel.master_for``) or ``redis.RedisCluster``, without
             ``decode_responses``. Safe in forked processes: each opens connections of its own.
-        prefix: what every key begins with. No other program may use keys that begin with it. owns_client:
-            whether ``close`` closes the client too. listed_for: seconds that an owner's listing names a
-            record at least, for records whose expiry another program moves. Usually a listing names a record
-            a minute longer than it lives.
+        prefix: what every key begins with. No other program may use keys that begin with it.
+        owns_client: whether ``close`` closes the client too.
+        listed_for: seconds that an owner's listing names a record at least, for records whose expiry another
+            program moves. Usually a listing names a record a minute longer than it lives.
 
     Raises:
         TypeError, ValueError: an argument is not what it must be.
