@@ -40,9 +40,11 @@ class MemoryStore:
     live as long as the store does, and it can be used afterwards. A forked child starts with a copy that goes
     its own way.
 
-    Args: max_sessions: how many records are kept, those included that expired and were not reclaimed yet.
-        max_bytes: how many bytes of payload are kept; some 200 to 350 bytes per record come on top. One
-        payload larger than this is a ``StoreError``. clock: seconds since whenever, never going backwards.
+    Args:
+        max_sessions: how many records are kept. Expired ones that are not reclaimed yet are counted too.
+        max_bytes: how many bytes of payload are kept. Each record needs some 200 to 350 bytes more. One payload
+            that is larger than this is a ``StoreError``.
+        clock: returns seconds since any fixed time, and never goes backwards.
     """
 
     def __init__(

@@ -52,10 +52,10 @@ class RedisStore:
     Args:
         client: a ``redis.Redis`` (also from ``Sentinel.master_for``) or ``redis.RedisCluster``, without
             ``decode_responses``. Safe in forked processes: each opens connections of its own.
-        prefix: what every key begins with. No other program may use keys that begin with it. owns_client:
-            whether ``close`` closes the client too. listed_for: seconds that an owner's listing names a
-            record at least, for records whose expiry another program moves. Usually a listing names a record
-            a minute longer than it lives.
+        prefix: what every key begins with. No other program may use keys that begin with it.
+        owns_client: whether ``close`` closes the client too.
+        listed_for: seconds that an owner's listing names a record at least, for records whose expiry another
+            program moves. Usually a listing names a record a minute longer than it lives.
 
     Raises:
         TypeError, ValueError: an argument is not what it must be.
@@ -70,9 +70,10 @@ class RedisStore:
         listed_for: float = 0.0,
     ) -> None:
         _check(client, prefix)
-        self._client = client
+        self.client = client
         self._owns_client = owns_client
         self._listed_for = listed_for
+        self.prefix = prefix
         self._prefix = prefix.encode()
         self._index = self._prefix + b"owner:"
         self._transport = transport(client)
@@ -143,7 +144,7 @@ class RedisStore:
 
         With ``+config|get`` it also finds a Redis that saves nothing to disk.
         """
-        if self._client.get_connection_kwargs().get("socket_timeout") is None:
+        if self.client.get_connection_kwargs().get("socket_timeout") is None:
             yield (
                 "the client has no socket_timeout: if Redis hangs, every request hangs; make it with"
                 " socket_timeout=2"
