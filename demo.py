@@ -577,7 +577,7 @@ ul li { display: flex; gap: 1rem; justify-content: space-between; align-items: c
 #sides .pair { grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)) }
 dl { display: grid; grid-template-columns: minmax(6.5rem, auto) 1fr } dt, dd { padding: .3rem 0; margin: 0 } dt { padding-right: 1rem }
 dt { color: var(--dim); font-size: .85rem } dl > * { border-top: 1px solid var(--line) }
-table { border-collapse: collapse } caption { text-align: left; margin-bottom: .6rem } td { width: 50% }
+table { border-collapse: collapse } td small { font-size: 1em } caption { text-align: left; margin-bottom: .6rem } td { width: 50% }
 th, td { text-align: left; vertical-align: top; padding: .45rem .8rem .45rem 0; border-top: 1px solid var(--line); font-weight: 400 }
 thead th { border: 0; padding-top: 0; color: var(--dim); font-size: .85rem }
 form, .row { display: flex; flex-wrap: wrap; gap: .75rem; align-items: end } label { flex: 1 1 12rem } li form { flex: none }
