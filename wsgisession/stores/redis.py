@@ -41,11 +41,11 @@ MARGIN = 60_000
 
 
 class RedisStore:
-    """Keeps sessions in Redis 6.2 or later, or Valkey, through a redis-py client, which stays the caller's.
+    """Keeps sessions in Redis 6.2 or later, or Valkey, through a redis-py client.
 
-    A load is one round trip, a write one more; with an owner, index and record share it, except on a Cluster,
-    where they are on different nodes. Give the client finite timeouts; from a URL it has them. An ACL of
-    ``~prefix*`` suffices, with ``+evalsha +eval +get +set +pttl +exists +pexpire +pexpireat +del +scan +time
+    A load is one round trip, and a write is one more. If there is an owner, its index is written in the same
+    round trip, except on a Cluster. Give the client finite timeouts. One that is made from a URL has them. An
+    ACL of ``~prefix*`` is enough, with ``+evalsha +eval +get +set +pttl +exists +pexpire +pexpireat +del +scan +time
     +zadd +zrange +zrangebyscore +zremrangebyscore``. If Redis may evict keys, sessions end early: set
     ``maxmemory-policy noeviction``.
 
