@@ -41,10 +41,10 @@ class MemoryStore:
     its own way.
 
     Args:
-        max_sessions: how many records are kept, those included that expired and were not reclaimed yet.
-        max_bytes: how many bytes of payload are kept; some 200 to 350 bytes per record come on top. One
-            payload larger than this is a ``StoreError``.
-        clock: seconds since whenever, never going backwards.
+        max_sessions: how many records are kept. Expired ones that are not reclaimed yet are counted too.
+        max_bytes: how many bytes of payload are kept. Each record needs some 200 to 350 bytes more. One payload
+            that is larger than this is a ``StoreError``.
+        clock: returns seconds since any fixed time, and never goes backwards.
     """
 
     def __init__(
