@@ -155,7 +155,7 @@ def end(session: Session, form: Form, environ: WSGIEnvironment) -> Told:
 
 
 def logout_others(session: Session, form: Form, environ: WSGIEnvironment) -> Told:
-    """POST /logout-others: end this user's sessions on all other devices."""
+    """POST /logout-others: end this user's other sessions."""
     ended = session.destroy_siblings() if session.owner is not None else 0
     return "where", f"Sessions that ended: {ended}."
 
