@@ -20,7 +20,6 @@ from wsgisession.stores.postgres_pipeline import Command, Pipeline, Statement
 from wsgisession.stores.postgres_pool import Held, Lent, NoAnswer, Own, Source, connect_like, is_pool
 
 GRACE = 1.0  # seconds more than the server's own timeout that a silent server is waited for
-FAREWELL = 0.25  # seconds that an exception from outside waits for the server to end what it was doing
 TRIAL = 0.25  # seconds for the server, and as many more, when it has not answered before: who tries must not be held up
 REPEATS = 6  # tries of a transaction that lost to another one
 PAUSE = 0.004  # seconds; the longest pause after the first try, doubled with each
@@ -120,11 +119,6 @@ class Transactions:
                 usable = error.sqlstate not in DEMOTED and self._pipeline.settle(
                     held.connection, error, deadline + grace
                 )
-            except NoAnswer:
-                raise
-            except BaseException:  # from outside
-                self._pipeline.conclude(held.connection, time.monotonic() + FAREWELL)
-                raise
             finally:
                 if not usable:
                     held.connection.pgconn.finish()
