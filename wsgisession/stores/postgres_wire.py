@@ -91,8 +91,8 @@ class Transactions:
             Failed: the server answered with an error.
             StoreError: no connection, or no answer, in time.
         """
-        now = time.monotonic()
-        patience, grace = (min(TRIAL, self._timeout), TRIAL) if self._outage.lasts else (self._timeout, GRACE)
+        now, trial = time.monotonic(), self._outage.lasts
+        patience, grace = (min(TRIAL, self._timeout), TRIAL) if trial else (self._timeout, GRACE)
         if not self._outage.admits(now):
             raise StoreError(
                 "PostgreSQL: not asked: it has not answered in time just now, and is tried once a second"
@@ -100,7 +100,9 @@ class Transactions:
         try:
             return self._persist(begin, commands, now + patience, grace)
         except NoAnswer:
-            self._outage.silent(time.monotonic())
+            # A trial is short. The next one comes a second after it began, so that no more than two are needed to notice
+            # within two seconds that the server is back.
+            self._outage.silent(now if trial else time.monotonic())
             raise
 
     def _persist(self, begin: Statement, commands: tuple[Command, ...], deadline: float, grace: float) -> Any:
