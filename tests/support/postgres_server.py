@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 from support.ports import free_port as free_port
+from support.proxy import Proxy
 
 from wsgisession.stores.base import Store
 from wsgisession.testing import new_key, new_payload
@@ -198,9 +199,9 @@ class Postgres(Server):
 
 
 class PgBouncer(Server):
-    """A PgBouncer in transaction mode in front of a cluster: clients outnumber the server's two connections."""
+    """A PgBouncer in transaction mode in front of a cluster, or a proxy: clients outnumber the server's two connections."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres | Proxy) -> None:
         super().__init__()
         config = f"""\
 [databases]
