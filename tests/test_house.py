@@ -25,8 +25,9 @@ CLIENTS = {"redis", "psycopg", "psycopg_pool", "pytest"}  # imported only inside
 # Each imports only from those before it. The stores are one floor: they may share rooms among themselves.
 ORDER = (
     "errors log memo depth advice tags values mac cookie identity headers merge fingerprints record stores.base stores.* stores"
-    " codec jsoncodec info limits draft records turns commit diagnosis visit views hints session manager watch middleware"
-    " javascript express testing __init__ exchange testclient flask pyramid"
+    " codec jsoncodec info limits draft records turns commit diagnosis shared request_cookies visit views hints session manager"
+    " watch middleware javascript express"
+    " testing.helpers testing.samples testing.steps testing.contract testing.bulk testing __init__ exchange testclient flask pyramid"
     " cli cli.codes cli.text cli.terminal cli.target cli.syntax cli.reader cli.outcome cli.secret cli.listing cli.ending"
     " cli.totals cli.copying cli.check __main__"
     " django.configuration django.engine django.apps django"
@@ -71,8 +72,9 @@ def test_imports_run_one_way(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_the_runtime_is_the_standard_library(path: Path) -> None:
     """Client libraries are imported only where they are needed; the contract of stores is for pytest."""
-    own = sys.stdlib_module_names | {"wsgisession"} | ADAPTERS.get(name_of(path).split(".")[0], set())
-    for name in imports(path, top=True) - ({"pytest"} if name_of(path) == "testing" else set()):
+    part = name_of(path).split(".")[0]
+    own = sys.stdlib_module_names | {"wsgisession"} | ADAPTERS.get(part, set())
+    for name in imports(path, top=True) - ({"pytest"} if part == "testing" else set()):
         assert name.split(".")[0] in own, name
     for name in imports(path, top=False):
         assert name.split(".")[0] in own | CLIENTS, name

@@ -133,9 +133,8 @@ def test_its_metadata(metadata: Message) -> None:
 def test_the_installed_wheel_imports_the_standard_library_alone(installed: Path) -> None:
     """Every module of it, in an isolated interpreter; only ``testing`` needs pytest, and an adapter its framework."""
     modules = sorted(name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in SOURCES)
-    modules.remove("wsgisession.testing")
-    adapters = ("wsgisession.flask", "wsgisession.pyramid", "wsgisession.django")
-    modules = [name for name in modules if not name.startswith(adapters)]
+    others = tuple(f"wsgisession.{name}" for name in ("testing", "flask", "pyramid", "django"))
+    modules = [name for name in modules if not name.startswith(others)]
     loaded = isolated(
         installed,
         f"""

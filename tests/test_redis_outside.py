@@ -15,7 +15,7 @@ from support import redis_servers
 from support.postgres_server import created
 from support.proxy import Proxy
 from support.redis_contract import new_prefix
-from support.redis_servers import shared_one_node_cluster, shared_redis
+from support.redis_servers import after_sending, shared_one_node_cluster, shared_redis
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import from_url
@@ -77,26 +77,6 @@ def far(request: pytest.FixtureRequest) -> Iterator[tuple[Proxy, RedisStore]]:
         yield proxy, store
         proxy.delay = 0.0
         store.close()
-
-
-def after_sending(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Let an exception from outside strike once, when a command has been sent and before its reply is read.
-
-    Returns:
-        What says how often it may still strike.
-    """
-    from redis.connection import AbstractConnection
-
-    real, left = AbstractConnection.send_packed_command, [1]
-
-    def send(self: Any, *args: Any, **options: Any) -> None:
-        real(self, *args, **options)
-        if left[0]:
-            left[0] -= 1
-            raise Outside
-
-    monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
-    return lambda: left[0]
 
 
 def assert_answers_fit(store: RedisStore, key: str, payload: bytes) -> None:
@@ -325,10 +305,10 @@ def test_a_connection_in_use_is_closed_afterwards() -> None:
             f"redis://127.0.0.1:{proxy.port}?prefix={new_prefix()}&client_name=late-{proxy.port}"
         )
         key, payload = created(store, 60)
-        proxy.delay = 0.05
+        proxy.delay, proxy.round_trips = 0.05, 0
 
         def close() -> None:
-            redis_servers.until(lambda: proxy.waiting, "the request is on its way")
+            redis_servers.until(lambda: proxy.round_trips, "the reply is on its way")
             store.close()
 
         found, _ = together([partial(store.load, key), close])

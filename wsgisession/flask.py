@@ -27,7 +27,7 @@ from wsgisession.jsoncodec import JSONCodec
 from wsgisession.limits import Seconds
 from wsgisession.manager import IdentityFactory, Secret, SessionManager
 from wsgisession.middleware import ENVIRON_KEY, SessionMiddleware
-from wsgisession.session import Session, visit_of
+from wsgisession.session import Session, hold, visit_of
 from wsgisession.stores import Store
 from wsgisession.visit import OPEN, Visit
 
@@ -65,7 +65,7 @@ class FlaskSession(Session):
     modified: bool  # an item was assigned or deleted. What changes inside a value is saved without it
 
     def __init__(self, visit: Visit, exchange: Exchange | None = None) -> None:
-        super().__init__(visit)
+        hold(self, visit)
         self.accessed = self.modified = False
         self.exchange = exchange
 

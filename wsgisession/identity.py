@@ -19,6 +19,11 @@ _LONGEST = 4096  # characters of a cookie's name
 _PURPOSE = b"wsgisession 1 cookie\0"  # version and purpose of the signature; another purpose derives from another label
 
 
+def digest(id: str) -> str:
+    """Return the base64url SHA-256 of an id: what may be shown if the id itself must not."""
+    return base64url(sha256(id.encode()).digest()).decode()
+
+
 class Identity:
     """Makes ids, signs them for one cookie name, and verifies what a visitor sent.
 
@@ -51,9 +56,8 @@ class Identity:
         """
         return base64url(os.urandom(32)).decode()
 
-    def key(self, id: str) -> str:
-        """Return the key a session is stored and known under: ``digest`` of the id."""
-        return digest(id)
+    key = staticmethod(digest)
+    """Returns the key that a session is stored and known under."""
 
     def sign(self, name: str, id: str) -> str:
         """Return the token that carries this id in the cookie called ``name`` on the wire."""
@@ -113,8 +117,3 @@ def check_secrets(secret: object, minimum: int) -> list[bytes]:
 
 
 _ADVICE = "make one with: python -m wsgisession secret"
-
-
-def digest(id: str) -> str:
-    """Return the base64url SHA-256 of an id: what may be shown if the id itself must not."""
-    return base64url(sha256(id.encode()).digest()).decode()

@@ -20,9 +20,10 @@ from wsgisession.limits import Limits, Seconds, seconds
 from wsgisession.log import event
 from wsgisession.record import Record, check_owner
 from wsgisession.records import End, Records, Stored
-from wsgisession.session import Session
+from wsgisession.session import Session, session_of
+from wsgisession.shared import Setup
 from wsgisession.stores import MemoryStore, Store, from_url
-from wsgisession.visit import Setup, Visit
+from wsgisession.visit import Visit, new_visit
 
 IdentityFactory = Callable[[list[bytes]], Identity]
 Secret = str | bytes | Sequence[str | bytes]
@@ -144,14 +145,14 @@ class SessionManager:
         """
         self._signer("from_cookie() verifies a signature")
         for scheme in ("https", "http") if secure is None else ("https" if secure else "http",):
-            visit = Visit(self.setup, header, scheme)
+            visit = new_visit(self.setup, header, scheme)
             visit.load()
             if visit.stored is not None:
                 return self._of(visit.stored)
         return None
 
     def _of(self, stored: Stored) -> Session:
-        return Session(Visit.of_key(self.setup, stored))
+        return session_of(Visit.of_key(self.setup, stored))
 
     def _signer(self, what: str) -> Identity:
         if self.identity is None:

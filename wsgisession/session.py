@@ -39,9 +39,6 @@ class Session(MutableMapping[str, Any]):
 
     _visit: Visit
 
-    def __init__(self, visit: Visit) -> None:
-        _hold(self, visit)
-
     # A dict
 
     def __getitem__(self, key: str) -> Any:
@@ -333,8 +330,15 @@ class Session(MutableMapping[str, Any]):
 
 MEMBERS = frozenset(name for name in dir(Session) if not name.startswith("_"))
 
-# How __init__ sets the one slot: __setattr__ takes care of what applications set, and of nothing else.
-_hold: Callable[[Session, Visit], None] = Session.__dict__["_visit"].__set__
+# Sets the one slot. __setattr__ takes care of what applications set, and of nothing else.
+hold: Callable[[Session, Visit], None] = Session.__dict__["_visit"].__set__
+
+
+def session_of(visit: Visit) -> Session:
+    """Return the session of a visit. A function for the same reason as ``new_visit``."""
+    session = Session()
+    hold(session, visit)
+    return session
 
 
 def visit_of(session: Session) -> Visit:

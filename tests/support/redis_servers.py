@@ -24,6 +24,8 @@ from typing import Any
 
 import pytest
 
+from wsgisession.testing import Outside
+
 START = 20.0  # seconds until a server that does not answer counts as broken
 SLOTS = 16384
 NODE_TIMEOUT = 1000  # milliseconds until a Cluster, or a sentinel, takes a silent node for dead
@@ -317,3 +319,23 @@ def until_exit(server: Any) -> Any:
     process = os.getpid()
     atexit.register(lambda: server.close() if os.getpid() == process else None)
     return server
+
+
+def after_sending(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Let an exception from outside strike once, when a command has been sent and before its reply is read.
+
+    Returns:
+        What says how often it may still strike.
+    """
+    from redis.connection import AbstractConnection
+
+    real, left = AbstractConnection.send_packed_command, [1]
+
+    def send(self: Any, *args: Any, **options: Any) -> None:
+        real(self, *args, **options)
+        if left[0]:
+            left[0] -= 1
+            raise Outside
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
+    return lambda: left[0]
