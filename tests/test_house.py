@@ -87,6 +87,20 @@ def test_every_module_says_what_it_does_not_know(path: Path) -> None:
     assert re.search(r"\b[Kk]nows?\b", docstring), "what does it not know?"
 
 
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_each_argument_has_a_line_of_its_own(path: Path) -> None:
+    """If a docstring describes an argument, the description begins its line: the site's pages make a list of them."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        functions = [each for each in ast.walk(node) if isinstance(each, ast.FunctionDef)]
+        names = {argument.arg for each in functions for argument in (*each.args.args, *each.args.kwonlyargs)}
+        described = (ast.get_docstring(node) or "").partition("Args:\n")[2].partition("\n\n")[0]
+        hidden = {name for name in names if re.search(rf"\S.*\b{name}: ", described)}
+        assert hidden == set(), node.name
+        assert not re.search(r"\b(Args|Returns|Raises): *\S", ast.get_docstring(node) or ""), node.name
+
+
 def test_only_the_middleware_knows_environ() -> None:
     """No other module but the adapters subscripts one or names it as a variable."""
     for path in MODULES:

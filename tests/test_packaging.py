@@ -76,13 +76,14 @@ def isolated(installed: Path, script: str) -> object:
 
 
 def test_the_sdist_is_enough_to_test_and_to_package(built: Path) -> None:
-    """Sources, tests, demo, license and changelog are in it; what a build or a run leaves behind is not."""
+    """Sources, tests, demo, site, license and changelog are in it; what a build or a run leaves behind is not."""
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     tests = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py")}
     texts = {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"}
-    assert names >= SOURCES | tests | texts | {"demo.py", "wsgisession/py.typed"}
+    site = {"mkdocs.yml", "docs/theme/hooks.py", "docs/stylesheets/extra.css", "docs/images/logo.svg"}
+    assert names >= SOURCES | tests | texts | site | {"demo.py", "wsgisession/py.typed"}
     assert [name for name in names if re.search(r"__pycache__|\.pyc|\.db\b|node_modules", name)] == []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support import postgres_server
-from support.postgres_server import created, execute, free_port, shared_postgres, until
+from support.postgres_server import created, execute, free_port, hurry, shared_postgres, until
 from support.proxy import Proxy
 
 from wsgisession.errors import StoreError
@@ -41,11 +41,6 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same with shorter times."""
     monkeypatch.setattr(postgres_wire, "GRACE", 0.1)
     monkeypatch.setattr(postgres_wire, "TRIAL", 0.05)
-
-
-def hurry(store: PostgresStore, monkeypatch: pytest.MonkeyPatch, seconds: float = 0.3) -> None:
-    """Give a store less time from now on; on a busy machine the first connection can take as long as that."""
-    monkeypatch.setattr(store._transactions, "_timeout", seconds)
 
 
 def through(proxy: Proxy) -> Callable[[], Any]:

@@ -187,7 +187,7 @@ def test_a_node_of_a_cluster_is_told_from_a_server(number: int) -> None:
         with pytest.raises(StoreError, match=CLUSTER):
             operation()
     with cluster.client() as client:
-        assert list(client.scan_iter(match=store._prefix + b"*")) == []  # type: ignore[attr-defined]
+        assert list(client.scan_iter(match=f"{store.prefix}*")) == []  # type: ignore[attr-defined]
     store.close()
 
 

@@ -17,7 +17,7 @@ import pytest
 from support import redis_servers
 from support.postgres_server import created
 from support.proxy import Proxy
-from support.redis_contract import index_of, new_prefix
+from support.redis_contract import index_of, name_of, new_prefix
 from support.redis_servers import Standalone, free_port, new_server, shared_redis, until
 from support.web import Site
 
@@ -422,7 +422,7 @@ def foreign_index(server: Standalone) -> Callable[[], Any]:
 def foreign_record(server: Standalone) -> Callable[[], Any]:
     store = RedisStore(server.client(), new_prefix())
     key = new_key()
-    server.client().lpush(store._name(key), "no string")
+    server.client().lpush(name_of(store, key), "no string")
     return partial(store.replace, key, b"swordfish", b"swordfish 2", 60)
 
 
@@ -465,14 +465,14 @@ def test_no_fork_falls_into_an_operation(
     """While redis-py is at work, this thread holds the lock that a fork waits for."""
     store = without_repetition(shared_redis().port)
     record = created(store, 60, "ada")
-    get_connection, lock = store._client.connection_pool.get_connection, guard.own.lock
+    get_connection, lock = store.client.connection_pool.get_connection, guard.own.lock
     free: list[bool] = []
 
     def noted(*args: Any, **options: Any) -> Any:
         free.extend(together([partial(lock.acquire, blocking=False)]))
         return get_connection(*args, **options)
 
-    monkeypatch.setattr(store._client.connection_pool, "get_connection", noted)
+    monkeypatch.setattr(store.client.connection_pool, "get_connection", noted)
     operation(store, *record)
     assert free and not any(free)
     store.close()

@@ -14,7 +14,7 @@ import pytest
 from support import redis_servers
 from support.postgres_server import created
 from support.proxy import Proxy
-from support.redis_contract import new_prefix
+from support.redis_contract import name_of, new_prefix
 from support.redis_servers import after_sending, shared_one_node_cluster, shared_redis
 
 from wsgisession.errors import StoreError
@@ -127,7 +127,7 @@ def test_nobody_gets_a_reply_that_somebody_else_left_behind(
         after_sending(monkeypatch)
         proxy.delay = 0.02
         with pytest.raises(Outside):
-            client.mget(store._prefix + mine[0].encode(), "other")
+            client.mget(name_of(store, mine[0]), "other")
         if path == "alone":
             assert store.replace(yours[0], new_payload(), new_payload(), None) is False
         else:
@@ -190,7 +190,7 @@ def test_replies_that_answer_nothing_are_an_error(garbling: tuple[Proxy, RedisSt
 def test_no_connection_is_lost(make: Callable[[int], RedisStore]) -> None:
     """An exception at any point inside redis-py, more often than there may be connections: all go on."""
     store = make(shared_redis().port)
-    store._client.connection_pool.max_connections = 2
+    store.client.connection_pool.max_connections = 2
     key, payload = created(store, 60, "ada")
 
     def fail() -> None:
@@ -245,7 +245,7 @@ def test_what_a_queue_cannot_serve_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     """A queue would wait for itself: a second use on one thread is a StoreError, other threads go on."""
     store = one_server_with_a_queue(shared_redis().port)
     key, payload = created(store, 60)
-    pool, seen = store._client.connection_pool, []
+    pool, seen = store.client.connection_pool, []
     get_connection = pool.get_connection
 
     def interrupted(*args: Any, **options: Any) -> Any:

@@ -39,8 +39,9 @@ class SessionMiddleware:
 
     Args:
         app: The application.
-        secret: ``str`` or ``bytes`` of at least 32 bytes, or a sequence of them: the first signs, all verify.
-        environ_key: Where the application finds its Session; with a dot, as PEP 3333 asks of what servers add.
+        secret: ``str`` or ``bytes`` of at least 32 bytes, or a sequence of them. The first one signs, all are accepted.
+        environ_key: The key in ``environ`` under which the application finds its Session. It must contain a dot
+            (PEP 3333).
 
     Raises:
         ValueError, TypeError: The configuration is wrong; the message says what to pass instead.
@@ -175,7 +176,7 @@ def get_session(environ: WSGIEnvironment, key: str = ENVIRON_KEY) -> Session:
         key: The middleware's ``environ_key``.
 
     Raises:
-        SessionError: No SessionMiddleware is at work there.
+        SessionError: There is no SessionMiddleware around the application.
     """
     session = environ.get(key)
     if not isinstance(session, Session):

@@ -38,7 +38,7 @@ Convert = Callable[[Any], Any]
 
 
 class PyramidSession(Session):
-    """What ``request.session`` is: a Session with the members of Pyramid's ``ISession``."""
+    """``request.session``: a Session with the members of Pyramid's ``ISession``."""
 
     __slots__ = ()
 

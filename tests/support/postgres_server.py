@@ -341,3 +341,8 @@ def hostile() -> dict[str, Any]:
     }
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     return {"autocommit": False, "row_factory": dict_row, "cursor_factory": ClientCursor, "options": options}
+
+
+def hurry(store: Any, monkeypatch: pytest.MonkeyPatch, seconds: float = 0.3) -> None:
+    """Give a store less time from now on; on a busy machine the first connection can take as long as that."""
+    monkeypatch.setattr(store._transactions, "_timeout", seconds)

@@ -86,7 +86,7 @@ def test_sessions_go_on_when_the_master_dies(private: RedisSentinel) -> None:
     load.progresses()
     print(load.finish())
     assert load.slowest < 20
-    use_everything(RedisStore(store._client, new_prefix()))  # type: ignore[attr-defined]
+    use_everything(RedisStore(store.client, new_prefix()))  # type: ignore[attr-defined]
     store.close()
 
 

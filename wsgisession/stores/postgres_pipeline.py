@@ -6,7 +6,7 @@ time-outs, row factories, cursors, adapters), and nothing but a few prepared sta
 beside the SQL, so that the server's log, which quotes the statement of an error, shows no session.
 
 A statement with a name is prepared once on each connection: the server then parses and plans it no more, which takes more than
-half of its time (39 in place of 92 µs for a read). That works only if a connection leads to one server process for good, and
+half of its time (39 in place of 92 µs for a read). That works only if a connection leads to one server process for ever, and
 behind a pooler such as PgBouncer it does not. Which it is, the first transaction on a connection finds out: a pooler has given
 the client a process id of its own. Should somebody discard what is prepared, the server says so, and the connection is used
 without from then on.
@@ -37,7 +37,7 @@ Command = tuple[Statement, Sequence[bytes | None]]
 
 
 def named(sql: bytes) -> Statement:
-    """Return a statement with a name that no other text has, whoever prepares it."""
+    """Return a statement with a name that no other text has."""
     return Statement(sql, b"wsgisession_" + hashlib.sha256(sql).hexdigest()[:16].encode())
 
 

@@ -4,7 +4,7 @@ A fork waits until the calls in progress are over. A server that did not answer 
 second.
 
 An exception from outside (a signal handler's, gevent's Timeout) can end redis-py's work at any point. A
-connection may then be lost to its pool for good, or wait there with a reply that nobody has read. So the
+connection may then be lost to its pool for ever, or wait there with a reply that nobody has read. So the
 pools are emptied, and every reply is checked for the command that it answers.
 
 Knows nothing of what a command is for, or of which server it belongs to.

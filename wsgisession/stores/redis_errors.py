@@ -1,4 +1,4 @@
-"""Why Redis could not be asked, or did not do what it was asked, in words for whoever has to mend it.
+"""Why Redis could not be asked, or did not do what it was asked, in words for those who have to repair it.
 
 redis-py's own messages name hosts, users and services, quote arguments, and differ from release to release.
 What is said here repeats none of these: if a URL was put together wrongly, its password is in one of them,
@@ -85,7 +85,7 @@ def explain(error: Exception) -> str:
 
 
 def timed_out(error: Exception) -> bool:
-    """Return whether this ended a wait in vain. What a server reports, and a refused connection, did not."""
+    """Return whether this ended a wait without an answer. What a server reports, and a refused connection, did not."""
     return _meaning(error) in (NO_ANSWER, NO_SENTINEL)
 
 

@@ -19,7 +19,7 @@ PAGE = 1000  # keys that SCAN looks at in one step, and commands that go in one 
 
 
 class Transport(Protocol):
-    """The way to wherever the keys are. Whatever goes wrong on it is a StoreError."""
+    """The way to the keys. What goes wrong on it is a StoreError."""
 
     calls: Calls
 

@@ -1,4 +1,4 @@
-"""The contract of a store as a test class: whoever writes a store subclasses it and runs pytest.
+"""The contract of a store as a test class. If you write a store, subclass it and run pytest.
 
 ::
 

@@ -1,7 +1,7 @@
 """The contract of every store, clause by clause, in the order of ``Store``: to be read from top to bottom.
 
-Does not know how a store works, nor what an engine's failures look like: outages, lost replies on the wire
-and configuration remain for the store's own tests.
+Does not know how a store works, and not what an engine's failures look like. Outages, lost replies on the wire
+and configuration need tests of the store's own.
 """
 
 from __future__ import annotations
@@ -387,8 +387,8 @@ class StoreContract:
         for _ in range(20):
             before, payload = payload, new_payload()
             assert store.replace(key, before, payload, None, "ada") is True
-        # Read in the opposite order, the time between two reads can only widen the bounds, for whichever
-        # clock counts.
+        # Read in the opposite order, the time between two reads can only widen the bounds,
+        # and not narrow them.
         most, found, least = self.left(store, later), store.load(key), self.left(store, sooner)
         assert found is not None and found[0] == payload
         assert least - SLACK <= found[1] <= most + SLACK
