@@ -23,6 +23,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from support import ran_on
 from support.ports import free_port as free_port
 from support.proxy import Proxy
 
@@ -196,6 +197,10 @@ class Postgres(Server):
         """Start the server, again on the same port."""
         options = [part for setting in self.SETTINGS for part in ("-c", setting)]
         self.launch(find_program("postgres") or "postgres", "-D", "data", "-p", str(self.port), *options)
+        import psycopg
+
+        with psycopg.connect(self.url) as connection:
+            ran_on.add("PostgreSQL", connection.info.parameter_status("server_version") or "?")
 
 
 class PgBouncer(Server):

@@ -214,7 +214,8 @@ def _ready(socket: int, writing: bool, seconds: float) -> bool:
 def _send(pgconn: Any, commands: Sequence[Command], names: set[bytes] | None) -> list[bytes | None]:
     """Send commands, but not their end; return what each result is for, the last first: a name to prepare, or a command (None)."""
     awaited: list[bytes | None] = []
-    for (sql, name), values in commands:
+    for (sql, name), given in commands:
+        values = list(given)  # psycopg 3.2, in C, takes nothing else
         formats = [1] * len(values)  # binary, as the results
         if names is None or not name:
             pgconn.send_query_params(sql, values, None, formats, 1)
