@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite("support", "wsgisession.testing")
 
 from hypothesis import settings  # noqa: E402
+from support import ran_on  # noqa: E402
 from support.clock import Clock  # noqa: E402
 from support.every_store import EVERY, new_store  # noqa: E402
 from support.leaks import install, leaks  # noqa: E402
@@ -42,6 +43,7 @@ def every_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stor
 def pytest_configure() -> None:
     """From the first test on, what is logged at any level, and what servers write, is kept for the last one."""
     install()
+    ran_on.add_this_process()
     if (
         signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     ):  # a job in the background; the servers we start would inherit it

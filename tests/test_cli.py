@@ -100,6 +100,10 @@ class TestTargets:
                 "site_of_mine:broken_factory",
                 "calling site_of_mine:broken_factory failed: ValueError, raised in site_of_mine.py",
             ),
+            (
+                "site_of_mine:proxy",
+                "looking at site_of_mine:proxy failed: RuntimeError, raised in site_of_mine.py",
+            ),
             ("foo://user:swordfish@host/x", "no store has a URL like this"),
             ("redis://user:swordfish@host/x/y z", "bad store URL"),
             ("postgresql://user:swordfish@host/?nope=1", "module:middleware"),
