@@ -1,8 +1,8 @@
 """Visit: one request's session, from the cookie to a draft, from the draft to the store, and back to a cookie.
 
 What a session is follows from what its visit holds. It is live if a record is ``stored``. It is ``gone`` if its record was
-there and is no more, or if a newer cookie is on its way: it reads as empty, and nothing of it is stored. Otherwise it is
-new. Nothing happens before the first touch. Knows cookies, but no environ and no headers.
+there and is no more, or if a newer cookie is on its way. Then it is empty, and nothing of it is stored. Otherwise it is new.
+Nothing happens before the first touch. Knows cookies, but no environ and no headers.
 """
 
 from __future__ import annotations
