@@ -7,6 +7,12 @@ example of sessions, not of logins. Served by ``wsgiref`` here; for any other WS
 
 from __future__ import annotations
 
+import sys
+
+# Before what an older Python cannot import.
+if sys.version_info < (3, 11):
+    sys.exit("demo.py needs Python 3.11 or newer, and this is Python %d.%d" % sys.version_info[:2])
+
 import argparse
 import base64
 import hashlib
@@ -17,7 +23,6 @@ import re
 import secrets
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
