@@ -129,7 +129,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(leak)
     skipped = terminalreporter.stats.get("skipped", [])
     if absent := not_found():
-        terminalreporter.line(f"optional servers not found: {', '.join(absent)}; tests left out: {len(skipped)}")
+        terminalreporter.line(
+            f"optional servers not found: {', '.join(absent)}; tests left out: {len(skipped)}"
+        )
     for reason, count in Counter(map(_reason, skipped)).most_common():
         terminalreporter.line(f"left out: {count}: {reason}")
 

@@ -657,4 +657,6 @@ class SessionMachine(RuleBasedStateMachine):
 
 
 TestSessionMachine = SessionMachine.TestCase
-TestSessionMachine.settings = settings(max_examples=breadth.much(10, 40), stateful_step_count=20, deadline=None)
+TestSessionMachine.settings = settings(
+    max_examples=breadth.much(10, 40), stateful_step_count=20, deadline=None
+)

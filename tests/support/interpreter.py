@@ -7,8 +7,8 @@ directory and streams, and it ends as an interpreter ends. The wide suite starts
 from __future__ import annotations
 
 import atexit
+import json
 import os
-import pickle
 import socket
 import subprocess
 import sys
@@ -31,9 +31,9 @@ def start(
 ) -> Callable[[], int]:
     """Run a command whose standard streams are these three; return what waits for its exit code."""
     door = _door()
-    request = pickle.dumps((list(arguments), dict(environ), str(directory or Path.cwd())))
+    request = json.dumps((list(arguments), dict(environ), str(directory or Path.cwd())).encode())
     socket.send_fds(door, [request], list(streams))
-    return lambda: int(pickle.loads(door.recv(1024)))
+    return lambda: int(json.loads(door.recv(1024)))
 
 
 @cache
@@ -77,12 +77,12 @@ def serve() -> None:
             return
         for stream in streams:
             os.close(stream)
-        door.send(pickle.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+        door.send(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
 
 
 def _become(request: bytes, streams: Sequence[int]) -> None:
     """Make this process what a new interpreter would be."""
-    arguments, environ, directory = pickle.loads(request)
+    arguments, environ, directory = json.loads(request)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     for stream in set(streams):
