@@ -31,7 +31,7 @@ def start(
 ) -> Callable[[], int]:
     """Run a command whose standard streams are these three; return what waits for its exit code."""
     door = _door()
-    request = json.dumps((list(arguments), dict(environ), str(directory or Path.cwd())).encode())
+    request = json.dumps([list(arguments), dict(environ), str(directory or Path.cwd())]).encode()
     socket.send_fds(door, [request], list(streams))
     return lambda: int(json.loads(door.recv(1024)))
 
