@@ -72,11 +72,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One process for each processor, for the whole narrow suite; none beside this one for single files and wide tests."""
+    """Every processor works, for the whole narrow suite; none beside this one for single files and wide tests."""
     files = all(Path(arg.partition("::")[0]).is_file() for arg in config.args)
     if files or config.option.markexpr != NARROW:
         return 0
-    return min(os.cpu_count() or 1, MOST_WORKERS)
+    # One more than there are processors: many tests wait for something that ends by itself.
+    return min((os.cpu_count() or 1) + 1, MOST_WORKERS)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -90,11 +91,16 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes fewer steps or examples in the narrow suite takes all of them in the wide one."""
-    for item in items if breadth.wide else []:
-        function = getattr(item, "obj", None)
-        sampled = getattr(item, "originalname", None) in INTERRUPTING or item.get_closest_marker("both")
-        if sampled or getattr(function, "is_hypothesis_test", False):
+    """What takes fewer steps or examples in the narrow suite takes all of them in the wide one.
+
+    Of a store that is tested a second time, in another way, the clauses that interrupt it are wide.
+    """
+    for item in items:
+        interrupting = getattr(item, "originalname", None) in INTERRUPTING
+        sampled = interrupting or item.get_closest_marker("both")
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            sampled = True
+        if (sampled and breadth.wide) or (interrupting and item.get_closest_marker("second_look")):
             item.add_marker("wide")
 
 

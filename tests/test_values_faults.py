@@ -119,7 +119,7 @@ def no_collections() -> Iterator[None]:
 )
 def test_an_error_from_outside_goes_on(act: Callable[[], Any], make: Callable[[], Exception]) -> None:
     """Whenever it strikes, it comes out as it is."""
-    for moment in breadth.steps(7):
+    for moment in breadth.steps(13):
         error = make()
         struck, came = interrupted(act, moment, error)
         if not struck:
