@@ -91,16 +91,11 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes fewer steps or examples in the narrow suite takes all of them in the wide one.
-
-    Of a store that is tested a second time, in another way, the clauses that interrupt it are wide.
-    """
-    for item in items:
+    """What takes fewer steps or examples in the narrow suite takes all of them in the wide one."""
+    for item in items if breadth.wide else []:
+        examples = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
         interrupting = getattr(item, "originalname", None) in INTERRUPTING
-        sampled = interrupting or item.get_closest_marker("both")
-        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
-            sampled = True
-        if (sampled and breadth.wide) or (interrupting and item.get_closest_marker("second_look")):
+        if examples or interrupting or item.get_closest_marker("both"):
             item.add_marker("wide")
 
 

@@ -32,7 +32,7 @@ def test_it(number):
 """
 
 
-@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.wide), 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.wide)])
 def test_a_run_that_wrote_something_secret_fails(tmp_path: Path, workers: int) -> None:
     """Whichever process wrote it: at the end of a run each looks through all that it logged, at DEBUG level."""
     (tmp_path / "conftest.py").write_text(CONFTEST.read_text())

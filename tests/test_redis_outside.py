@@ -210,6 +210,8 @@ def test_replies_that_answer_nothing_are_an_error(garbling: tuple[Proxy, RedisSt
 # Connections
 
 
+# Of what is raised in a callback of the collector nobody hears.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("make", [one_server, one_server_with_a_queue], ids=["a pool", "a queue"])
 def test_no_connection_is_lost(make: Callable[[int], RedisStore]) -> None:
     """An exception at any point inside redis-py, more often than there may be connections: all go on."""
