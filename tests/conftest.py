@@ -20,14 +20,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite("support", "wsgisession.testing")
 
 from hypothesis import settings  # noqa: E402
+from support import ran_on  # noqa: E402
 from support.breadth import breadth  # noqa: E402
 from support.clock import Clock  # noqa: E402
 from support.every_store import EVERY, new_store  # noqa: E402
 from support.leaks import install, leaks  # noqa: E402
 from support.programs import not_found  # noqa: E402
 
-import wsgisession.testing  # noqa: E402
 from wsgisession import Store  # noqa: E402
+from wsgisession.testing import contract  # noqa: E402
 
 NARROW = "not wide"
 MOST_WORKERS = 4  # each starts servers of its own
@@ -62,8 +63,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before the first test: how much of each sweep runs; what is logged, and what servers write, is kept for the end."""
     breadth.wide = config.option.markexpr != NARROW
     settings.load_profile(breadth.much("narrow", "wide"))
-    wsgisession.testing.STEPS = breadth.much(8, wsgisession.testing.STEPS)
+    contract.STEPS = breadth.much(8, contract.STEPS)
     install()
+    ran_on.add_this_process()
     if (
         signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     ):  # a job in the background; the servers we start would inherit it

@@ -15,11 +15,12 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 from support.breadth import breadth
 from support.server import TEXT, wrap
+from support.sqlite_files import traced
 from support.store_double import StoreDouble
 
 import wsgisession
 from wsgisession import Session
-from wsgisession.stores import SQLiteStore
+from wsgisession.stores import SQLiteStore, sqlite_file
 
 PACKAGE = str(Path(wsgisession.__file__).parent)
 Action = Callable[[Session], object]
@@ -198,13 +199,14 @@ STATEMENTS = {"read": "SELECT", "read and write": "SELECT UPDATE", "new": "INSER
 def test_sql_statements(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A load is one statement, a write is one more, and no transaction is opened around either."""
     seen: list[str] = []
+    monkeypatch.setattr(sqlite_file, "Connection", traced(seen))
+    monkeypatch.setattr(
+        "random.randrange", lambda stop: 1
+    )  # expired rows are looked for at the sixteenth write
     store = SQLiteStore(tmp_path / "sessions.db")
     request = prepared(CASES[name], store)
     request()
-    shelf = store._pool._shelf
-    for cursor in shelf.idle:
-        cursor.connection.set_trace_callback(lambda statement: seen.append(statement.split()[0]))
-    monkeypatch.setattr(store, "_sweep", lambda: None)  # one write in sixteen looks for expired rows
+    seen.clear()
     request()
+    assert " ".join(statement.split()[0] for statement in seen) == STATEMENTS[name]
     store.close()
-    assert " ".join(seen) == STATEMENTS[name]

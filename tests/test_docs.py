@@ -21,7 +21,15 @@ from wsgisession.cli.syntax import Syntax
 
 PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))
 # Those whose examples are whole programs, or need more than the extra `test`; each has a test of its own.
-_OWN_TESTS = ("frameworks/", "express.md", "metrics.md", "migrating.md", "servers.md", "testing.md")
+_OWN_TESTS = (
+    "frameworks/",
+    "express.md",
+    "metrics.md",
+    "migrating.md",
+    "production.md",
+    "servers.md",
+    "testing.md",
+)
 ELSEWHERE = tuple(f"docs/how-to/{page}" for page in _OWN_TESTS)
 ADA = SimpleNamespace(id=7, name="Ada")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from support import postgres_server
-from support.postgres_server import backends, created, execute, shared_postgres, until, waiting
+from support.postgres_server import backends, created, execute, hurry, shared_postgres, until, waiting
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import postgres_pool
@@ -97,7 +97,7 @@ def test_own_connections_are_few_and_waited_for(
 
     impatient = PostgresStore(connector(url), table=name, timeout=2)
     with waiting(impatient, name, 2):
-        monkeypatch.setattr(impatient._transactions, "_timeout", 0.05)
+        hurry(impatient, monkeypatch, 0.05)
         with pytest.raises(StoreError, match="all 2 connections of this store are in use"):
             impatient.load(new_key())
     assert impatient.load(new_key()) is None

@@ -232,11 +232,20 @@ def test_a_connection_that_breaks_between_the_look_and_the_use(
     assert broken
 
 
-def test_a_reply_that_makes_no_sense_costs_the_connection(proxy: Proxy, name: str, url: str) -> None:
-    """Bytes that are no message of PostgreSQL's end the connection; the operation is repeated on another one."""
+REPLIES = {
+    "no message of PostgreSQL's": b"Z\0\0\0\1",
+    "the end of somebody else's transaction": b"Z\0\0\0\5I",
+}
+
+
+@pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES.keys())
+def test_a_reply_that_makes_no_sense_costs_the_connection(
+    proxy: Proxy, name: str, url: str, reply: bytes
+) -> None:
+    """A reply to something else ends the connection; the operation is repeated on another one."""
     store = PostgresStore(through(proxy, url), table=name)
     key, payload = created(store)
-    proxy.garble = b"Z\0\0\0\1"
+    proxy.garble = reply
     assert (store.load(key) or (None,))[0] == payload
     assert proxy.connections == 2
     store.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support import postgres_server
-from support.postgres_server import created, execute, free_port, shared_postgres, until
+from support.postgres_server import created, execute, free_port, hurry, shared_postgres, until
 from support.proxy import Proxy
 
 from wsgisession.errors import StoreError
@@ -41,11 +41,6 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same with shorter times."""
     monkeypatch.setattr(postgres_wire, "GRACE", 0.1)
     monkeypatch.setattr(postgres_wire, "TRIAL", 0.05)
-
-
-def hurry(store: PostgresStore, monkeypatch: pytest.MonkeyPatch, seconds: float = 0.3) -> None:
-    """Give a store less time from now on; on a busy machine the first connection can take as long as that."""
-    monkeypatch.setattr(store._transactions, "_timeout", seconds)
 
 
 def through(proxy: Proxy) -> Callable[[], Any]:
@@ -116,6 +111,34 @@ def test_then_one_tries_and_an_answer_ends_it(
 
     until(answered)
     assert all(answered() for _ in range(20))
+    store.close()
+
+
+def test_a_second_between_tries_begins_with_the_try(
+    proxy: Proxy, connect: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A try in vain delays the next one by no more than the pause, however long the try itself has taken."""
+    told: list[float] = []
+    silent = outage.Outage.silent
+
+    def noted(self: outage.Outage, now: float) -> None:
+        told.append(now)
+        silent(self, now)
+
+    monkeypatch.setattr(outage.Outage, "silent", noted)
+    monkeypatch.setattr(outage, "PAUSE", 0.001)
+    monkeypatch.setattr(postgres_wire, "TRIAL", 0.3)
+    store = PostgresStore(connect, table=name, timeout=60)
+    key, _ = created(store)
+    hurry(store, monkeypatch, 0.31)
+    proxy.mute = True
+    begun, ended = time.monotonic(), []
+    for _ in range(2):
+        with pytest.raises(StoreError, match=SILENT):
+            store.load(key)
+        ended.append(time.monotonic())
+        time.sleep(0.002)
+    assert told[0] >= begun + 0.3 and told[1] <= ended[1] - 0.3
     store.close()
 
 

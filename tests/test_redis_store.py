@@ -65,7 +65,12 @@ class TestOldProtocol(RedisContract):
 
 @pytest.mark.wide
 class TestLeastRights(RedisContract):
-    """RESP3, as a user who may use the documented commands on keys with the prefix and nothing else."""
+    """RESP3, as a user who may use the documented commands on keys with the prefix and nothing else.
+
+    The store owns the client, as one that is made from a URL does.
+    """
+
+    owns_client = True
 
     def connect(self) -> Any:
         import redis

@@ -14,10 +14,19 @@ from support.broken_stores import BROKEN, PurgesNothing, PurgesTheLiving, Replac
 from support.clock import Clock
 from support.plain_store import PlainStore
 
-import wsgisession.testing
 from wsgisession.errors import StoreError
 from wsgisession.stores.memory import MemoryStore
-from wsgisession.testing import BulkStoreContract, StoreContract, in_child, new_key, new_payload, together
+from wsgisession.testing import (
+    BulkStoreContract,
+    Steps,
+    StoreContract,
+    helpers,
+    in_child,
+    new_key,
+    new_payload,
+    together,
+)
+from wsgisession.testing import contract as clauses
 
 
 class TestMemoryStore(BulkStoreContract):
@@ -110,8 +119,8 @@ def test_a_broken_store_is_caught(
     kind: type[PlainStore], clause: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that breaks one clause fails the test of that clause."""
-    monkeypatch.setattr(wsgisession.testing, "PATIENCE", 0.3)
-    monkeypatch.setattr(wsgisession.testing, "STEPS", 24)
+    monkeypatch.setattr(helpers, "PATIENCE", 0.3)
+    monkeypatch.setattr(clauses, "STEPS", 24)
     contract = TestPlainStore()
     contract.kind = kind
     with pytest.raises((AssertionError, KeyError, RuntimeError, StoreError, pytest.fail.Exception)):
@@ -172,7 +181,7 @@ def test_together_passes_results_and_exceptions_on() -> None:
 
 def test_together_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that never answers is a failure, not a test run that hangs."""
-    monkeypatch.setattr(wsgisession.testing, "PATIENCE", 0.05)
+    monkeypatch.setattr(helpers, "PATIENCE", 0.05)
     release = threading.Event()
     with pytest.raises(AssertionError, match="waiting"):
         together([release.wait])
@@ -194,3 +203,13 @@ def test_keys_and_payloads_of_the_contract_are_unique() -> None:
     keys = {new_key() for _ in range(100)}
     assert len(keys) == 100 and {len(key) for key in keys} == {43}
     assert len({new_payload() for _ in range(100)}) == 100
+
+
+def test_what_the_contract_itself_does_is_no_step_of_a_store() -> None:
+    """``Steps`` counts what a store of this package does, and nothing of ``wsgisession.testing``."""
+    store = MemoryStore()
+    with Steps(store, 0, lambda: None) as steps:
+        new_key()
+        assert steps.count == 0
+        store.load("")
+        assert steps.count > 0

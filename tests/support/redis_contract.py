@@ -22,12 +22,12 @@ def new_prefix() -> str:
 
 def name_of(store: RedisStore, key: str) -> str:
     """Return what a record is called in Redis."""
-    return (store._prefix + key.encode()).decode()
+    return f"{store.prefix}{key}"
 
 
 def index_of(store: RedisStore, owner: str) -> str:
     """Return what an owner's index is called in Redis, for owners of plain letters."""
-    return f"{store._prefix.decode()}owner:{owner}"
+    return f"{store.prefix}owner:{owner}"
 
 
 def use_everything(store: RedisStore) -> None:
@@ -50,6 +50,7 @@ class RedisContract(BulkStoreContract):
     """The contract, each clause under a prefix of its own."""
 
     expires_by_itself = True
+    owns_client = False
 
     @pytest.fixture(autouse=True)
     def place(self) -> Iterator[None]:
@@ -68,7 +69,7 @@ class RedisContract(BulkStoreContract):
 
     def make_store(self) -> RedisStore:
         self.clients.append(self.connect())
-        return RedisStore(self.clients[-1], self.prefix)
+        return RedisStore(self.clients[-1], self.prefix, owns_client=self.owns_client)
 
     def reopen(self, store: Any) -> RedisStore:
         return self.make_store()
