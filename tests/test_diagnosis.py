@@ -76,10 +76,12 @@ def ask(app: Any, times: int = 1, **environ: Any) -> None:
 
 
 class TestMemoryStore:
-    def test_several_processes(self, reasons: Reasons) -> None:
-        """MemoryStore keeps sessions in one process; a server with more of them is told once."""
-        ask(whole(), 3, **MANY)
+    @pytest.mark.parametrize("act", [write, lambda session: None], ids=["written", "untouched"])
+    def test_several_processes(self, reasons: Reasons, caplog: pytest.LogCaptureFixture, act: Any) -> None:
+        """MemoryStore keeps sessions in one process; a server with more of them is told once what else there is."""
+        ask(whole(act), 3, **MANY)
         assert reasons() == ["memory store"]
+        assert all(word in caplog.text for word in ("sqlite:", "redis:", "postgresql:"))
 
     def test_another_store_suits(self, reasons: Reasons, tmp_path: Any) -> None:
         """A shared store needs no warning."""

@@ -389,16 +389,6 @@ def test_a_codec_that_takes_fewer_types() -> None:
         Site(codec=codec).request(lambda s: s.update(a=1.5))
 
 
-def test_multiprocess_with_memory_is_one_warning(caplog: Any) -> None:
-    """It names the alternatives, once."""
-    site = Site()
-    for _ in range(3):
-        environ = {"wsgi.multiprocess": True, "test.handler": len, "test.status": "200 OK"}
-        site.middleware(environ, lambda status, headers: None)
-    (record,) = caplog.records
-    assert "sqlite:" in record.message and "redis:" in record.message and "postgresql:" in record.message
-
-
 def test_a_logout_beside_a_forged_cookie() -> None:
     """The visitor's own session ends; the forged cookie is looked up nowhere."""
     store = StoreDouble()
