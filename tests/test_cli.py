@@ -100,6 +100,10 @@ class TestTargets:
                 "site_of_mine:broken_factory",
                 "calling site_of_mine:broken_factory failed: ValueError, raised in site_of_mine.py",
             ),
+            (
+                "site_of_mine:proxy",
+                "looking at site_of_mine:proxy failed: RuntimeError, raised in site_of_mine.py",
+            ),
             ("foo://user:swordfish@host/x", "no store has a URL like this"),
             ("redis://user:swordfish@host/x/y z", "bad store URL"),
             ("postgresql://user:swordfish@host/?nope=1", "module:middleware"),
@@ -263,10 +267,10 @@ class TestStreams:
         """Exit code 141, and not a word."""
         for _ in range(1000):
             manager.issue({}, "ada")
-        process = self.pipe(place, stdout=subprocess.PIPE)
-        assert process.stdout is not None and process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == b"" and process.wait() == 141
+        with self.pipe(place, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stderr is not None
+            process.stdout.close()
+            assert process.stderr.read() == b"" and process.wait() == 141
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
     def test_a_full_disk(self, place: Path, manager: SessionManager) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import on_terminal, run
+from support.cli import call, on_terminal, run
 from support.cli_commands import manager_of
 from support.copying import Move, check_a_move
 
@@ -123,3 +124,38 @@ def test_a_target_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         move.copy()
     assert move.new.manager.count() == 1
     assert move.copy() == (2, 1, 0)
+
+
+def test_how_far_it_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If a store fails on the way, a line says how many records were copied, and that the command can be repeated."""
+    old, new = f"sqlite:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db"
+    for _ in range(3):
+        manager_of(old).issue({"a": 1})
+    monkeypatch.setattr(reader, "PAGE", 2)
+    pages = iter([True])
+    load_many = SQLiteStore.load_many
+
+    def failing(store: SQLiteStore, keys: Sequence[str]) -> Any:
+        if store.path == str(tmp_path / "old.db") and not next(pages, False):
+            raise StoreError("the disk is gone")
+        return load_many(store, keys)
+
+    monkeypatch.setattr(SQLiteStore, "load_many", failing)
+    monkeypatch.setattr(SQLiteStore, "load", lambda store, key: failing(store, [key])[0])
+    done = call(capsys, "copy", old, new)
+    assert done.code == 3 and done.err.splitlines() == [
+        "wsgisession: stopped after 2 records; they stay, and the same command copies the rest",
+        "wsgisession: the disk is gone",
+    ]
+    monkeypatch.undo()
+    assert call(capsys, "copy", old, new).rows == [["copied", "1"], ["already there", "2"]]
+
+
+def test_a_store_is_not_copied_to_itself(tmp_path: Path) -> None:
+    """It would say that all is there already, as after a move that succeeded."""
+    url = f"sqlite:///{tmp_path}/old.db"
+    manager_of(url).issue({"a": 1})
+    done = run("copy", url, url)
+    assert (done.code, done.err) == (2, "wsgisession: FROM and TO are the same store\n")

@@ -111,6 +111,8 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         (f"token={SECRET}&x=1", "token=…&x=1"),
         ("http://[::1]:80/a@b two\nlines", "http://[::1]:80/a@b two lines"),
         ("no password was given", "no password was given"),
+        ("write redis://[user:password@]host[:port]", "write redis://[user:password@]host[:port]"),
+        (f"write redis://[user:password@]{SECRET}@host", "write redis://…@host"),
     ],
 )
 def test_the_last_line_of_defence(message: str, shown: str) -> None:

@@ -39,6 +39,8 @@ def told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("list one", "one argument too many (number 1 after list)"),
         ("copy a:b c:d e:f", "one argument too many (number 3 after copy)"),
         ("copy a:b", "required: TO"),
+        ("list a:b c:d", "list works on one store, and more than one is named"),
+        ("destroy --all --store a:b --store=c:d --yes", "destroy works on one store"),
         ("show", "required: KEY"),
         ("", "name a command"),
     ],

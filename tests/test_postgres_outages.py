@@ -173,6 +173,48 @@ def test_an_interrupted_operation_costs_its_connection(
     until(lambda: not set(backends(name)) & set(before))
 
 
+def test_the_wait_for_an_interrupted_transaction_is_short(
+    proxy: Proxy, name: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the server does not say how it ended, the exception goes on all the same, and the next operation works."""
+    store = PostgresStore(through(proxy, url), table=name)
+    key, payload = created(store)
+    ready, left = postgres_pipeline._ready, [1]
+
+    def interrupt(*arguments: Any) -> bool:
+        if left:
+            left.pop()
+            raise KeyboardInterrupt
+        return ready(*arguments)
+
+    monkeypatch.setattr(postgres_pipeline, "_ready", interrupt)
+    monkeypatch.setattr(postgres_pipeline, "FAREWELL", 0.01)
+    proxy.mute = True
+    with pytest.raises(KeyboardInterrupt):
+        store.load(new_key())
+    proxy.mute = False
+    assert (store.load(key) or (None,))[0] == payload
+    store.close()
+
+
+def test_an_exception_after_the_answer_waits_for_nothing(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was interrupted when all had been said is over already."""
+    key, payload = created(store)
+    receive = Pipeline._receive
+
+    def interrupted(*arguments: Any) -> Any:
+        monkeypatch.setattr(Pipeline, "_receive", receive)
+        receive(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pipeline, "_receive", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.load(key)
+    assert (store.load(key) or (None,))[0] == payload
+
+
 def test_a_large_payload_goes_both_ways(store: PostgresStore) -> None:
     """A payload larger than every buffer on the way."""
     key, payload = new_key(), bytes(range(256)) * 40_000
@@ -202,11 +244,20 @@ def test_a_connection_that_breaks_between_the_look_and_the_use(
     assert broken
 
 
-def test_a_reply_that_makes_no_sense_costs_the_connection(proxy: Proxy, name: str, url: str) -> None:
-    """Bytes that are no message of PostgreSQL's end the connection; the operation is repeated on another one."""
+REPLIES = {
+    "no message of PostgreSQL's": b"Z\0\0\0\1",
+    "the end of somebody else's transaction": b"Z\0\0\0\5I",
+}
+
+
+@pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES.keys())
+def test_a_reply_that_makes_no_sense_costs_the_connection(
+    proxy: Proxy, name: str, url: str, reply: bytes
+) -> None:
+    """A reply to something else ends the connection; the operation is repeated on another one."""
     store = PostgresStore(through(proxy, url), table=name)
     key, payload = created(store)
-    proxy.garble = b"Z\0\0\0\1"
+    proxy.garble = reply
     assert (store.load(key) or (None,))[0] == payload
     assert proxy.connections == 2
     store.close()

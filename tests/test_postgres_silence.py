@@ -59,6 +59,7 @@ def connect(request: pytest.FixtureRequest, proxy: Proxy) -> Iterator[Any]:
     with ConnectionPool(url, min_size=2, max_size=2, open=True) as pool:
         pool.wait(10)
         yield pool
+        proxy.cut()  # whatever a worker of the pool still waits for ends now, instead of the pool's patience
 
 
 def test_after_a_time_out_nobody_waits(
@@ -110,6 +111,34 @@ def test_then_one_tries_and_an_answer_ends_it(
 
     until(answered)
     assert all(answered() for _ in range(20))
+    store.close()
+
+
+def test_a_second_between_tries_begins_with_the_try(
+    proxy: Proxy, connect: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A try in vain delays the next one by no more than the pause, however long the try itself has taken."""
+    told: list[float] = []
+    silent = outage.Outage.silent
+
+    def noted(self: outage.Outage, now: float) -> None:
+        told.append(now)
+        silent(self, now)
+
+    monkeypatch.setattr(outage.Outage, "silent", noted)
+    monkeypatch.setattr(outage, "PAUSE", 0.001)
+    monkeypatch.setattr(postgres_wire, "TRIAL", 0.3)
+    store = PostgresStore(connect, table=name, timeout=60)
+    key, _ = created(store)
+    hurry(store, monkeypatch, 0.31)
+    proxy.mute = True
+    begun, ended = time.monotonic(), []
+    for _ in range(2):
+        with pytest.raises(StoreError, match=SILENT):
+            store.load(key)
+        ended.append(time.monotonic())
+        time.sleep(0.002)
+    assert told[0] >= begun + 0.3 and told[1] <= ended[1] - 0.3
     store.close()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support import postgres_server
+from support.docs import titled
 from support.postgres_server import created, execute, shared_postgres, until
 
 from wsgisession.errors import StoreError
@@ -131,6 +132,24 @@ def test_a_table_in_a_schema(make: Make) -> None:
     key, _ = created(store)
     assert execute('SELECT key FROM web."Sessions"') == [(key,)]
     execute("DROP SCHEMA web CASCADE")
+
+
+def test_a_table_in_partitions(make: Make) -> None:
+    """The table that the page on stores makes for a hundred million sessions: each operation, and nothing to complain about."""
+    store = make()
+    table = table_of(store)
+    execute(titled("docs/how-to/stores.md", "partitions").replace("wsgisession", table))
+    dead = [created(store, 0.001, "ada")[0] for _ in range(3)]
+    live = {created(store, 60, "ada")[0]: "ada" for _ in range(40)}
+    key, payload = created(store, 60, "bob")
+    fresh = new_payload()
+    assert store.create(key, fresh, 60) is False
+    assert store.replace(key, payload, fresh, None) is True and store.touch(key, 90, None, fresh) is True
+    assert (store.load(key) or (None,))[0] == fresh
+    assert set(store.keys()) == {*live, key} and set(store.owned_by("ada")) == set(live)
+    assert [one is None for one in store.load_many([key, *dead])] == [False, True, True, True]
+    assert (store.count(), store.purge(), list(store.diagnose())) == (41, 3, [])
+    assert store.delete(key) is True and store.clear() == 40
 
 
 def test_a_table_of_another_shape_is_an_error(make: Make) -> None:

@@ -50,6 +50,12 @@ def create_app():
 def broken_factory():
     raise ValueError("redis://u:swordfish@h")
 
+class Proxy:  # as current_app, which stands for nothing outside a request
+    def __getattr__(self, name):
+        raise RuntimeError("redis://u:swordfish@h")
+
+proxy = Proxy()
+
 around = Flask()
 around.wsgi_app = ProxyFix(ProxyFix(app))
 weak = SessionMiddleware(application, secret="a string of at least 32 bytes, kept out of the repository",

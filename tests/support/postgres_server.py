@@ -23,7 +23,9 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from support import ran_on
 from support.ports import free_port as free_port
+from support.proxy import Proxy
 
 from wsgisession.stores.base import Store
 from wsgisession.testing import new_key, new_payload
@@ -195,12 +197,16 @@ class Postgres(Server):
         """Start the server, again on the same port."""
         options = [part for setting in self.SETTINGS for part in ("-c", setting)]
         self.launch(find_program("postgres") or "postgres", "-D", "data", "-p", str(self.port), *options)
+        import psycopg
+
+        with psycopg.connect(self.url) as connection:
+            ran_on.add("PostgreSQL", connection.info.parameter_status("server_version") or "?")
 
 
 class PgBouncer(Server):
-    """A PgBouncer in transaction mode in front of a cluster: clients outnumber the server's two connections."""
+    """A PgBouncer in transaction mode in front of a cluster, or a proxy: clients outnumber the server's two connections."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres | Proxy) -> None:
         super().__init__()
         config = f"""\
 [databases]

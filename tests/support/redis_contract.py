@@ -50,6 +50,7 @@ class RedisContract(BulkStoreContract):
     """The contract, each clause under a prefix of its own."""
 
     expires_by_itself = True
+    owns_client = False
 
     @pytest.fixture(autouse=True)
     def place(self) -> Iterator[None]:
@@ -68,7 +69,7 @@ class RedisContract(BulkStoreContract):
 
     def make_store(self) -> RedisStore:
         self.clients.append(self.connect())
-        return RedisStore(self.clients[-1], self.prefix)
+        return RedisStore(self.clients[-1], self.prefix, owns_client=self.owns_client)
 
     def reopen(self, store: Any) -> RedisStore:
         return self.make_store()

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import ran_on
 
 from wsgisession.testing import Outside
 
@@ -50,8 +51,10 @@ def missing() -> str | None:
 
 def programs() -> list[str]:
     """Return the servers there are to test with; where there is none, the one whose absence the tests will
-    complain of.
+    complain of. ``REDIS_SERVER=valkey-server`` names the only one.
     """
+    if chosen := os.environ.get("REDIS_SERVER"):
+        return [chosen]
     return [name for name in ("redis-server", "valkey-server") if shutil.which(name)] or ["redis-server"]
 
 
@@ -117,6 +120,7 @@ class RedisServer:
             )
         with self.client() as client:
             until(client.ping, f"redis-server on port {self.port}: {(self.home / 'log').read_text()}")
+            ran_on.add_redis(client.info("server"))
 
     def client(self, **options: Any) -> Any:
         """Return a new client, of the impatient kind that waits for nothing."""

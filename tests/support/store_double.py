@@ -157,7 +157,9 @@ class StoreDouble:
 
     def _due(self, name: str) -> list[_Rule]:
         """Count a call for every rule about it, and return the rules whose turn it is."""
-        due = []
+        due: list[_Rule] = []
+        if not self._rules:  # and no lock, which a fork could find taken
+            return due
         with self._lock:
             for rule in list(self._rules):
                 if rule.operation in (None, name):

@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,7 @@ from support.postgres_server import (
 from support.proxy import Proxy
 
 from wsgisession.errors import StoreError
+from wsgisession.stores import postgres_pipeline
 from wsgisession.stores.postgres import PostgresStore, connector
 from wsgisession.testing import new_key, new_payload
 
@@ -63,6 +65,30 @@ class TestPool(PostgresContract):
 
     def connect(self) -> Any:
         return self.pool
+
+
+@needs_pgbouncer
+def test_an_interrupted_operation_leaves_no_reply_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception while a reply is awaited, and the next client gets its own: PgBouncer lends no connection that owes one."""
+    ready = postgres_pipeline._ready
+
+    def interrupted(*arguments: Any) -> bool:
+        monkeypatch.setattr(postgres_pipeline, "_ready", ready)
+        raise KeyboardInterrupt
+
+    with ExitStack() as stack:
+        slow = stack.enter_context(Proxy(shared_postgres().port))
+        bouncer = PgBouncer(slow)
+        stack.callback(bouncer.close)
+        store = PostgresStore(connector(bouncer.url), table=f"interrupted_{next(numbers)}")
+        stack.callback(store.close)
+        key, payload = created(store)
+        slow.delay = 0.03  # so that two replies, if two were asked for, come one after the other
+        for _ in range(3):
+            monkeypatch.setattr(postgres_pipeline, "_ready", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                store.touch(key, 60)
+            assert (store.load(key) or (None,))[0] == payload
 
 
 def make_pool(url: str, **options: Any) -> Any:
@@ -305,6 +331,7 @@ from gevent import monkey; monkey.patch_all()
 import sys, time
 import gevent, psycopg
 from wsgisession.errors import StoreError
+from wsgisession.stores import postgres_pipeline
 from wsgisession.stores.postgres import PostgresStore, connector
 store = PostgresStore(connector(sys.argv[1]), table=sys.argv[2], timeout=0.5)
 store.create("key", b"payload", 60)
@@ -336,6 +363,7 @@ def test_greenlets_that_are_timed_out(kind: str) -> None:
 from gevent import monkey; monkey.patch_all()
 import os, random, sys, time
 import gevent, psycopg, psycopg_pool
+from wsgisession.stores import postgres_pipeline
 from wsgisession.stores.postgres import PostgresStore, connector
 from wsgisession.testing import new_key, new_payload
 url, table, kind = sys.argv[1:]

@@ -14,6 +14,7 @@ from wsgisession.cli.outcome import closed, plural
 from wsgisession.cli.reader import Closed, Reader
 from wsgisession.cli.target import Unusable, in_memory, open_target
 from wsgisession.cli.terminal import Progress, Terminal
+from wsgisession.errors import StoreError
 from wsgisession.manager import SessionManager
 from wsgisession.record import Marker, Record
 
@@ -30,6 +31,8 @@ class Copied(NamedTuple):
 
 def copy(terminal: Terminal, arguments: Namespace) -> int:
     """Copy the live sessions of FROM that TO lacks."""
+    if arguments.source == arguments.target:
+        raise Unusable("FROM and TO are the same store")
     source = open_target(arguments.source)
     target = open_target(arguments.target, create=True)
     if in_memory(target):
@@ -37,8 +40,21 @@ def copy(terminal: Terminal, arguments: Namespace) -> int:
             "TO is a MemoryStore, which ends with this command; name a store that the application shares"
         )
     reader = Reader(source)
-    with Progress("records copied") as progress:
-        done = copy_all(reader, target, progress.step)
+    seen = 0
+
+    def step(count: int) -> None:
+        nonlocal seen
+        seen += count
+        progress.step(count)
+
+    try:
+        with Progress("records copied") as progress:
+            done = copy_all(reader, target, step)
+    except StoreError:
+        terminal.note(
+            f"stopped after {plural(seen, 'record')}; they stay, and the same command copies the rest"
+        )
+        raise
     if terminal.json:
         terminal.dump(done._asdict())
     elif terminal.human:

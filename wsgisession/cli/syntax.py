@@ -102,6 +102,8 @@ class Command:
                 result += ["--store", word]  # no key has a colon, and each store has one
             else:
                 result.append(word)
+        if sum(word.partition("=")[0] == "--store" for word in result) > 1:
+            self.parser.error(f"{self.name} works on one store, and more than one is named")
         return result
 
 

@@ -26,8 +26,9 @@ INNER = ("wsgi_app", "app", "application", "wrap_app")  # what frameworks and mi
 DEEPEST = 20  # middlewares around one another
 
 _PLACE = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
-# A word with a URL's "://" and its userinfo, up to the last "@"; and what is named like a secret.
-_USER = re.compile(r"(://)(?!\[[0-9A-Fa-f:.]*\])[^\s'\"]*@")
+# A word with a URL's "://" and its userinfo, up to the last "@", if it is not how we write a URL ourselves; and what is named
+# like a secret.
+_USER = re.compile(r"(://)(?!\[[0-9A-Fa-f:.]*\]|\[user:password@\][^\s@]*(?:\s|$))[^\s'\"]*@")
 _NAMED = re.compile(
     r"((?:pass\w*|secret\w*|token\w*|pwd)['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s&,;}]+)", re.IGNORECASE
 )
@@ -67,7 +68,17 @@ def open_target(name: str | None, *, create: bool = False) -> SessionManager:
 def _imported(module: str, path: str) -> SessionManager:
     if "" not in sys.path and os.getcwd() not in sys.path:  # as with python -m, also for the console script
         sys.path.insert(0, os.getcwd())
-    found: Any = _ran(f"importing {module}", module, lambda: importlib.import_module(module))
+    found = _ran(f"importing {module}", module, lambda: importlib.import_module(module))
+    # What stands there may be a proxy that fails outside a request, as Flask's current_app does.
+    manager = _ran(f"looking at {module}:{path}", module, lambda: _manager(found, module, path))
+    if manager is None:
+        raise Unusable(
+            f"{module}:{path} is neither a SessionMiddleware nor a SessionManager, nor wraps or makes one"
+        )
+    return manager  # type: ignore[no-any-return]
+
+
+def _manager(found: Any, module: str, path: str) -> SessionManager | None:
     for name in path.split("."):
         if not hasattr(found, name):
             raise Unusable(f"{module}:{path} does not exist: no {name!r} in it")
@@ -78,9 +89,7 @@ def _imported(module: str, path: str) -> SessionManager:
         manager = getattr(inner, "manager", inner)
         if isinstance(manager, SessionManager):
             return manager
-    raise Unusable(
-        f"{module}:{path} is neither a SessionMiddleware nor a SessionManager, nor wraps or makes one"
-    )
+    return None
 
 
 def _ran(what: str, module: str, call: Callable[[], Any]) -> Any:
@@ -88,6 +97,8 @@ def _ran(what: str, module: str, call: Callable[[], Any]) -> Any:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return call()
+    except Unusable:
+        raise
     except (Exception, SystemExit) as error:
         raise Unusable(f"{what} failed: {_cause(error)}; to see all: python3 -c 'import {module}'") from error
 

@@ -35,6 +35,8 @@ class Statement(NamedTuple):
 
 Command = tuple[Statement, Sequence[bytes | None]]
 
+FAREWELL = 0.25  # seconds that an exception from outside waits for the server to end what it was doing
+
 
 def named(sql: bytes) -> Statement:
     """Return a statement with a name that no other text has."""
@@ -60,7 +62,8 @@ class Pipeline:
         pq = psycopg.pq
         self._error, self._operational = psycopg.Error, psycopg.OperationalError
         self._from_result = psycopg.errors.error_from_result
-        self._lost, self._idle = pq.ConnStatus.BAD, pq.TransactionStatus.IDLE
+        self._lost = pq.ConnStatus.BAD
+        self._idle, self._active = pq.TransactionStatus.IDLE, pq.TransactionStatus.ACTIVE
         self._failed, self._synced = pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_SYNC
         # The names prepared on each connection; None: it does not keep any.
         self._prepared: WeakKeyDictionary[Any, set[bytes] | None] = WeakKeyDictionary()
@@ -122,14 +125,6 @@ class Pipeline:
             return False
         return True
 
-    def conclude(self, connection: Any, until: float) -> None:
-        """Wait until an interrupted transaction is over, carried out or not, so that nothing of it happens later."""
-        try:
-            connection.pgconn.pipeline_sync()
-            self._receive(connection.pgconn, [], set(), until)
-        except (self._error, NoAnswer):
-            pass  # it was over already, or nobody can tell
-
     def _exchange(
         self, connection: Any, commands: Sequence[Command], names: set[bytes] | None, until: float
     ) -> list[Any]:
@@ -137,13 +132,38 @@ class Pipeline:
         pgconn = connection.pgconn
         inside = pgconn.pipeline_status  # the caller's own pipeline mode
         pgconn.enter_pipeline_mode()
-        awaited = _send(pgconn, commands, names)
-        results, error = self._receive(pgconn, awaited, set() if names is None else names, until)
+        ending = False
+        try:
+            awaited = _send(pgconn, commands, names)
+            ending = True
+            pgconn.pipeline_sync()
+            results, error = self._receive(pgconn, awaited, set() if names is None else names, until)
+        except (self._error, NoAnswer):
+            raise
+        except BaseException:  # from outside
+            self._conclude(pgconn, ending)
+            raise
         if not inside:
             pgconn.exit_pipeline_mode()
         if error is not None:
             raise error
         return results
+
+    def _conclude(self, pgconn: Any, ending: bool) -> None:
+        """Wait until an interrupted transaction is over, carried out or not, so that nothing of it happens later.
+
+        Args:
+            ending: its end was sent, or was about to be. It must not be sent twice: PgBouncer 1.18 takes the first of two
+                answers for the last, if the client leaves then. The next client gets the second one, and after that
+                other clients' replies.
+        """
+        try:
+            if not ending:
+                pgconn.pipeline_sync()
+            if pgconn.transaction_status == self._active:
+                self._receive(pgconn, [], set(), time.monotonic() + FAREWELL)
+        except (self._error, NoAnswer):
+            pass  # nobody can tell
 
     def _receive(
         self, pgconn: Any, awaited: list[bytes | None], names: set[bytes], until: float
@@ -161,6 +181,8 @@ class Pipeline:
             result = pgconn.get_result()  # None between the commands
             status = None if result is None else result.status
             if status == self._synced:
+                if awaited and error is None:
+                    raise self._operational("what came back answers something else")
                 return results, error
             if status == self._failed and error is None:
                 error = self._from_result(result)
@@ -190,9 +212,10 @@ def _ready(socket: int, writing: bool, seconds: float) -> bool:
 
 
 def _send(pgconn: Any, commands: Sequence[Command], names: set[bytes] | None) -> list[bytes | None]:
-    """Send commands; return what each result is for, the last first: a name that gets prepared, or a command (None)."""
+    """Send commands, but not their end; return what each result is for, the last first: a name to prepare, or a command (None)."""
     awaited: list[bytes | None] = []
-    for (sql, name), values in commands:
+    for (sql, name), given in commands:
+        values = list(given)  # psycopg 3.2, in C, takes nothing else
         formats = [1] * len(values)  # binary, as the results
         if names is None or not name:
             pgconn.send_query_params(sql, values, None, formats, 1)
@@ -202,5 +225,4 @@ def _send(pgconn: Any, commands: Sequence[Command], names: set[bytes] | None) ->
                 awaited.append(name)
             pgconn.send_query_prepared(name, values, formats, 1)
         awaited.append(None)
-    pgconn.pipeline_sync()
     return awaited[::-1]

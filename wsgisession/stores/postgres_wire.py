@@ -20,7 +20,6 @@ from wsgisession.stores.postgres_pipeline import Command, Pipeline, Statement
 from wsgisession.stores.postgres_pool import Held, Lent, NoAnswer, Own, Source, connect_like, is_pool
 
 GRACE = 1.0  # seconds more than the server's own timeout that a silent server is waited for
-FAREWELL = 0.25  # seconds that an exception from outside waits for the server to end what it was doing
 TRIAL = 0.25  # seconds for the server, and as many more, when it has not answered before: who tries must not be held up
 REPEATS = 6  # tries of a transaction that lost to another one
 PAUSE = 0.004  # seconds; the longest pause after the first try, doubled with each
@@ -92,8 +91,8 @@ class Transactions:
             Failed: the server answered with an error.
             StoreError: no connection, or no answer, in time.
         """
-        now = time.monotonic()
-        patience, grace = (min(TRIAL, self._timeout), TRIAL) if self._outage.lasts else (self._timeout, GRACE)
+        now, trial = time.monotonic(), self._outage.lasts
+        patience, grace = (min(TRIAL, self._timeout), TRIAL) if trial else (self._timeout, GRACE)
         if not self._outage.admits(now):
             raise StoreError(
                 "PostgreSQL: not asked: it has not answered in time just now, and is tried once a second"
@@ -101,7 +100,9 @@ class Transactions:
         try:
             return self._persist(begin, commands, now + patience, grace)
         except NoAnswer:
-            self._outage.silent(time.monotonic())
+            # A trial is short. The next one comes a second after it began, so that no more than two are needed to notice
+            # within two seconds that the server is back.
+            self._outage.silent(now if trial else time.monotonic())
             raise
 
     def _persist(self, begin: Statement, commands: tuple[Command, ...], deadline: float, grace: float) -> Any:
@@ -120,11 +121,6 @@ class Transactions:
                 usable = error.sqlstate not in DEMOTED and self._pipeline.settle(
                     held.connection, error, deadline + grace
                 )
-            except NoAnswer:
-                raise
-            except BaseException:  # from outside
-                self._pipeline.conclude(held.connection, time.monotonic() + FAREWELL)
-                raise
             finally:
                 if not usable:
                     held.connection.pgconn.finish()

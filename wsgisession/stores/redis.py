@@ -26,12 +26,15 @@ from wsgisession.stores.redis_script import (
     EXISTS,
     LIST,
     LOAD,
+    LOAD_MANY,
     NAME,
     OWNED,
     REPLACE,
     TOUCH,
     Command,
+    loaded,
     on_key,
+    on_keys,
 )
 from wsgisession.stores.redis_transport import PAGE, transport
 
@@ -76,7 +79,7 @@ class RedisStore:
         self.prefix = prefix
         self._prefix = prefix.encode()
         self._index = self._prefix + b"owner:"
-        self._transport = transport(client)
+        self._transport = transport(client, owned=owns_client)
 
     def load(self, key: str) -> tuple[bytes, float] | None:
         found = self._transport.run(on_key(LOAD, self._name(key)))
@@ -86,8 +89,12 @@ class RedisStore:
         """Return what ``load`` says of each key, in this order: one round trip for 1,000 keys from each
         server.
         """
-        replies = self._in_pages(LOAD, [self._name(key) for key in keys])
-        return [(found[2], float(found[1]) / 1000) if found else None for found in replies]
+        found: list[tuple[bytes, float] | None] = []
+        for page in _cut([self._name(key) for key in keys], PAGE):
+            commands = [on_keys(LOAD_MANY, names) for names in _cut(page, self._transport.together)]
+            for parts in self._transport.run_all(commands):
+                found += loaded(parts)
+        return found
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         name = self._name(key)
@@ -203,10 +210,12 @@ class RedisStore:
 
     def _in_pages(self, operation: int, names: Sequence[bytes]) -> Iterator[Any]:
         """Yield what is said to an operation for each of these names."""
-        for start in range(0, len(names), PAGE):
-            yield from self._transport.run_all(
-                [on_key(operation, name) for name in names[start : start + PAGE]]
-            )
+        for page in _cut(names, PAGE):
+            yield from self._transport.run_all([on_key(operation, name) for name in page])
+
+
+def _cut(names: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
+    return (names[start : start + size] for start in range(0, len(names), size))
 
 
 def _milliseconds(ttl: float) -> int:

@@ -48,9 +48,9 @@ FROM_THE_SERVER = {
     r"Authentication required|NOAUTH|HELLO must be called": "the server wants a password",
     r"without any password configured|no password is set": "the server has no password, but was sent one",
     r"AuthenticationError|AuthenticationWrong": "wrong user name or password",
-    r"can't access|at least one of the keys|access one of the keys": "this user has no permission for keys"
-    " with this prefix",
-    r"NoPermissionError|can't run this command": "this user has no permission for a command that the store"
+    r"can't access|at least one of the keys|access (one of the keys|a key)": "this user has no permission for"
+    " keys with this prefix",
+    r"NoPermissionError|can't run this command|no permissions to run": "this user has no permission for a command that the store"
     " needs",
     r"DB index|Invalid Database": "no such database",
     r"ReadOnlyError|READONLY|is now a slave": REPLICA,

@@ -14,14 +14,17 @@ from wsgisession.stores.fork import guard
 from wsgisession.stores.redis_calls import Calls, Line
 from wsgisession.stores.redis_errors import CLUSTER, timed_out
 from wsgisession.stores.redis_script import MEET, NAME, SCAN, TOKEN, Command, on_server
+from wsgisession.stores.redis_short import way
 
-PAGE = 1000  # keys that SCAN looks at in one step, and commands that go in one pipeline
+PAGE = 1000  # keys that SCAN looks at in one step, and keys that one pipeline is about
+TOGETHER = 100  # keys that one server reads without a look at other clients: a fifth of a millisecond
 
 
 class Transport(Protocol):
     """The way to the keys. What goes wrong on it is a StoreError."""
 
     calls: Calls
+    together: int  # keys that one command may have
 
     def run(self, command: Command) -> Any:
         """Return what the reply to one command says: a bool or a list of parts."""
@@ -39,16 +42,21 @@ class Transport(Protocol):
         """Return a ``redis.Redis`` for each server that has keys."""
 
 
-def transport(client: Any) -> Transport:
-    """Return the way that a redis-py client knows."""
-    return ToCluster(client) if hasattr(client, "keyslot") else ToServer(client)
+def transport(client: Any, *, owned: bool) -> Transport:
+    """Return the way that a redis-py client knows; ``owned``: nobody else uses this client."""
+    return ToCluster(client) if hasattr(client, "keyslot") else ToServer(client, owned)
 
 
 class ToServer:
     """The way to one server, or to the one that sentinels call the master."""
 
-    def __init__(self, client: Any) -> None:
+    together = TOGETHER
+
+    def __init__(self, client: Any, owned: bool) -> None:
         self._client = client
+        self._owned = owned
+        self._execute: Callable[..., Any] = client.execute_command
+        self._give_back: Callable[[], None] = lambda: None
         self.calls = Calls(self._pools)
         self._line = Line(self.calls)
         self._met = self._is_usual = False
@@ -58,7 +66,7 @@ class ToServer:
         if self._is_usual:
             with guard.own.lock:
                 try:
-                    return self._line.exchange(command, self._client, self._client.execute_command)
+                    return self._line.exchange(command, self._client, self._execute)
                 except BaseException as error:
                     self.calls.failed(error)
                     raise
@@ -74,16 +82,18 @@ class ToServer:
 
     def servers(self) -> list[Any]:
         self.calls.run(self._meet)
+        self._give_back()
         return [self._client]
 
     def _one(self, command: Command) -> Any:
         if not self._met:
             self._meet()
-        return self._line.exchange(command, self._client, self._client.execute_command)
+        return self._line.exchange(command, self._client, self._execute)
 
     def _all(self, commands: Sequence[Command]) -> list[Any]:
         if not self._met:
             self._meet()
+        self._give_back()
         replies = self._line.pipelined(commands, self._client)
         unsettled = (self.calls.unknown_script,)
         return [
@@ -95,9 +105,11 @@ class ToServer:
         if self._line.exchange(on_server(MEET), self._client, self._client.execute_command):
             raise StoreError(f"Redis: {CLUSTER}")
         self._met = True
+        self._execute, self._give_back = way(self._client, owned=self._owned)
         self._is_usual = self.calls.reentrant
 
     def _pools(self) -> list[Any]:
+        self._give_back()
         pool = self._client.connection_pool
         sentinels = getattr(getattr(pool, "sentinel_manager", None), "sentinels", ())
         return [pool, *(sentinel.connection_pool for sentinel in sentinels)]
@@ -105,6 +117,8 @@ class ToServer:
 
 class ToCluster:
     """The ways to the nodes of a Cluster, as redis-py knows them. Each node may be silent by itself."""
+
+    together = 1  # any two keys may be on different nodes
 
     def __init__(self, client: Any) -> None:
         from redis import exceptions

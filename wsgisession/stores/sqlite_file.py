@@ -64,7 +64,6 @@ class Place(NamedTuple):
 class Connection(sqlite3.Connection):
     """A connection that can be referred to weakly, knows which files it has open, and has one cursor."""
 
-    __slots__ = ("__weakref__", "closed", "only", "place")
     place: Place
     closed: bool
     only: weakref.ref[sqlite3.Cursor]
