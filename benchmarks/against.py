@@ -53,9 +53,10 @@ class Worker:
     """A process that measures one tree."""
 
     def __init__(self, tree: Path, redis: int, database: int) -> None:
-        script = str(HERE / "benchmarks" / "against_worker.py")
-        command = [sys.executable, script, str(tree), str(redis), str(database)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "benchmarks.against_worker", str(tree), str(redis), str(database)]
+        self._process = subprocess.Popen(
+            command, cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         assert self._answer() == "ready"
 
     def ask(self, case: str, count: int) -> list[float]:

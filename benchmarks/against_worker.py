@@ -18,43 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.samples import ENVIRON, SMALL, of_size
+
 SECRET = "a benchmark's secret of at least 32 bytes"
-SMALL = {
-    "user": "ada@example.org",
-    "views": 7,
-    "language": "en",
-    "theme": "dark",
-    "seen": 1764018000,
-    "name": "A. L.",
-}
-ENVIRON = {
-    "REQUEST_METHOD": "GET",
-    "SCRIPT_NAME": "",
-    "PATH_INFO": "/",
-    "QUERY_STRING": "",
-    "SERVER_NAME": "localhost",
-    "SERVER_PORT": "80",
-    "SERVER_PROTOCOL": "HTTP/1.1",
-    "HTTP_HOST": "localhost",
-    "wsgi.version": (1, 0),
-    "wsgi.url_scheme": "http",
-    "wsgi.multithread": True,
-    "wsgi.multiprocess": False,
-    "wsgi.run_once": False,
-}
-TREE, PLACE = (
-    "WSGISESSION_TREE",
-    "WSGISESSION_PLACE",
-)  # of the environment: which tree a server imports, where it stores
-
-
-def of_size(size: int) -> dict[str, Any]:
-    """Return a session of about so many bytes: 20 carts beside the small keys."""
-    item = {"sku": "AB-12345", "qty": 2, "price": 19.99, "gift": False, "note": "to the door"}
-    each = size // 20 // 75 or 1
-    return SMALL | {
-        f"cart{number}": [{**item, "qty": number + at} for at in range(each)] for number in range(20)
-    }
+# Names in the environment: which tree a server imports, where it stores.
+TREE, PLACE = "WSGISESSION_TREE", "WSGISESSION_PLACE"
 
 
 def read(session: Any) -> None:

@@ -20,15 +20,7 @@ from benchmarks.measure import (
     summary,
 )
 from benchmarks.peers import Action, Contender
-
-SMALL = {
-    "user": "ada@example.org",
-    "views": 7,
-    "language": "en",
-    "theme": "dark",
-    "seen": 1764018000,
-    "name": "A. L.",
-}
+from benchmarks.samples import SMALL, of_size
 
 
 class Case(NamedTuple):
@@ -40,16 +32,6 @@ class Case(NamedTuple):
     data: dict[str, Any] | None = None
     forged: bool = False
     quick: bool = True
-
-
-def of_size(size: int) -> dict[str, Any]:
-    """Return a session of about so many bytes of JSON: 20 carts beside the small keys."""
-    data: dict[str, Any] = dict(SMALL)
-    item = {"sku": "AB-12345", "qty": 2, "price": 19.99, "gift": False, "note": "to the door"}
-    each = size // 20 // len(json.dumps(item)) or 1
-    for number in range(20):
-        data[f"cart{number}"] = [{**item, "qty": number + index} for index in range(each)]
-    return data
 
 
 def list_of_10_kb() -> list[Any]:

@@ -13,12 +13,12 @@ WIDTH, LEFT, BAR, GAP, TITLE = 820, 190, 13, 3, 34
 TOP, SCALE_END = 58, 700
 
 _STYLE = """
-  text { font: 12px system-ui, sans-serif; fill: #24292f }
-  .title { font-size: 16px; font-weight: 600 } .case { font-weight: 600 } .note { fill: #57606a }
-  rect { fill: #8c959f } .ours { fill: #1a7f37 } .floor { fill: #d0d7de } .axis { stroke: #d0d7de; stroke-width: 1 }
+  text { font: 12px system-ui, sans-serif; fill: #1c2430 }
+  .ground { fill: #ffffff } .title { font-size: 16px; font-weight: 600 } .case { font-weight: 600 } .note { fill: #566171 }
+  .peer { fill: #6b7686 } .ours { fill: #1a6b35 } .floor { fill: #8c95a3 } .axis { stroke: #6b7686; stroke-width: 1 }
   @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3 } .note { fill: #9198a1 }
-    rect { fill: #6e7681 } .ours { fill: #3fb950 } .floor { fill: #3d444d } .axis { stroke: #3d444d }
+    text { fill: #e6eaf0 } .ground { fill: #12161c } .note { fill: #a3afbe }
+    .peer { fill: #8592a3 } .ours { fill: #7bd88f } .floor { fill: #636f7f } .axis { stroke: #8592a3 }
   }
 """
 
@@ -33,10 +33,12 @@ def svg(requests: dict[str, Any]) -> str:
         y += TITLE - BAR
         parts.append(f'<text class="case" x="12" y="{y}">{escape(titles[case])}</text>')
         y += 8
+        top = y
         for name, timing in requests[case].items():
             if timing is not None:
                 parts.append(_bar(name, timing[0], longest, y))
                 y += BAR + GAP
+        parts.append(f'<line class="axis" x1="{LEFT}" y1="{top - GAP}" x2="{LEFT}" y2="{y}"/>')
     height = y + 16
     return "\n".join(
         [
@@ -44,10 +46,10 @@ def svg(requests: dict[str, Any]) -> str:
             ' role="img">',
             "<title>Microseconds that sessions add to a request</title>",
             f"<style>{_STYLE}</style>",
+            f'<rect class="ground" width="{WIDTH}" height="{height}" rx="8"/>',
             '<text class="title" x="12" y="24">Microseconds that sessions add to a request</text>',
             '<text class="note" x="12" y="44">Processor time over the bare application; shorter is better. Floor: straight-line'
             " code without features.</text>",
-            f'<line class="axis" x1="{LEFT}" y1="{TOP}" x2="{LEFT}" y2="{height - 10}"/>',
             *parts,
             "</svg>\n",
         ]

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks import servers
-from benchmarks.cases import SMALL
 from benchmarks.measure import scratch
+from benchmarks.samples import SMALL
 
 
 def run(quick: bool, say: Callable[[str], object]) -> dict[str, Any]:

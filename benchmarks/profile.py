@@ -13,17 +13,18 @@ import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.cases import CASES, SMALL, Case, cookie_for, measured
+from benchmarks.cases import CASES, Case, cookie_for, measured
 from benchmarks.measure import Plan, environ_of, interleaved, spin, summary
 from benchmarks.peers import SECRET, Contender, Floor, Ours
+from benchmarks.samples import SMALL
 from benchmarks.stores import repeat
 from wsgisession import Record, SessionManager
 from wsgisession.draft import Draft
 from wsgisession.headers import personal
-from wsgisession.middleware import _Response
+from wsgisession.middleware import _respond
 from wsgisession.records import Stored
-from wsgisession.session import Session
-from wsgisession.visit import Visit
+from wsgisession.session import session_of
+from wsgisession.visit import new_visit
 
 Steps = dict[str, Callable[[], object]]
 CACHES = 6 * 2**20  # bytes, more than the nearer caches hold
@@ -116,9 +117,9 @@ class _Steps:
         self.payloads = [stored.payload, self.codec.pack(stored.record)]
 
     def objects(self) -> None:
-        visit = Visit(self.manager.setup, self.header, "http")
-        _Response(visit, _start_response)
-        Session(visit)
+        visit = new_visit(self.manager.setup, self.header, "http")
+        _respond(visit, _start_response)
+        session_of(visit)
         Draft(self.codec, Stored(self.stored.key, self.payload, self.stored.record, 7200.0).record)
 
     def decode(self) -> None:

@@ -16,9 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import COUNT, READ, SMALL
+from benchmarks.cases import COUNT, READ
 from benchmarks.measure import environ_of, scratch, spin
 from benchmarks.peers import SECRET, Beaker, plain
+from benchmarks.samples import SMALL
 
 COOKIES = 50_000  # sessions that requests are made for, spread over all
 SECONDS = 10.0  # of four writers

@@ -9,10 +9,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import COUNT, READ, SMALL
+from benchmarks.cases import COUNT, READ
 from benchmarks.frameworks import Django, FlaskSession
 from benchmarks.measure import App
 from benchmarks.peers import Action, Beaker, Contender, Ours
+from benchmarks.samples import SMALL
 
 PLACE = "BENCHMARK_PLACE"  # a URL, or a directory
 WHICH = "BENCHMARK_CONTENDER"

@@ -9,8 +9,8 @@ from support.clock import Clock
 from support.web import SECRET
 
 from wsgisession import MemoryStore, Session, SessionManager
-from wsgisession.session import visit_of
-from wsgisession.visit import Visit
+from wsgisession.session import session_of, visit_of
+from wsgisession.visit import new_visit
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def manager(clock: Clock) -> SessionManager:
 
 def visit(manager: SessionManager, pair: str = "") -> Session:
     """Return the session of a request with this cookie."""
-    return Session(Visit(manager.setup, pair))
+    return session_of(new_visit(manager.setup, pair))
 
 
 def test_the_token_is_what_the_cookie_should_hold(manager: SessionManager) -> None:

@@ -13,7 +13,6 @@ from support.web import SECRET, Site
 
 from wsgisession import (
     HeadersSent,
-    MemoryStore,
     Session,
     SessionError,
     SessionManager,
@@ -110,22 +109,6 @@ class TestAThreadThatKeptTheSession:
         session.destroy()
         assert session.pop("nothing", 1) == 1
         session.clear()
-
-    def test_after_an_error_page_it_is_dropped(self) -> None:
-        """As all that a failed response changes: save() says False."""
-        held: list[Session] = []
-
-        def app(environ: Any, start_response: Any) -> Any:
-            held.append(environ[KEY])
-            start_response("500 Internal Server Error", [])
-            return [b""]
-
-        middleware = wrap(app)
-        cookie = middleware.manager.issue({"a": 1})
-        Server(middleware, cookie).run()
-        held[0]["a"] = 2
-        assert held[0].save() is False
-        assert Site(middleware.manager.store).read(cookie) == {"a": 1}
 
 
 class TestServersAndFrameworks:
@@ -313,14 +296,3 @@ class TestMarkersInACircle:
         for _ in range(12):
             cookie = site.request(Session.regenerate, cookie).cookie
         assert site.manager.destroy(key) is False and len(site.live()) == 1
-
-
-def test_a_store_in_which_a_random_key_is_taken() -> None:
-    """It does not keep the contract, and is told so: a session of somebody else is never taken over."""
-
-    class Full(MemoryStore):
-        def create(self, *args: Any, **options: Any) -> bool:
-            return False
-
-    with pytest.raises(SessionError, match="contract"):
-        Site(Full()).request(lambda s: s.update(a=1))

@@ -17,7 +17,7 @@ from support.web import SECRET, Site
 from wsgisession import Identity, JSONCodec, MemoryStore, Record, SessionManager, StoreError
 from wsgisession.__main__ import main
 from wsgisession.cli import check, ending, terminal
-from wsgisession.cli.ending import _end_each
+from wsgisession.cli.ending import end_each
 from wsgisession.cli.reader import Reader
 from wsgisession.cli.target import open_target
 from wsgisession.stores import PostgresStore
@@ -69,7 +69,7 @@ def test_a_session_that_began_after_destroy_all_stays() -> None:
     late = JSONCodec().pack(Record(9e9, "late", False, {}))
     reader = Reader(site)
     store.before(None, lambda: store.store.create("l" * 43, late, 60.0, "late"), call=4)
-    assert _end_each(site, reader, time.time(), terminal.Progress("")) == 1
+    assert end_each(site, reader, time.time(), terminal.Progress("")) == 1
     assert [info.owner for info in site.sessions()] == ["late"]
 
 
@@ -114,7 +114,7 @@ def test_destroy_all_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     site = manager()
     site.issue({}, "ada")
     monkeypatch.setattr(site, "destroy", lambda key: False)
-    assert _end_each(site, Reader(site), time.time(), terminal.Progress("")) == 0
+    assert end_each(site, Reader(site), time.time(), terminal.Progress("")) == 0
 
 
 class TestCheck:
@@ -137,7 +137,7 @@ class TestCheck:
         assert "years behind" in found and "began in the future" in found
 
     def test_versions(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A client library that is too old; a SQLite that has the fix."""
+        """A client library that is too old."""
 
         class RedisStore(MemoryStore):
             """By its name."""
@@ -153,14 +153,17 @@ class TestCheck:
         for nothing in (lambda name: None, not_installed):
             monkeypatch.setattr(check.importlib.metadata, "requires", nothing)
             assert list(check.outdated(manager(store=RedisStore()))) == []
-        for version in ((3, 51, 3), (3, 50, 7), (3, 44, 6)):
-            assert check._fixed(version) and not check._fixed((*version[:2], version[2] - 1))
 
-    def test_sqlite_with_the_fix(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """Has nothing to be said beside its version."""
-        monkeypatch.setattr(check, "_fixed", lambda version: True)
-        facts = check.versions(SessionManager(f"sqlite:///{tmp_path}/s.db"))
-        assert "race" not in facts["sqlite"]
+    @pytest.mark.parametrize(("minor", "patch"), [((3, 51), 3), ((3, 50), 7), ((3, 44), 6)], ids=str)
+    def test_sqlite_with_the_fix(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, minor: tuple[int, int], patch: int
+    ) -> None:
+        """Has nothing to be said beside its version; the version before has a race."""
+        site = SessionManager(f"sqlite:///{tmp_path}/s.db")
+        monkeypatch.setattr("sqlite3.sqlite_version_info", (*minor, patch))
+        assert "race" not in check.versions(site)["sqlite"]
+        monkeypatch.setattr("sqlite3.sqlite_version_info", (*minor, patch - 1))
+        assert "race" in check.versions(site)["sqlite"]
 
     def test_an_identity_made_otherwise(self) -> None:
         """Its secret cannot be judged, and nothing fails."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.breadth import breadth
 from support.values import TEXTS, VALUES
 
 from wsgisession import Codec, JSONCodec, Record, SessionManager, StoreError, UnsupportedType
@@ -233,7 +234,7 @@ def test_damaged_payload(record: Record, data: st.DataObject) -> None:
 
 
 @given(VALUES)
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=breadth.much(15, 50))
 def test_immutable_values_need_no_mark(value: Any) -> None:
     """What counts as immutable has no way to change in place."""
     if type(value) in IMMUTABLE:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from html import escape
@@ -20,16 +23,17 @@ from typing import Any
 
 import demo
 import pytest
+from support.clock import Clock
 from support.demo_process import DEMO, PATIENCE, Served, clean_environment
 from support.web import SECRET
 from webtest import TestApp
 
-from wsgisession import SessionMiddleware
+from wsgisession import MemoryStore, SessionMiddleware
 
 
 @pytest.fixture
 def site() -> SessionMiddleware:
-    return SessionMiddleware(demo.app, secret=SECRET)
+    return demo.with_sessions(secret=SECRET)
 
 
 @pytest.fixture
@@ -45,6 +49,30 @@ def act(browser: Any, action: str, **fields: str) -> Any:
     answer = form.submit()
     assert answer.status_int == 303
     return answer.follow()
+
+
+def send(browser: Any, action: str, **options: Any) -> Any:
+    """Post a form as it is on the page now, with fields that its buttons add."""
+    status = options.pop("status", None)
+    headers = {"Accept": "text/plain"} if options.pop("script", False) else None
+    return browser.post(action, {"csrf": token(browser), **options}, headers=headers, status=status)
+
+
+def token(browser: Any) -> str:
+    return str(browser.get("/").forms[0]["csrf"].value)
+
+
+def cart(page: Any, title: str = "The cart") -> list[str]:
+    """The items of a list on the page."""
+    text = (page.get("/") if isinstance(page, TestApp) else page).text
+    _, _, rest = text.partition(f"<h3>{title}</h3>")
+    return re.findall("<li>(.*?)</li>", rest.partition("</div>")[0])
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, function: Callable[[], object]) -> None:
+    """Run a function inside the next request that takes its time; nothing else waits."""
+    todo = [function]
+    monkeypatch.setattr(demo.time, "sleep", lambda seconds: todo and todo.pop()())
 
 
 def test_two_browsers_have_two_sessions(site: SessionMiddleware) -> None:
@@ -70,8 +98,9 @@ def test_items_in_a_nested_list(browser: Any) -> None:
         act(browser, "/add", item=f"{number}")
     assert "The list is full." in browser.get("/")
     stale["item"] = "one more"
-    assert stale.submit(status=400).text == "The list is full."
-    assert browser.get("/").text.count("<li>") == demo.MOST_ITEMS
+    assert "<h1>The list is full.</h1>" in stale.submit(status=400)
+    assert cart(browser) == ["&lt;b&gt;", *map(str, range(demo.MOST_ITEMS - 1))]
+    assert cart(act(browser, "/empty")) == []
 
 
 @pytest.mark.parametrize(
@@ -97,19 +126,320 @@ def test_login_changes_the_cookie_and_the_token_and_logout_ends_it(browser: Any)
     assert "mine" not in page and "Number of views 1" in page
 
 
-def test_the_other_sessions_of_a_user(site: SessionMiddleware) -> None:
-    """Listed, and logged out everywhere else."""
-    here, there = TestApp(site), TestApp(site)
-    act(there, "/login", name="ada")
-    assert "since" in act(here, "/login", name="ada")
-    assert "Nowhere." in act(here, "/logout-others")
-    assert "Logged in" not in there.get("/")
+def test_remember_me(browser: Any) -> None:
+    """The cookie of a persistent session says how long it lasts, and the page says so too."""
+    form = next(form for form in browser.get("/").forms.values() if form.action == "/login")
+    form["name"], form["remember"] = "ada", True
+    answer = form.submit()
+    assert "Max-Age=2592000" in answer.headers["Set-Cookie"]
+    page = answer.follow()
+    assert "This browser remembers you." in page and "30 days after the last use" in page
 
 
-def test_logging_others_out_needs_a_login(browser: Any) -> None:
-    """A stale form of somebody who is logged out does nothing."""
-    token = browser.get("/").forms[0]["csrf"].value
-    assert browser.post("/logout-others", {"csrf": token}).status_int == 303
+def test_a_sentence_is_shown_once(browser: Any) -> None:
+    """On the page that an action leads to, where the browser puts the focus; not on the next one."""
+    answer = send(browser, "/add", item="<tea>")
+    assert answer.headers["Location"].endswith("/#said")
+    assert re.findall('id="said"[^>]*>(.*?)</p>', answer.follow().text) == ["&lt;tea&gt; is in the cart."]
+    assert 'id="said"' not in browser.get("/")
+
+
+class TestTwoAtOnce:
+    """POST /slow, twice at once."""
+
+    def test_both_items_are_kept(self, browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Beside it stands what is lost if the request that ends last overwrites the other."""
+        act(browser, "/add", item="bread")
+        first = token(browser)
+        meanwhile(monkeypatch, lambda: browser.post("/slow", {"csrf": first, "item": "milk"}))
+        browser.post("/slow", {"csrf": first, "item": "tea"})
+        page = browser.get("/")
+        assert sorted(cart(page)) == ["bread", "milk", "tea"]
+        assert cart(page, "Load and overwrite") == ["bread", "tea", "<del>milk</del> <b>lost</b>"]
+
+    def test_one_after_the_other(self, browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing is lost in either list, and an item that is added later takes the comparison away."""
+        monkeypatch.setattr(demo.time, "sleep", [].append)
+        send(browser, "/slow", item="tea")
+        send(browser, "/slow", item="milk")
+        page = browser.get("/")
+        assert cart(page) == cart(page, "Load and overwrite") == ["tea", "milk"]
+        assert "Load and overwrite" not in act(browser, "/add", item="bread")
+
+    def test_the_script_gets_the_sentence_alone(self, browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It asks for plain text, and shows the page again when both answers are there."""
+        monkeypatch.setattr(demo.time, "sleep", [].append)
+        answer = send(browser, "/slow", item="tea", script=True)
+        assert (answer.status_int, answer.content_type, answer.text) == (200, "text/plain", "Added tea.")
+
+    def test_a_logout_while_it_runs(self, browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What it adds is dropped, and its answer says so."""
+        first = token(browser)
+        meanwhile(monkeypatch, lambda: browser.post("/logout", {"csrf": first}))
+        assert "tea was dropped" in browser.post("/slow", {"csrf": first, "item": "tea"})
+
+
+class TestTheLateRequest:
+    """POST /late."""
+
+    @pytest.mark.parametrize("script", [False, True], ids=["form", "script"])
+    def test_it_is_dropped(self, browser: Any, monkeypatch: pytest.MonkeyPatch, script: bool) -> None:
+        """If the visitor logs out while it runs. It sets no cookie, and the browser has none."""
+        act(browser, "/login", name="ada")
+        first = token(browser)
+        meanwhile(monkeypatch, lambda: browser.post("/logout", {"csrf": first}))
+        headers = {"Accept": "text/plain" if script else "text/html"}
+        answer = browser.post("/late", {"csrf": first}, headers=headers)
+        assert "session.save() returned False" in answer and "Set-Cookie" not in answer.headers
+        assert ("<h1>Your session has ended</h1>" in answer) is not script
+        assert browser.get("/left").json["cookie"] is False
+
+    def test_it_is_saved(self, browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """If nobody logs out meanwhile."""
+        monkeypatch.setattr(demo.time, "sleep", [].append)
+        page = send(browser, "/late").follow()
+        assert "nobody logged out while it ran" in page and "written by the late request" in page
+
+
+class TestTypes:
+    """POST /types and /object."""
+
+    def test_what_is_put_in_comes_back(self, browser: Any) -> None:
+        """Equal and of the same type, in the next request; beside it what JSON alone makes of it."""
+        assert "Nothing is stored yet." in browser.get("/")
+        page = act(browser, "/types")
+        assert "4 of 4 came back equal, of the same type." in page
+        rows = re.findall('<th scope="row">(.*?)</th><td>(.*?)<small>', page.text)
+        assert [put for put, _ in rows] == [read for _, read in rows] and len(rows) == 4
+        assert escape("Decimal('19.90')") in page and "date(1815, 12, 10)" in page
+
+    def test_what_json_alone_makes_of_it(self) -> None:
+        """The page tells the truth about it."""
+        made = json.dumps(
+            demo.VALUES, default=lambda value: sorted(value) if type(value) is set else str(value)
+        )
+        assert json.loads(made) == demo.JSON_ALONE
+
+    def test_an_object_is_refused(self, browser: Any) -> None:
+        """With the place where it is. Everything else of the session is as it was."""
+        act(browser, "/add", item="mine")
+        page = act(browser, "/object")
+        assert escape("Refused. session['order']['lines'][2]: object cannot be stored") in page
+        assert "mine" in page and "<dt>[&#x27;order" not in page
+
+
+class TestWhoIsWhere:
+    """The sessions of one user."""
+
+    def test_each_is_listed(self, site: SessionMiddleware, browser: Any) -> None:
+        """This one and the others, by what their browsers say of themselves, with when they were used."""
+        phone = TestApp(
+            site, extra_environ={"HTTP_USER_AGENT": "Mozilla/5.0 (Android 15; Mobile) Firefox/140.0"}
+        )
+        act(phone, "/login", name="ada")
+        site.manager.issue({"device": "<old>", "seen": time.time() - 120}, "ada")
+        site.manager.issue({"device": "Somebody's"}, "grace")
+        page = act(browser, "/login", name="ada")
+        rows = re.findall("<b>([^<]*)</b><small>Logged in just now · ([^<]*)</small>", page.text)
+        assert rows[0] == ("A browser", "this device")
+        assert sorted(rows[1:]) == [
+            ("&lt;old&gt;", "used 2 minutes ago"),
+            ("Firefox on Android", "used just now"),
+        ]
+        assert 'End<span class="unseen"> the session of Firefox on Android, used just now</span>' in page
+
+    def test_another_one_is_ended(self, site: SessionMiddleware, browser: Any) -> None:
+        """By its button. Pressed once more, it says that the session has ended already."""
+        there = TestApp(site)
+        for visitor in (there, browser):
+            act(visitor, "/login", name="ada")
+        button = next(
+            form
+            for form in browser.get("/").forms.values()
+            if form.action == "/end" and not mine(form, site, browser)
+        )
+        assert "Ended: A browser." in button.submit().follow()
+        assert "Logged in as" not in there.get("/")
+        assert "has ended already" in button.submit().follow()
+
+    def test_this_one_is_ended(self, site: SessionMiddleware, browser: Any) -> None:
+        """That is a logout."""
+        act(browser, "/login", name="ada")
+        [button] = [form for form in browser.get("/").forms.values() if form.action == "/end"]
+        assert "Log in" in button.submit().follow() and [info.owner for info in site.manager.sessions()] == [
+            None
+        ]
+
+    @pytest.mark.parametrize("name", ["ada", None], ids=["logged in", "logged out"])
+    def test_other_peoples_sessions_are_not_ended(
+        self, site: SessionMiddleware, browser: Any, name: str | None
+    ) -> None:
+        """Even if somebody knows their key, which is no secret."""
+        site.manager.issue(None, "grace")
+        [info] = site.manager.owned_by("grace")
+        if name:
+            act(browser, "/login", name=name)
+        assert "has ended already" in send(browser, "/end", key=info.key).follow()
+        assert [left.key for left in site.manager.owned_by("grace")] == [info.key]
+
+    def test_all_others_are_ended(self, site: SessionMiddleware, browser: Any) -> None:
+        """This one stays."""
+        there = TestApp(site)
+        for visitor in (there, browser):
+            act(visitor, "/login", name="ada")
+        page = act(browser, "/logout-others")
+        assert "Sessions that ended: 1." in page and "Nowhere." in page
+        assert "Logged in as" not in there.get("/") and "Logged in as" in browser.get("/")
+
+    def test_a_pretended_device(self, site: SessionMiddleware, browser: Any) -> None:
+        """A second session of this user, for those who have one browser."""
+        act(browser, "/login", name="ada")
+        assert "A pretended phone" in act(browser, "/pretend")
+        assert len(site.manager.owned_by("ada")) == 2
+
+    @pytest.mark.parametrize("action", ["/logout-others", "/pretend"])
+    def test_a_login_is_needed(self, site: SessionMiddleware, browser: Any, action: str) -> None:
+        """A form that somebody made up does nothing."""
+        assert send(browser, action).status_int == 303
+        assert len(list(site.manager.sessions())) == 1
+
+
+def mine(form: Any, site: SessionMiddleware, browser: Any) -> bool:
+    """True for the button that ends the session of this browser."""
+    session = site.manager.from_cookie(f"sid={browser.cookies['sid']}")
+    return session is not None and form["key"].value == session.key
+
+
+class TestTimeout:
+    """POST /timeout and GET /left."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
+        """The one of the store, of the sessions and of the page."""
+        clock = Clock()
+        monkeypatch.setattr(demo.time, "time", clock)
+        return clock
+
+    @pytest.fixture
+    def site(self, clock: Clock) -> SessionMiddleware:
+        return demo.with_sessions(secret=SECRET, store=MemoryStore(clock=clock), clock=clock)
+
+    def test_polls_do_not_keep_it_alive(self, browser: Any, clock: Clock) -> None:
+        """Each says how long is left, until nothing is."""
+        act(browser, "/timeout", short="yes")
+        seen = []
+        for _ in range(5):
+            seen.append(browser.get("/left").json["left"])
+            clock.advance(4)
+        assert seen == [20, 16, 12, 8, 4]
+        assert browser.get("/left").json == {"left": None, "text": "0 seconds", "cookie": True}
+        assert "Number of views 1" in browser.get("/")
+
+    def test_a_view_keeps_it_alive(self, browser: Any, clock: Clock) -> None:
+        """That is a use of the session."""
+        act(browser, "/timeout", short="yes")
+        for _ in range(3):
+            clock.advance(15)
+            page = browser.get("/")
+        assert '<b id="countdown" role="timer">20 seconds</b>' in page
+
+    def test_the_usual_one_again(self, browser: Any) -> None:
+        """The second button takes the session's own away."""
+        assert "a time-out of its own." in act(browser, "/timeout", short="yes")
+        page = send(browser, "/timeout").follow()
+        assert "the usual time-out." in page and "ends in 2 hours" in page
+
+    def test_to_ask_begins_no_session(self, site: SessionMiddleware, browser: Any) -> None:
+        """And sets no cookie."""
+        answer = browser.get("/left")
+        assert answer.json == {"left": None, "text": "0 seconds", "cookie": False}
+        assert "Set-Cookie" not in answer.headers and list(site.manager.sessions()) == []
+
+
+class TestAnOldForm:
+    """A form that was open while its session ended: a page says what happened."""
+
+    def refused(self, browser: Any, old: str) -> str:
+        answer = browser.post("/add", {"csrf": old, "item": "old"}, status=403)
+        assert 'href="/"' in answer and "was not used" in answer and "old" not in cart(browser)
+        found = re.findall("<title>(.*)</title>.*<h1>(.*)</h1>", answer.text, re.DOTALL)
+        assert found[0][0] == found[0][1]
+        return str(found[0][1])
+
+    def test_ended_on_another_device(self, site: SessionMiddleware, browser: Any) -> None:
+        """The browser still has its cookie."""
+        act(browser, "/login", name="ada")
+        old = token(browser)
+        there = TestApp(site)
+        act(there, "/login", name="ada")
+        act(there, "/logout-others")
+        assert self.refused(browser, old) == "Your session has ended"
+
+    def test_ended_as_the_page_shows_it(self, browser: Any) -> None:
+        """Its button ends the session, and leaves the page alone."""
+        old = token(browser)
+        answer = browser.post("/elsewhere", {"csrf": old}, headers={"Accept": "text/plain"})
+        assert "this browser does not know" in answer and "Set-Cookie" not in answer.headers
+        answer = browser.post(
+            "/add", {"csrf": old, "item": "x"}, headers={"Accept": "text/plain"}, status=403
+        )
+        assert answer.content_type == "text/plain" and "a session that is over" in answer
+        assert self.refused(browser, old) == "Your session has ended"
+
+    def test_logged_out_in_another_tab(self, browser: Any) -> None:
+        """The browser has no cookie any more."""
+        old = token(browser)
+        browser.post("/logout", {"csrf": old})
+        assert self.refused(browser, old) == "There is no session"
+
+    def test_logged_in_in_another_tab(self, browser: Any) -> None:
+        """The session lives, and has a new token."""
+        old = token(browser)
+        act(browser, "/login", name="ada")
+        assert self.refused(browser, old) == "This form is too old"
+
+
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        (
+            "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0",
+            "Edge on Windows",
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/140.0 Safari/537.36",
+            "Chrome on Android",
+        ),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 19 like Mac OS X) Version/19.0 Safari/604.1",
+            "Safari on iPhone",
+        ),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
+        ("curl/8.10", "curl"),
+        ("", "A browser"),
+    ],
+)
+def test_a_device_in_words(agent: str, name: str) -> None:
+    """By what its browser says of itself."""
+    assert demo.device(agent) == name
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0 seconds"),
+        (1, "1 second"),
+        (59, "59 seconds"),
+        (60, "1 minute"),
+        (119, "2 minutes"),
+        (3599, "1 hour"),
+        (7199, "2 hours"),
+        (2592000, "30 days"),
+    ],
+)
+def test_a_duration_in_words(seconds: float, words: str) -> None:
+    """As people say it."""
+    assert demo.span(seconds) == words
 
 
 @pytest.mark.parametrize(
@@ -171,24 +501,51 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_sound_and_brings_everything_along(browser: Any) -> None:
-    """Every tag closes, every field has its label, one h1; nothing is loaded, and the policy names our style sheet."""
-    act(browser, "/add", item="one")
-    answer = act(browser, "/login", name="ada")
+@pytest.mark.parametrize("path", ["/", "/nothing"])
+def test_the_page_is_sound_and_brings_everything_along(browser: Any, path: str) -> None:
+    """Every tag closes, every field has its label, one h1; nothing is loaded; the policy names our style sheet and script."""
+    for action, fields in (
+        ("/add", {"item": "one"}),
+        ("/login", {"name": "ada"}),
+        ("/pretend", {}),
+        ("/timeout", {}),
+    ):
+        act(browser, action, **fields)
+    answer = browser.get(path, status="*")
     outline = Outline(answer.text)
     assert outline.open == []
     tags = [tag for tag, _, _ in outline.seen]
-    assert tags.count("h1") == tags.count("main") == 1 and ("html", {"lang": "en"}, "") in outline.seen
-    assert [
+    assert (
+        tags.count("h1") == tags.count("main") == tags.count("title") == 1
+        and ("html", {"lang": "en"}, "") in outline.seen
+    )
+    fields = [
         inside for tag, attrs, inside in outline.seen if tag == "input" and attrs.get("type") != "hidden"
-    ] == ["label"]
+    ]
+    assert set(fields) <= {"label"}
+    named = [attrs["id"] for _, attrs, _ in outline.seen if "id" in attrs]
+    assert len(named) == len(set(named))
+    links = {attrs["href"] for _, attrs, _ in outline.seen if "href" in attrs} - {"/"}
+    assert links <= {f"#{name}" for name in named}
     assert [
-        attrs for _, attrs, _ in outline.seen if "src" in attrs or "href" in attrs or "style" in attrs
+        attrs
+        for _, attrs, _ in outline.seen
+        if "src" in attrs or "style" in attrs or any(n.startswith("on") for n in attrs)
     ] == []
-    style = re.findall("<style>(.*)</style>", answer.text, re.DOTALL)[0]
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert f"style-src 'sha256-{digest}'" in answer.headers["Content-Security-Policy"]
-    assert "url(" not in style and "prefers-color-scheme: dark" in style and ":focus-visible" in style
+    for tag in ("style", "script"):
+        [text] = re.findall(f"<{tag}>(.*)</{tag}>", answer.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in answer.headers["Content-Security-Policy"]
+        assert "url(" not in text and "http" not in text
+    assert all(f"prefers-{wish}" in demo.STYLE for wish in ("color-scheme: dark", "reduced-motion: reduce"))
+    assert ":focus-visible" in demo.STYLE
+
+
+def test_the_title_is_the_librarys_sentence(browser: Any) -> None:
+    """The count of views comes first on the page."""
+    page = browser.get("/").text
+    assert "<title>wsgisession: server-side sessions for any WSGI application</title>" in page
+    assert re.findall("<h[1-6][^>]*>(.*?)</h", page)[0] == "Number of views 1"
 
 
 def test_the_page_shows_the_session(browser: Any, site: SessionMiddleware) -> None:
@@ -196,7 +553,9 @@ def test_the_page_shows_the_session(browser: Any, site: SessionMiddleware) -> No
     page = act(browser, "/add", item="one")
     ((info,),) = [list(site.manager.sessions())]
     assert info.key in page and demo.moment(info.created) in page
-    assert escape('{"views": 2, "cart": {"items": ["one"]}}') in page
+    shown = dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", page.text))
+    assert shown[escape("['views']")] == "2" and shown[escape("['cart']")] == escape("{'items': ['one']}")
+    assert shown["owner"] == "nobody" and escape("['csrf']") not in shown
     assert browser.cookies["sid"].partition(".")[0] not in page
 
 

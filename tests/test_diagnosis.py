@@ -5,85 +5,100 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
-from wsgiref.util import setup_testing_defaults
 
 import pytest
-from support.web import SECRET, Site
+from support.server import Server, wrap
+from support.web import Site
 
 from wsgisession import Cookie, HeadersSent, MemoryStore, Session, SessionManager, SessionMiddleware
 from wsgisession.diagnosis import REASONS, SUSPICIOUS
 from wsgisession.stores import SQLiteStore
 
+Reasons = Callable[[], list[str]]
+
 
 @pytest.fixture
-def reasons(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+def reasons(caplog: pytest.LogCaptureFixture) -> Reasons:
     """Return the reasons that were told so far."""
     caplog.set_level(logging.DEBUG, "wsgisession")
     return lambda: [record.reason for record in caplog.records if record.event == "misconfiguration"]  # type: ignore[attr-defined]
 
 
-Reasons = Callable[[], list[str]]
+def write(session: Session) -> None:
+    session["a"] = 1
 
 
-def ask(app: Any, scheme: str = "http", **environ: Any) -> None:
-    """Send one request that begins a session."""
-    setup_testing_defaults(environ)
-    environ["wsgi.url_scheme"] = scheme
-    list(app(environ, lambda status, headers, exc_info=None: lambda data: None))
+def log_in(session: Session) -> None:
+    session.owner = "ada"
 
 
-def site(
-    session_of: Callable[[Session], Any] = lambda session: session.update(a=1), **options: Any
-) -> SessionMiddleware:
-    """Return a middleware around an application that does this with its session."""
+def whole(act: Callable[[Session], Any] = write, **options: Any) -> SessionMiddleware:
+    """Return a middleware around an application that answers with a list."""
 
     def app(environ: Any, start_response: Any) -> list[bytes]:
-        session_of(environ["wsgisession.session"])
-        start_response("200 OK", [("Content-Type", "text/plain")])
+        act(environ["wsgisession.session"])
+        start_response("200 OK", [])
         return [b"ok"]
 
-    return SessionMiddleware(app, secret=SECRET, **options)
+    return wrap(app, **options)
 
 
-def streaming(**options: Any) -> SessionMiddleware:
-    """Return a middleware around an application that touches its session before it returns a generator."""
+def streaming(act: Callable[[Session], Any] = write, **options: Any) -> SessionMiddleware:
+    """Return a middleware around an application that is a generator, so that all happens with its first chunk."""
 
     def app(environ: Any, start_response: Any) -> Iterator[bytes]:
-        environ["wsgisession.session"]["a"] = 1
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return iter([b"ok"])
+        act(environ["wsgisession.session"])
+        start_response("200 OK", [])
+        yield b"ok"
 
-    return SessionMiddleware(app, secret=SECRET, **options)
+    return wrap(app, **options)
+
+
+def writing(act: Callable[[Session], Any] = write, **options: Any) -> SessionMiddleware:
+    """Return a middleware around an application that calls write() before it returns a body."""
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        act(environ["wsgisession.session"])
+        start_response("200 OK", [])(b"ok")
+        return iter([])
+
+    return wrap(app, **options)
+
+
+SHAPES = pytest.mark.parametrize("make", [whole, streaming, writing])
+MANY, HTTPS = {"wsgi.multiprocess": True}, {"wsgi.url_scheme": "https"}
+
+
+def ask(app: Any, times: int = 1, **environ: Any) -> None:
+    """Send the same request so many times."""
+    for _ in range(times):
+        Server(app, **environ).run()
 
 
 class TestMemoryStore:
     def test_several_processes(self, reasons: Reasons) -> None:
         """MemoryStore keeps sessions in one process; a server with more of them is told once."""
-        app = site()
-        for _ in range(3):
-            ask(app, **{"wsgi.multiprocess": True})
+        ask(whole(), 3, **MANY)
         assert reasons() == ["memory store"]
 
     def test_another_store_suits(self, reasons: Reasons, tmp_path: Any) -> None:
         """A shared store needs no warning."""
-        ask(site(store=SQLiteStore(tmp_path / "sessions.db")), **{"wsgi.multiprocess": True})
+        ask(whole(store=SQLiteStore(tmp_path / "sessions.db")), **MANY)
         assert reasons() == []
 
     def test_one_process_suits(self, reasons: Reasons) -> None:
         """Neither does one process with threads."""
-        ask(site(), **{"wsgi.multithread": True, "wsgi.multiprocess": False})
+        ask(whole(), **{"wsgi.multithread": True, "wsgi.multiprocess": False})
         assert reasons() == []
 
 
 class TestScheme:
     SECURE = Cookie(secure=True)
 
-    @pytest.mark.parametrize("make", [site, streaming])
-    def test_secure_over_http(self, make: Callable[..., Any], reasons: Reasons) -> None:
+    @SHAPES
+    def test_secure_over_http(self, make: Any, reasons: Reasons) -> None:
         """No browser sends the cookie back; told once."""
-        app = make(cookie=self.SECURE)
-        ask(app)
-        ask(app)
+        ask(make(cookie=self.SECURE), 2)
         assert reasons() == ["secure over http"]
 
     @pytest.mark.parametrize(
@@ -97,25 +112,24 @@ class TestScheme:
         ],
     )
     def test_a_proxy_may_have_ended_tls(self, header: str, reasons: Reasons) -> None:
-        """Where any trace of a proxy came along, secure=True over http is just right."""
-        ask(site(cookie=self.SECURE), **{header: "1.1 proxy"})
+        """If any trace of a proxy came along, secure=True over http is just right."""
+        ask(whole(cookie=self.SECURE), **{header: "1.1 proxy"})
         assert reasons() == []
 
     def test_secure_over_https(self, reasons: Reasons) -> None:
         """As it should be."""
-        ask(site(cookie=self.SECURE), "https")
+        ask(whole(cookie=self.SECURE), **HTTPS)
         assert reasons() == []
 
     @pytest.mark.parametrize(
-        "handler", [lambda session: None, lambda session: session.get("a")], ids=["untouched", "read"]
+        "act", [lambda session: None, lambda session: session.get("a")], ids=["untouched", "read"]
     )
-    def test_who_begins_no_session_is_not_told(
-        self, handler: Callable[[Session], Any], reasons: Reasons
-    ) -> None:
+    def test_who_begins_no_session_is_not_told(self, act: Any, reasons: Reasons) -> None:
         """A load balancer's health check over http is no mistake."""
-        ask(site(handler, cookie=self.SECURE))
+        ask(whole(act, cookie=self.SECURE))
         assert reasons() == []
 
+    @SHAPES
     @pytest.mark.parametrize(
         ("header", "value"),
         [
@@ -124,139 +138,228 @@ class TestScheme:
             ("HTTP_FORWARDED", "for=1;Proto=https"),
         ],
     )
-    def test_tls_ended_by_a_proxy(self, header: str, value: str, reasons: Reasons) -> None:
+    def test_tls_ended_by_a_proxy(self, make: Any, header: str, value: str, reasons: Reasons) -> None:
         """Under "auto" the cookie is not Secure although the visitor came over https: pass secure=True."""
-        app = site()
-        ask(app, **{header: value})
-        ask(app, **{header: value})
+        ask(make(log_in), 2, **{header: value})
         assert reasons() == ["tls proxy"]
 
     @pytest.mark.parametrize("value", ["http", ""])
     def test_a_proxy_over_http(self, value: str, reasons: Reasons) -> None:
         """A proxy that speaks http to the visitor too is no mistake."""
-        ask(site(), HTTP_X_FORWARDED_PROTO=value)
+        ask(whole(), HTTP_X_FORWARDED_PROTO=value)
         assert reasons() == []
 
     def test_never_secure_is_the_developers_word(self, reasons: Reasons) -> None:
         """secure=False is not second-guessed."""
-        ask(site(cookie=Cookie(secure=False)), HTTP_X_FORWARDED_PROTO="https")
+        ask(whole(cookie=Cookie(secure=False)), HTTP_X_FORWARDED_PROTO="https")
         assert reasons() == []
 
+    def test_a_cookie_that_becomes_secure_keeps_who_is_logged_in(self) -> None:
+        """What the advice on proxies says to pass does: the session goes on under the new name."""
+        store = MemoryStore()
+        cookie = whole(store=store).manager.issue({"a": 1})
+        seen: list[dict[str, Any]] = []
+        assert "formerly=('sid',)" in REASONS["tls proxy"]
+        after = Cookie(secure=True, formerly=("sid",))
+        act = whole(lambda session: seen.append(session.copy()), store=store, cookie=after)
+        ask(act, HTTP_COOKIE=cookie, **HTTPS)
+        assert seen == [{"a": 1}]
 
-def test_a_session_after_the_response_began(reasons: Reasons) -> None:
-    """The error is raised where the session is written; the log says once how to do it right."""
 
-    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        yield b"first"
-        environ["wsgisession.session"]["a"] = 1
+class TestAfterTheHeaders:
+    def test_a_session_after_the_response_began(self, reasons: Reasons) -> None:
+        """The error is raised where the session is written; each middleware logs once how to do it right."""
 
-    for _ in range(2):
-        with pytest.raises(HeadersSent):
-            ask(middleware := SessionMiddleware(app, secret=SECRET))
-    assert reasons() == ["late session"] * 2  # one for each middleware
-    with pytest.raises(HeadersSent):
+        def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+            start_response("200 OK", [])
+            yield b"first"
+            environ["wsgisession.session"]["a"] = 1
+
+        for middleware in (wrap(app), wrap(app)):
+            for _ in range(2):
+                with pytest.raises(HeadersSent):
+                    ask(middleware)
+        assert reasons() == ["late session"] * 2
+
+    def test_a_first_look_after_the_headers(self, reasons: Reasons) -> None:
+        """The response that depends on the session does not say so to caches. Told once, and not of a look before."""
+
+        def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+            session = environ["wsgisession.session"]
+            if environ["PATH_INFO"] == "/before":
+                session.get("name")
+            start_response("200 OK", [])
+            yield b"Hello "
+            yield str(session.get("name")).encode()
+
+        middleware = wrap(app)
+        cookie = middleware.manager.issue({"name": "ada"})
+        ask(middleware, HTTP_COOKIE=cookie, PATH_INFO="/before")
         ask(middleware)
-    assert reasons() == ["late session"] * 2
-
-
-def test_two_live_cookies_of_one_name(reasons: Reasons, caplog: pytest.LogCaptureFixture) -> None:
-    """Told once, with the cookie's name and both keys."""
-    place = Site()
-    both = f"{place.start({'a': 1})}; {place.start({'a': 2})}"
-    assert place.read(both) == place.read(both) == {}
-    assert reasons() == ["two cookies"]
-    [record] = caplog.records[-1:]
-    assert record.cookie == "sid" and sorted(record.keys) == sorted(place.live())  # type: ignore[attr-defined]
+        assert reasons() == []
+        ask(middleware, 2, HTTP_COOKIE=cookie)
+        assert reasons() == ["late read"]
 
 
 class TestCookieHeaders:
-    """A session that seems lost because of what became of the Cookie header on its way."""
+    """A session that seems lost because of what came with its cookie, or became of the header on its way."""
 
+    def test_two_live_cookies_of_one_name(self, reasons: Reasons, caplog: pytest.LogCaptureFixture) -> None:
+        """Told once, with the cookie's name and both keys."""
+        place = Site()
+        both = f"{place.start({'a': 1})}; {place.start({'a': 2})}"
+        assert place.read(both) == place.read(both) == {}
+        assert reasons() == ["two cookies"]
+        [record] = caplog.records[-1:]
+        assert record.cookie == "sid" and sorted(record.keys) == sorted(place.live())  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize(
+        "header",
+        ["a=b, {}", "{}, a=b", "theme=dark; a=b,{}; c=d", "a=b,\t{}"],
+        ids=["behind", "before", "inside", "tab"],
+    )
     def test_headers_that_were_joined_by_a_comma(
-        self, reasons: Reasons, caplog: pytest.LogCaptureFixture
+        self, reasons: Reasons, caplog: pytest.LogCaptureFixture, header: str
     ) -> None:
         """A gateway that splits cookies over HTTP/2 must join them with a semicolon; told once, with the cookie's name."""
         place = Site()
-        cookie = place.start({"a": 1})
-        assert place.read(f"theme=dark, {cookie}") == place.read(f"theme=dark, {cookie}") == {}
+        joined = header.format(place.start({"a": 1}))
+        assert place.read(joined) == place.read(joined) == {}
         assert reasons() == ["joined cookies"] and caplog.records[-1].cookie == "sid"  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize(
-        "header", ["theme=a, b", "theme=dark; {}", "when=Fri, 27 Nov; {}", "a=1, b=2; {}"]
+        "header",
+        [
+            *("theme=a, b", "theme=dark; {}", "when=Fri, 27 Nov; {}", "a=1, b=2; {}", "{}; b=1, sid=2"),
+            *("a=b,c; d=e", "a=1, 2, 3", "sid=x,y", "xsid=1, ysid=2", "," * 60_000, "sid=" + "," * 60_000),
+        ],
+        ids=lambda header: header[:20],
     )
     def test_commas_that_harm_nobody(self, header: str, reasons: Reasons) -> None:
-        """Other cookies may have commas in them."""
+        """Other cookies may have commas in them, and so may somebody's value."""
         place = Site()
-        place.read(header.format(place.start({"a": 1})))
+        cookie = place.start({"a": 1})
+        assert place.read(header.format(cookie)) == ({"a": 1} if "{}" in header else {})
         assert reasons() == []
 
+    @pytest.mark.parametrize("signed", [True, False], ids=["eight signed ones", "200 worthless ones"])
     def test_more_cookies_than_are_looked_at(
-        self, reasons: Reasons, caplog: pytest.LogCaptureFixture
+        self, reasons: Reasons, caplog: pytest.LogCaptureFixture, signed: bool
     ) -> None:
         """The visitor's own may be among the rest, so their session is left alone; told once, with the cookie's name."""
         place = Site()
-        crowd = "; ".join(f"sid={number}" for number in range(200))
-        header = f"{crowd}; {place.start({'a': 1})}"
-        assert place.read(header) == place.read(header) == {}
-        assert reasons() == ["too many cookies"]
+        identity = place.manager.identity
+        assert identity is not None
+        crowd = (
+            [identity.sign("sid", identity.new_id()) for _ in range(8)] if signed else map(str, range(200))
+        )
+        header = "; ".join([*(f"sid={token}" for token in crowd), place.start({"a": 1})])
+        for _ in range(2):
+            answer = place.request(lambda session: (write(session), session.gone), header)
+            assert answer.result[1] is True and answer.set_cookie is None
         [told] = [record for record in caplog.records if record.event == "misconfiguration"]  # type: ignore[attr-defined]
-        assert told.cookie == "sid"  # type: ignore[attr-defined]
+        assert reasons() == ["too many cookies"] and told.cookie == "sid"  # type: ignore[attr-defined]
 
+    def test_as_many_as_are_looked_at(self, reasons: Reasons) -> None:
+        """Seven signed ones, or 63 that a neighbour planted: the visitor's own session is found behind them."""
+        place = Site()
+        identity, mine = place.manager.identity, place.start({"a": 1})
+        assert identity is not None
+        for crowd in ([identity.sign("sid", identity.new_id()) for _ in range(7)], map(str, range(63))):
+            assert place.read("; ".join([*(f"sid={token}" for token in crowd), mine])) == {"a": 1}
+        assert reasons() == []
 
-CROSS = {"REQUEST_METHOD": "POST", "HTTP_SEC_FETCH_SITE": "cross-site"}
+    @pytest.mark.parametrize(
+        "planted",
+        [[f"sid=x{number}" for number in range(64)], ["z=" + "x" * 65536]],
+        ids=["of the same name", "of another name, long"],
+    )
+    def test_those_in_front_replace_nothing(self, planted: list[str]) -> None:
+        """What the visitor does meanwhile sets no cookie over theirs; when they are gone, the session is there again."""
+        place = Site()
+        mine = place.start({"views": 1}, "ada")
+        assert place.request(write, "; ".join([*planted, mine])).set_cookie is None
+        assert place.request(lambda session: session.owner, mine).result == "ada"
 
 
 class TestPosts:
     """Coming back from a payment: the browser keeps the cookie at home, and gets another one."""
 
-    def test_a_post_from_another_site_that_begins_a_session(self, reasons: Reasons) -> None:
-        """Its cookie replaces the visitor's own; told once."""
-        app = site()
-        ask(app, **CROSS)
-        ask(app, **CROSS)
+    CROSS = {"REQUEST_METHOD": "POST", "HTTP_SEC_FETCH_SITE": "cross-site"}
+
+    @SHAPES
+    def test_one_from_another_site_that_begins_a_session(self, reasons: Reasons, make: Any) -> None:
+        """Browsers send no Lax cookie, and this response's takes the place of the visitor's own; told once."""
+        app = make()
+        for _ in range(2):
+            assert Server(app, **self.CROSS).run().cookie is not None
         assert reasons() == ["cross-site post"]
 
+    def test_a_login_that_comes_by_it_is_meant(self, reasons: Reasons) -> None:
+        """SAML does that. It works, and is no reason to warn."""
+        assert Server(whole(log_in), **self.CROSS).run().cookie is not None
+        assert reasons() == []
+
     @pytest.mark.parametrize(
-        "environ",
+        ("act", "environ", "options"),
         [
-            {**CROSS, "REQUEST_METHOD": "GET"},
-            {**CROSS, "HTTP_SEC_FETCH_SITE": "same-site"},
-            {"REQUEST_METHOD": "POST"},
-            {**CROSS, "HTTP_COOKIE": "theme=dark"},
+            (len, {}, {}),
+            (write, {"REQUEST_METHOD": "GET"}, {}),
+            (write, {"HTTP_SEC_FETCH_SITE": "same-site"}, {}),
+            (write, {"HTTP_SEC_FETCH_SITE": "same-origin"}, {}),
+            (write, {"HTTP_SEC_FETCH_SITE": ""}, {}),
+            (write, {"HTTP_COOKIE": "theme=dark"}, {}),
+            (write, HTTPS, {"cookie": Cookie(samesite="None", secure=True)}),
         ],
-        ids=["a link", "the same site", "an old browser", "a browser that sends cookies"],
+        ids=[
+            *("no session begins", "a link", "the same site", "the same origin"),
+            *("an old browser", "a browser that sends cookies", "SameSite=None"),
+        ],
     )
-    def test_requests_that_harm_nobody(self, environ: dict[str, str], reasons: Reasons) -> None:
+    def test_requests_that_harm_nobody(self, reasons: Reasons, act: Any, environ: Any, options: Any) -> None:
         """Only what replaces a cookie is a reason."""
-        ask(site(), **environ)
-        assert reasons() == []
-
-    def test_who_only_reads_is_not_told(self, reasons: Reasons) -> None:
-        """No session begins, so no cookie is replaced."""
-        ask(site(lambda session: session.get("a")), **CROSS)
-        assert reasons() == []
-
-    def test_a_cookie_for_other_sites_comes_along(self, reasons: Reasons) -> None:
-        """With SameSite=None browsers send it, so a visitor without one is new."""
-        ask(site(cookie=Cookie(samesite="None", secure=True)), "https", **CROSS)
+        ask(whole(act, **options), **{**self.CROSS, **environ})
         assert reasons() == []
 
 
 class TestPaths:
+    @SHAPES
+    @pytest.mark.parametrize("act", [write, log_in], ids=["write", "login"])
     def test_a_session_outside_the_cookies_path(
-        self, reasons: Reasons, caplog: pytest.LogCaptureFixture
+        self, reasons: Reasons, caplog: pytest.LogCaptureFixture, make: Any, act: Any
     ) -> None:
-        """Browsers do not send the cookie there; told once, with the path."""
-        app = site(cookie=Cookie(path="/shop"))
-        ask(app, PATH_INFO="/shopping")
-        ask(app, PATH_INFO="/")
+        """Browsers do not send the cookie there: each request begins another session. Told once, with the path."""
+        ask(make(act, cookie=Cookie(path="/shop")), 2, PATH_INFO="/login")
         assert reasons() == ["outside the path"] and "path='/shop'" in caplog.text
 
-    @pytest.mark.parametrize("place", [("/shop", ""), ("/shop", "/cart"), ("", "/shop/cart")])
-    def test_a_session_inside_it(self, place: tuple[str, str], reasons: Reasons) -> None:
-        """The part that the server cut off counts too."""
-        ask(site(cookie=Cookie(path="/shop")), SCRIPT_NAME=place[0], PATH_INFO=place[1])
+    @pytest.mark.parametrize(
+        ("path", "script_name", "path_info", "outside"),
+        [
+            ("/", "", "/", False),
+            ("/", "", "", False),
+            ("/", "", "/a/b", False),
+            ("/shop", "", "/shop", False),
+            ("/shop", "", "/shop/cart", False),
+            ("/shop", "/shop", "/cart", False),
+            ("/shop", "/shop", "", False),
+            ("/shop/", "", "/shop/cart", False),
+            ("/caf%C3%A9", "", "/caf\xc3\xa9/menu", False),
+            ("/shop", "", "/shopping", True),
+            ("/shop/", "", "/shop", True),
+            ("/shop", "/other", "/shop", True),
+            ("/shop", "", "", True),
+        ],
+    )
+    def test_what_a_path_covers(
+        self, reasons: Reasons, path: str, script_name: str, path_info: str, outside: bool
+    ) -> None:
+        """As browsers match paths, and with the part that the server cut off; the environ has them decoded."""
+        ask(whole(cookie=Cookie(path=path)), SCRIPT_NAME=script_name, PATH_INFO=path_info)
+        assert reasons() == (["outside the path"] if outside else [])
+
+    def test_a_read_is_no_reason(self, reasons: Reasons) -> None:
+        """Nothing begins."""
+        ask(whole(len, cookie=Cookie(path="/shop")), PATH_INFO="/")
         assert reasons() == []
 
 
@@ -288,27 +391,3 @@ def test_every_reason_says_what_to_do() -> None:
     assert all(
         any(word in text.lower() for word in ("pass", "call", "give", "serve")) for text in REASONS.values()
     )
-
-
-def test_a_cookie_that_becomes_secure_keeps_who_is_logged_in(reasons: Reasons) -> None:
-    """What the advice on proxies says to pass does: the session goes on under the new name."""
-    store = MemoryStore()
-    before = site(store=store)
-    cookie = before.manager.issue({"a": 1})
-    seen: list[dict[str, Any]] = []
-    assert "formerly=('sid',)" in REASONS["tls proxy"]
-    after = site(
-        lambda session: seen.append(session.copy()),
-        store=store,
-        cookie=Cookie(secure=True, formerly=("sid",)),
-    )
-    ask(after, "https", HTTP_COOKIE=cookie)
-    assert seen == [{"a": 1}]
-
-
-def test_warnings_come_once_for_each_middleware(reasons: Reasons) -> None:
-    """Two middlewares over one store each tell their own."""
-    store = MemoryStore()
-    for app in (site(store=store), site(store=store)):
-        ask(app, **{"wsgi.multiprocess": True})
-    assert reasons() == ["memory store"] * 2

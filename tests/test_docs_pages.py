@@ -334,3 +334,145 @@ def test_one_login_per_user(before: bool) -> None:
     login("tablet")
     [left] = site.manager.owned_by("ada")
     assert left.data["device"] in ("phone", "tablet")
+
+
+# Flash messages
+
+
+def test_a_flash_message() -> None:
+    """It is on the next page, once, escaped; a visitor without one gets no session."""
+    page = examples("docs/how-to/flash.md")
+    browser = TestApp(page["site"])
+    assert "Set-Cookie" not in browser.get("/").headers
+    assert browser.post("/").status_int == 303
+    assert "<p class=flash>Your order has been sent.</p>" in browser.get("/").text
+    assert "flash" not in browser.get("/").text
+
+
+def test_flash_messages_of_requests_that_overlap() -> None:
+    """Two that add keep both; one that adds while a page shows is for the next page."""
+    page, site = examples("docs/how-to/flash.md"), Site()
+    cookie = site.start({"flashes": ["one"]})
+
+    def flash(text: str) -> Any:
+        return lambda session: page["flash"](session, text)
+
+    def while_another_adds(session: Any) -> None:
+        page["flash"](session, "two")
+        site.request(flash("three"), cookie)
+
+    def shown_while_another_adds(session: Any) -> Any:
+        shown = page["take_flashes"](session)
+        site.request(flash("four"), cookie)
+        return shown
+
+    site.request(while_another_adds, cookie)
+    assert sorted(site.request(shown_while_another_adds, cookie).result) == ["one", "three", "two"]
+    assert site.request(page["take_flashes"], cookie).result == ["four"]
+
+
+def test_a_flash_message_after_a_logout() -> None:
+    """It is in a new session, whose owner is nobody."""
+    page, site = examples("docs/how-to/flash.md"), Site()
+    cookie = site.start({"cart": [1]}, "ada")
+    fresh = site.request(page["logout"], cookie).cookie
+    assert site.read(fresh) == {"flashes": ["You are logged out."]} and site.read(cookie) == {}
+    assert site.request(lambda session: session.owner, fresh).result is None
+
+
+# Log in and come back
+
+
+def test_log_in_and_come_back() -> None:
+    """The login leads to the page that was wanted, query and accents included; before it there is no cookie."""
+    browser = TestApp(examples("docs/how-to/come-back.md")["site"])
+    answer = browser.get("/caf%C3%A9/orders?year=2026&page=2")
+    assert answer.status_int == 303 and "Set-Cookie" not in answer.headers
+    form = browser.get(answer.headers["Location"]).form
+    form["user"] = "ada"
+    answer = form.submit()
+    assert answer.status_int == 303
+    assert answer.headers["Location"] == "/caf%C3%A9/orders?year=2026&page=2"
+    assert browser.get(answer.headers["Location"]).text == "/caf%C3%A9/orders?year=2026&page=2 of ada"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "///evil.example/",
+        "/\\evil.example/",
+        "\\\\evil.example",
+        "/\t/evil.example/",
+        "/\n/evil.example/",
+        "/\x00/evil.example/",
+        "/a b",
+        "/a\\b",
+        "javascript:alert(1)",
+        "evil.example",
+        "",
+    ],
+)
+def test_no_login_leads_to_another_site(address: str) -> None:
+    """Neither by the form's address nor by what the form sends."""
+    page = examples("docs/how-to/come-back.md")
+    assert page["own"](address) == "/"
+    browser = TestApp(page["site"])
+    assert 'value="/"' in browser.get("/login", {"next": address}).text
+    answer = browser.post("/login", {"user": "ada", "next": address})
+    assert answer.headers["Location"] == "/"
+
+
+@pytest.mark.parametrize("address", ["/", "/orders", "/orders?page=2&next=//x", "/a/../b", "/%0a/x"])
+def test_addresses_on_this_site(address: str) -> None:
+    """They are left as they are."""
+    assert examples("docs/how-to/come-back.md")["own"](address) == address
+
+
+# A wizard
+
+
+def test_a_wizard() -> None:
+    """It leads through its steps, back too, and its answers are taken once; a run that is unknown begins again."""
+    page, site = examples("docs/how-to/wizard.md"), Site()
+    begun = site.request(page["begin"])
+    cookie, run = begun.cookie, begun.result
+
+    def ask(name: str, *arguments: Any) -> Any:
+        return site.request(lambda session: page[name](session, *arguments), cookie).result
+
+    assert ask("next_step", run) == "address"
+    assert ask("keep", run, "address", "1 Tea Street") and ask("next_step", run) == "payment"
+    assert ask("keep", run, "payment", "card") and ask("next_step", run) == "confirm"
+    assert ask("keep", run, "address", "2 Tea Street")
+    assert ask("finish", run) == {"address": "2 Tea Street", "payment": "card"}
+    assert ask("finish", run) is None and ask("keep", run, "address", "x") is False
+    assert ask("next_step", run) == ask("next_step", "another") == "begin"
+
+
+def test_two_tabs_and_a_double_click() -> None:
+    """Answers of two runs that are sent at the same time are kept; of two that finish one run, one has the answers."""
+    page, site = examples("docs/how-to/wizard.md"), Site()
+    begun = site.request(lambda session: [page["begin"](session), page["begin"](session)])
+    cookie, (one, two) = begun.cookie, begun.result
+
+    def in_both(session: Any) -> None:
+        page["keep"](session, one, "address", "A")
+        site.request(lambda session: page["keep"](session, two, "address", "B"), cookie)
+
+    def clicked_twice(session: Any) -> Any:
+        page["next_step"](session, one)  # read before the other request finishes it
+        first = site.request(lambda session: page["finish"](session, one), cookie).result
+        return first, page["finish"](session, one)
+
+    site.request(in_both, cookie)
+    assert site.request(clicked_twice, cookie).result == ({"address": "A"}, None)
+    assert site.read(cookie)["orders"] == {two: {"address": "B"}}
+
+
+def test_old_runs_are_forgotten() -> None:
+    """A session keeps the newest five."""
+    page, site = examples("docs/how-to/wizard.md"), Site()
+    begun = site.request(lambda session: [page["begin"](session) for _ in range(7)])
+    assert list(site.read(begun.cookie)["orders"]) == begun.result[-5:]

@@ -194,7 +194,7 @@ def test_redis(url: str, expected: dict[str, Any]) -> None:
     """
     store = from_url(url)
     assert isinstance(store, RedisStore)
-    options = store._client.connection_pool.connection_kwargs
+    options = store.client.connection_pool.connection_kwargs
     assert {name: options.get(name) for name in expected} == expected
 
 
@@ -215,7 +215,7 @@ def test_redis_by_a_unix_socket(url: str, expected: dict[str, Any]) -> None:
     """The socket's file is the path, the database a parameter; user and password may come before the path."""
     store = from_url(url)
     assert isinstance(store, RedisStore)
-    options = store._client.connection_pool.connection_kwargs
+    options = store.client.connection_pool.connection_kwargs
     assert {name: options.get(name) for name in expected} == expected
 
 
@@ -257,7 +257,7 @@ def test_several_hosts_with_brackets(
     monkeypatch.setattr(urllib.parse, "urlsplit", refuse)
     monkeypatch.setattr(urllib.parse, "urlparse", refuse)
     with reloaded("wsgisession.stores.url") as module:
-        sentinels = module.from_url(url)._client.connection_pool.sentinel_manager.sentinels
+        sentinels = module.from_url(url).client.connection_pool.sentinel_manager.sentinels
     options = [sentinel.connection_pool.connection_kwargs for sentinel in sentinels]
     assert [(one["host"], one["port"]) for one in options] == hosts
 
@@ -286,7 +286,7 @@ def test_redis_waits_are_bounded(url: str) -> None:
     """Connecting and waiting for replies is, by default, and so is the number of repetitions, with little
     between them.
     """
-    pool = from_url(url)._client.connection_pool  # type: ignore[attr-defined]
+    pool = from_url(url).client.connection_pool  # type: ignore[attr-defined]
     clients = [
         pool,
         *(
@@ -310,7 +310,7 @@ def test_redis_with_tls(url: str) -> None:
     """
     pool = from_url(
         f"{url}?ssl_ca_certs=/ca.pem&ssl_certfile=/c.pem&ssl_keyfile=/k.pem"
-    )._client.connection_pool  # type: ignore[attr-defined]
+    ).client.connection_pool  # type: ignore[attr-defined]
     connection = pool.make_connection()
     assert type(connection).__name__ in ("SSLConnection", "SentinelManagedSSLConnection")
     assert (connection.ca_certs, connection.certfile, connection.keyfile) == ("/ca.pem", "/c.pem", "/k.pem")
@@ -324,7 +324,7 @@ def test_redis_sentinel() -> None:
     """
     store = from_url("redis+sentinel://ada:pw@h:1,[::1]:2,g/my%20service/3?prefix=app:&max_connections=7")
     assert isinstance(store, RedisStore)
-    pool = store._client.connection_pool
+    pool = store.client.connection_pool
     sentinels = [client.connection_pool.connection_kwargs for client in pool.sentinel_manager.sentinels]
     assert [(options["host"], options["port"]) for options in sentinels] == [
         ("h", 1),
@@ -332,7 +332,7 @@ def test_redis_sentinel() -> None:
         ("g", 26379),
     ]
     assert [options.get("password") for options in sentinels] == [None] * 3
-    assert (pool.service_name, pool.max_connections, store._prefix) == ("my service", 7, b"app:")
+    assert (pool.service_name, pool.max_connections, store.prefix) == ("my service", 7, "app:")
     options = pool.connection_kwargs
     assert (options["username"], options["password"], options["db"]) == ("ada", "pw", 3)
     store.close()
@@ -344,9 +344,9 @@ def test_redis_cluster() -> None:
     url = f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{shared_one_node_cluster().port}"
     store = from_url(f"{url}?prefix={new_prefix()}&socket_timeout=1")
     assert isinstance(store, RedisStore)
-    options = store._client.nodes_manager.connection_kwargs
+    options = store.client.nodes_manager.connection_kwargs
     assert (options["socket_timeout"], options["socket_connect_timeout"]) == (1.0, 2.0)
-    assert store._client.retry._retries == 4
+    assert store.client.retry._retries == 4
     assert store.create("key", b"payload", 60, "ada") is True
     assert list(store.owned_by("ada")) == list(store.keys()) == ["key"]
     store.close()

@@ -25,8 +25,9 @@ CLIENTS = {"redis", "psycopg", "psycopg_pool", "pytest"}  # imported only inside
 # Each imports only from those before it. The stores are one floor: they may share rooms among themselves.
 ORDER = (
     "errors log memo depth advice tags values mac cookie identity headers merge fingerprints record stores.base stores.* stores"
-    " codec jsoncodec info limits draft records turns commit diagnosis visit views hints session manager watch middleware"
-    " javascript express testing __init__ exchange testclient flask pyramid"
+    " codec jsoncodec info limits draft records turns commit diagnosis shared request_cookies visit views hints session manager"
+    " watch middleware javascript express"
+    " testing.helpers testing.samples testing.steps testing.contract testing.bulk testing __init__ exchange testclient flask pyramid"
     " cli cli.codes cli.text cli.terminal cli.target cli.syntax cli.reader cli.outcome cli.secret cli.listing cli.ending"
     " cli.totals cli.copying cli.check __main__"
     " django.configuration django.engine django.apps django"
@@ -71,8 +72,9 @@ def test_imports_run_one_way(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_the_runtime_is_the_standard_library(path: Path) -> None:
     """Client libraries are imported only where they are needed; the contract of stores is for pytest."""
-    own = sys.stdlib_module_names | {"wsgisession"} | ADAPTERS.get(name_of(path).split(".")[0], set())
-    for name in imports(path, top=True) - ({"pytest"} if name_of(path) == "testing" else set()):
+    part = name_of(path).split(".")[0]
+    own = sys.stdlib_module_names | {"wsgisession"} | ADAPTERS.get(part, set())
+    for name in imports(path, top=True) - ({"pytest"} if part == "testing" else set()):
         assert name.split(".")[0] in own, name
     for name in imports(path, top=False):
         assert name.split(".")[0] in own | CLIENTS, name
@@ -83,6 +85,20 @@ def test_every_module_says_what_it_does_not_know(path: Path) -> None:
     """In its docstring."""
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     assert re.search(r"\b[Kk]nows?\b", docstring), "what does it not know?"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_each_argument_has_a_line_of_its_own(path: Path) -> None:
+    """If a docstring describes an argument, the description begins its line: the site's pages make a list of them."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        functions = [each for each in ast.walk(node) if isinstance(each, ast.FunctionDef)]
+        names = {argument.arg for each in functions for argument in (*each.args.args, *each.args.kwonlyargs)}
+        described = (ast.get_docstring(node) or "").partition("Args:\n")[2].partition("\n\n")[0]
+        hidden = {name for name in names if re.search(rf"\S.*\b{name}: ", described)}
+        assert hidden == set(), node.name
+        assert not re.search(r"\b(Args|Returns|Raises): *\S", ast.get_docstring(node) or ""), node.name
 
 
 def test_only_the_middleware_knows_environ() -> None:
@@ -136,6 +152,54 @@ def test_no_object_reaches_into_another(path: Path) -> None:
     own, uses = private_names(ast.parse(path.read_text(encoding="utf-8")))
     foreign = [f"line {use.lineno}: {ast.unparse(use)}" for use in uses if use.attr not in own | PUBLIC]
     assert foreign == []
+
+
+# They break the core on purpose, to show that the explorer and the races notice.
+BREAKERS = {"mutations.py", "test_races_caught.py"}
+# Private names of the package in tests: each forces a fault, or sees one, that nothing else can.
+DOORS = {
+    "_before_fork": "a fork that comes while another fork is prepared",
+    "_configure": "psycopg's own: what a pool does with a new connection",
+    "_connect": "an exception loses a connection that was just opened",
+    "_dues": "the invariants of a memory store",
+    "_evict": "a record is written between the look for one to give up and the end of that one",
+    "_grace": "a child waits for less than seconds",
+    "_make_dumps": "a Python without the json module's own encoder",
+    "_ping": "a server is asked in time and answers too late",
+    "_pool": "see _connect",
+    "_prepare": "the file is replaced, or cannot be written, while a connection is opened",
+    "_ready": "an exception comes while an answer is read",
+    "_run": "what a server says that nobody has here",
+    "_shards": "the invariants of a memory store",
+    "_Shelf": "see _connect",
+    "_sweep": "another program writes between a write and its sweep",
+    "_timeout": "a store gets less time once it has a connection",
+    "_totals": "the invariants of a memory store",
+    "_transactions": "see _timeout",
+    "_transport": "another command comes between two of the same operation",
+}
+
+
+def test_tests_use_few_private_names() -> None:
+    """Of the package's: those listed above, and each of them is used."""
+    package = [ast.parse(path.read_text(encoding="utf-8")) for path in MODULES]
+    private = {name for tree in package for name in private_names(tree)[0] if re.match(r"_[^_]", name)}
+    used: set[str] = set()
+    for path in Path(__file__).parent.rglob("*.py"):
+        if path.name in BREAKERS or path == Path(__file__):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        own, uses = private_names(tree)
+        names = {use.attr for use in uses} - own
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wsgisession"):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr"):
+                names |= {
+                    str(part.value).rpartition(".")[2] for part in node.args if isinstance(part, ast.Constant)
+                }
+        used |= names & private - PUBLIC
+    assert used == set(DOORS)
 
 
 def test_every_file_of_tests_has_a_name_of_its_own() -> None:

@@ -36,10 +36,17 @@ def test_each_recipe_prints_the_lines_that_are_tried(name: str) -> None:
 
     def lines(name: str) -> str:
         return re.sub(
-            r"(?<= ./wsgisession )(?:\S+ )?(?=waitress$)",
+            r"(?<= ../wsgisession )(?:\S+ )?(?=waitress$)",
             "",
             titled(RECIPES[name].path, "run"),
             flags=re.MULTILINE,
         )
 
     assert lines(name) == lines("flask")
+    assert titled(RECIPES[name].path, "folder") == titled(RECIPES["flask"].path, "folder")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_is_saved_beside_the_clone(path: Path) -> None:
+    """There, ``import wsgisession`` could find the folder of the clone, which is no package."""
+    assert not re.search(r"beside\s+(?:your|the|a)\s+clone", path.read_text(encoding="utf-8"))

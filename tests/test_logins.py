@@ -452,12 +452,6 @@ class TestEndedElsewhere:
         assert site.request(Session.destroy, f"{visitor.cookies}; sid={dead}").set_cookie is None
         assert site.request(seen, answer.cookie).result == ("ada", ["tea"])
 
-    def test_a_late_logout_ends_what_a_new_id_led_to(self, site: Site, visitor: Visitor) -> None:
-        """And removes the cookie."""
-        visitor.send(Session.regenerate)
-        visitor.visit(Session.destroy)
-        assert visitor.jar == {} and site.live() == []
-
     def test_a_logout_in_a_request_that_had_changed_its_id(self, site: Site, visitor: Visitor) -> None:
         """What the request made is ended, and the cookie it came with is removed."""
 
@@ -480,12 +474,6 @@ class TestEndedElsewhere:
             visitor.send(dict)
         visitor.visit(Session.destroy)
         assert store.load(key) is None and visitor.jar == {}
-
-    def test_an_outage_during_a_logout_is_an_error(self, double: StoreDouble, visitor: Visitor) -> None:
-        """It never looks like a success."""
-        double.fail(None, times=None)
-        with pytest.raises(StoreError):
-            visitor.send(Session.destroy)
 
 
 class TestAnOwnerLeaves:

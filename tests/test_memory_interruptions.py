@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from support.breadth import breadth
 from support.clock import Clock
-from support.memory_invariants import check, key_in
+from support.memory_invariants import check, key_in, shards
 
 from wsgisession.stores import memory, memory_shard
 from wsgisession.stores.memory import MemoryStore
@@ -166,6 +167,12 @@ def test_signals_that_raise_at_any_moment(clock: Clock) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert hits
+    if sys.version_info[:2] == (
+        3,
+        14,
+    ):  # the only one whose ``with`` can forget a lock: CPython's issue 148874
+        while lock_is_held():
+            pass
     assert_usable(store, clock)
 
 
@@ -186,21 +193,22 @@ INSIDE: dict[str, Operation] = {
 }
 
 
+@pytest.mark.both
 @each_operation
 @pytest.mark.parametrize("inside", INSIDE.values(), ids=INSIDE.keys())
 def test_code_inside_an_operation_may_do_anything(
     clock: Clock, operation: Operation, inside: Operation
 ) -> None:
     """At every step of an operation, code on its thread may use the same records: the books stay right."""
-    step, reached = 0, True
-    while reached:
-        store, step = full(clock), step + 1
+    for step in breadth.steps(5):
+        store = full(clock)
         act = operation if inside is INSIDE["the same again"] else inside
         with Steps(store, step, lambda act=act, store=store: act(store)) as steps:  # type: ignore[misc]
             operation(store)
-        reached = steps.count >= step
         assert len(list(store.keys())) == store.count() <= 4
         assert_usable(store, clock)
+        if steps.count < step:
+            break
     assert step > 2
 
 
@@ -312,7 +320,7 @@ def test_a_bucket_that_changes_while_it_is_read_is_read_again(clock: Clock) -> N
 
     store = MemoryStore(clock=clock)
     store.create(A, b"x", 1)
-    shard = store._shards[hash(A) % 2]
+    shard = shards(store)[hash(A) % 2]
     shard.buckets = {due: Changing(bucket) for due, bucket in shard.buckets.items()}
     clock.advance(2)
     assert store.purge() == 1
@@ -354,7 +362,7 @@ class Cramped(dict[Any, Any]):
 def test_memory_may_run_out_half_way(clock: Clock, name: str, part: str, failures: int) -> None:
     """A change without memory is undone; if that fails too, one session is lost; the books are right."""
     twin, store, operation = full(clock), full(clock), OPERATIONS[name]
-    shard = store._shards[hash(A) % 2]
+    shard = shards(store)[hash(A) % 2]
     cramped = Cramped(getattr(shard, part))
     setattr(shard, part, cramped)
     before = payloads(twin)

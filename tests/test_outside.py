@@ -37,11 +37,9 @@ class TestFromCookie:
             (HTTPS, HTTP, False),
         ],
     )
-    def test_it_finds_the_session_of_a_header(
-        self, every_store: Any, issued: bool, asked: bool | None, found: bool
-    ) -> None:
+    def test_it_finds_the_session_of_a_header(self, issued: bool, asked: bool | None, found: bool) -> None:
         """Over https, over http, or whichever of the two has it."""
-        manager = SessionManager(every_store, secret=SECRET)
+        manager = SessionManager(secret=SECRET)
         header = f"theme=dark; {manager.issue({'room': 'tea'}, 'ada', secure=issued)}; lang=en"
         session = manager.from_cookie(header, secure=asked)
         assert (session is not None) is found
@@ -82,9 +80,9 @@ class TestFromCookie:
         session = manager.from_cookie(cookie)
         assert session is not None and dict(session) == {"a": 1}
 
-    def test_what_is_written_is_saved_by_save(self, every_store: Any) -> None:
+    def test_what_is_written_is_saved_by_save(self) -> None:
         """It merges like any commit, and sees what requests wrote when it reloads."""
-        site = Site(every_store)
+        site = Site()
         cookie = site.start({"a": 1}, "ada")
         session = site.manager.from_cookie(cookie)
         assert session is not None
@@ -185,9 +183,9 @@ class TestUsed:
 class TestData:
     DATA = {"device": "phone", "seen": {"where": ["Paris"]}}
 
-    def test_each_listing_has_the_items(self, every_store: Any) -> None:
+    def test_each_listing_has_the_items(self) -> None:
         """owned_by(), sessions() and siblings() show them; ``data`` is a mapping that cannot be written."""
-        site = Site(every_store)
+        site = Site()
         site.start(self.DATA, "ada")
         here = site.start({}, "ada")
         (there,) = site.request(Session.siblings, here).result
@@ -201,9 +199,9 @@ class TestData:
                 with pytest.raises(KeyError):
                     info.data["nothing"]
 
-    def test_one_look_at_the_store_for_all(self, every_store: Any) -> None:
+    def test_one_look_at_the_store_for_all(self) -> None:
         """A listing is one look at the index and one at the records."""
-        store = StoreDouble(every_store)
+        store = StoreDouble()
         site = Site(store)
         for number in range(5):
             site.start({"device": number}, "ada")

@@ -75,14 +75,16 @@ def isolated(installed: Path, script: str) -> object:
     return json.loads(run(sys.executable, "-I", "-S", "-c", prelude + script, cwd=installed.parent))
 
 
+@pytest.mark.wide
 def test_the_sdist_is_enough_to_test_and_to_package(built: Path) -> None:
-    """Sources, tests, demo, license and changelog are in it; what a build or a run leaves behind is not."""
+    """Sources, tests, demo, site, license and changelog are in it; what a build or a run leaves behind is not."""
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     tests = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py")}
     texts = {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"}
-    assert names >= SOURCES | tests | texts | {"demo.py", "wsgisession/py.typed"}
+    site = {"mkdocs.yml", "docs/theme/hooks.py", "docs/stylesheets/extra.css", "docs/images/logo.svg"}
+    assert names >= SOURCES | tests | texts | site | {"demo.py", "wsgisession/py.typed"}
     assert [name for name in names if re.search(r"__pycache__|\.pyc|\.db\b|node_modules", name)] == []
 
 
@@ -130,12 +132,43 @@ def test_its_metadata(metadata: Message) -> None:
     assert str(metadata.get_payload()).strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
 
 
+def ran_on() -> dict[str, list[str]]:
+    """What the page says the tests ran on; ``.ci/run`` fails if they did not."""
+    page = (ROOT / "docs/reference/tested.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\w-]+) \| (\d[\d., ]*) \|$", page, re.MULTILINE)
+    return {name: versions.split(", ") for name, versions in rows}
+
+
+def test_the_classifiers_name_what_is_tested(metadata: Message) -> None:
+    """Every Python of the page, and no other."""
+    named = [line.rpartition(" :: ")[2] for line in metadata.get_all("Classifier") or [] if " :: 3." in line]
+    assert named == ran_on()["CPython"]
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "name"),
+    [("redis", "redis", "redis-py"), ("psycopg", "postgres", "psycopg"), ("psycopg-pool", "postgres", None)],
+)
+def test_the_least_version_of_a_client_is_tested(
+    metadata: Message, package: str, extra: str, name: str | None
+) -> None:
+    """Each extra that has the client names the same one, which is the first of the page."""
+    lines = metadata.get_all("Requires-Dist") or []
+    found = [re.match(rf"{package}(?:\[[\w,]+\])?>=([\d.]+); extra == \"(\w+)\"", line) for line in lines]
+    least = {match[2]: match[1] for match in found if match}
+    assert {extra, "test"} <= least.keys() and len(set(least.values())) == 1
+
+    def release(version: str) -> list[int]:
+        return [*map(int, version.split(".")), 0, 0][:3]
+
+    assert release(least[extra]) == release(ran_on()[name or package][0])
+
+
 def test_the_installed_wheel_imports_the_standard_library_alone(installed: Path) -> None:
     """Every module of it, in an isolated interpreter; only ``testing`` needs pytest, and an adapter its framework."""
     modules = sorted(name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in SOURCES)
-    modules.remove("wsgisession.testing")
-    adapters = ("wsgisession.flask", "wsgisession.pyramid", "wsgisession.django")
-    modules = [name for name in modules if not name.startswith(adapters)]
+    others = tuple(f"wsgisession.{name}" for name in ("testing", "flask", "pyramid", "django"))
+    modules = [name for name in modules if not name.startswith(others)]
     loaded = isolated(
         installed,
         f"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from support import postgres_server
+from support.postgres_fixtures import name, pool, store, url
 from support.postgres_server import (
     backends,
     created,
@@ -29,37 +29,7 @@ from wsgisession.stores.postgres_pipeline import Pipeline
 from wsgisession.testing import new_key, new_payload, together
 
 pytestmark = pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing()))
-numbers = itertools.count()
-
-
-@pytest.fixture
-def name() -> str:
-    """A name for this test's table and for its connections."""
-    return f"outages_{next(numbers)}"
-
-
-@pytest.fixture
-def url(name: str) -> str:
-    """Where this test connects to; the server knows its connections by their name."""
-    return f"{shared_postgres().url}?application_name={name}"
-
-
-@pytest.fixture
-def store(name: str, url: str) -> Iterator[PostgresStore]:
-    """A store with connections of its own, one of them open."""
-    store = PostgresStore(connector(url), table=name)
-    store.purge()
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def pool(url: str) -> Iterator[Any]:
-    """The caller's pool, with one connection."""
-    from psycopg_pool import ConnectionPool
-
-    with ConnectionPool(url, min_size=1, max_size=1, open=False) as pool:
-        yield pool
+FIXTURES = name, pool, store, url  # by these names pytest finds them here
 
 
 @pytest.fixture

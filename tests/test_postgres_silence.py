@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support import postgres_server
-from support.postgres_server import created, execute, free_port, shared_postgres, until
+from support.postgres_server import created, execute, free_port, hurry, shared_postgres, until
 from support.proxy import Proxy
 
 from wsgisession.errors import StoreError
@@ -43,11 +43,6 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_wire, "TRIAL", 0.05)
 
 
-def hurry(store: PostgresStore, monkeypatch: pytest.MonkeyPatch, seconds: float = 0.3) -> None:
-    """Give a store less time from now on; on a busy machine the first connection can take as long as that."""
-    monkeypatch.setattr(store._transactions, "_timeout", seconds)
-
-
 def through(proxy: Proxy) -> Callable[[], Any]:
     return connector(shared_postgres().url.replace(f":{shared_postgres().port}", f":{proxy.port}"))
 
@@ -64,6 +59,7 @@ def connect(request: pytest.FixtureRequest, proxy: Proxy) -> Iterator[Any]:
     with ConnectionPool(url, min_size=2, max_size=2, open=True) as pool:
         pool.wait(10)
         yield pool
+        proxy.cut()  # whatever a worker of the pool still waits for ends now, instead of the pool's patience
 
 
 def test_after_a_time_out_nobody_waits(

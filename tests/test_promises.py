@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 import pytest
+from support.breadth import breadth
 from support.store_double import StoreDouble
 from support.web import SECRET, Site, together
 
 from wsgisession import (
-    HeadersSent,
     MemoryStore,
     Session,
     SessionConflict,
@@ -23,7 +23,7 @@ from wsgisession import (
 )
 from wsgisession.turns import Turns
 
-THREADS, REQUESTS = 8, 200
+THREADS, REQUESTS = 8, breadth.much(50, 200)
 
 
 def repeating() -> StoreDouble:
@@ -56,6 +56,8 @@ def site(store: StoreDouble) -> Site:
 class TestNoLostWrites:
     """Promise 1: overlapping requests of one session keep each other's changes."""
 
+    pytestmark = pytest.mark.both
+
     def overlap(self, site: Site, cookie: str, change: Any) -> None:
         """Run all requests, each with a millisecond between its read and its write."""
 
@@ -72,7 +74,7 @@ class TestNoLostWrites:
         together(THREADS, work)
 
     def test_different_keys(self) -> None:
-        """Eight threads, each with its own key: none of 1600 updates is lost."""
+        """Eight threads, each with its own key: none of their hundreds of updates is lost."""
         site = Site()
         cookie = site.start({"start": True})
 
@@ -466,13 +468,6 @@ class TestGoneIsGone:
         assert site.live() == []
         assert answer.set_cookie is not None and "Max-Age=0" in answer.set_cookie
 
-    def test_a_late_logout_does_not_undo_a_login(self, site: Site) -> None:
-        """destroy() with the cookie from before the login leaves the new session alone, and its cookie too."""
-        cookie = site.start({"a": 1})
-        login = site.request(lambda session: setattr(session, "owner", "ada"), cookie)
-        assert site.request(lambda session: session.destroy(), cookie).set_cookie is None
-        assert site.read(login.cookie) == {"a": 1}
-
     def test_destroying_what_vanished_meanwhile(self, site: Site, store: StoreDouble) -> None:
         """The logout was clicked twice, say: the cookie goes all the same, and what is written then is a new session."""
         cookie = site.start({"a": 1})
@@ -792,39 +787,20 @@ class TestFailsClosed:
         answer = site.request(handler, cookie)
         assert ("Vary", "Cookie") in answer.headers and answer.set_cookie is None
 
-    def test_a_failed_logout_never_looks_like_a_success(self, site: Site, store: StoreDouble) -> None:
+    @pytest.mark.parametrize("call", ["delete", None], ids=["delete", "everything"])
+    def test_a_failed_logout_never_looks_like_a_success(
+        self, site: Site, store: StoreDouble, call: str | None
+    ) -> None:
         """destroy() raises, and the session is still there."""
         cookie = site.start({"a": 1})
-        store.fail("delete")
+        store.fail(call, times=None)
         with pytest.raises(StoreError):
             site.request(lambda session: session.destroy(), cookie)
+        store.rest()
         assert site.read(cookie) == {"a": 1}
-
-    def test_a_failing_response_saves_nothing_more(self, site: Site) -> None:
-        """500 and above: only what save() and destroy() did before stands, and its cookie goes out."""
-        cookie = site.start({"a": 1})
-        site.request(put("a", 2), cookie, status="503 Service Unavailable")
-        assert site.read(cookie) == {"a": 1}
-
-        def saved(session: Session) -> None:
-            session["b"] = 1
-            session.save()
-            session["b"] = 2
-
-        answer = site.request(saved, status="500 Internal Server Error")
-        assert site.read(answer.cookie) == {"b": 1}
-        answer = site.request(lambda session: session.destroy(), cookie, status="500 Internal Server Error")
-        assert answer.set_cookie is not None and "Max-Age=0" in answer.set_cookie
-        assert site.live() != [] and site.read(cookie) == {}
 
     def test_a_store_that_breaks_its_contract(self, site: Site, store: StoreDouble) -> None:
         """create() of a random id that is "taken" is an error."""
         store.create = lambda *args, **kwargs: False  # type: ignore[method-assign]
         with pytest.raises(StoreError, match="contract"):
             site.request(put("a", 1))
-
-    def test_a_late_change_of_a_new_session(self, site: Site) -> None:
-        """After the headers it is an error where it is made (the streaming tests show the rest)."""
-        session: Session = site.request(lambda session: session).result
-        with pytest.raises(HeadersSent):
-            session["a"] = 1

@@ -94,3 +94,16 @@ def test_the_options_are_the_signature(built: Any, heading: str) -> None:
     for name, parameter in parameters.items():
         if isinstance(parameter.default, int | str):
             assert rows[name].strip("`") in (repr(parameter.default), f'"{parameter.default}"')
+
+
+@pytest.mark.parametrize(
+    "name", [*inspect.signature(SessionMiddleware).parameters, *inspect.signature(Cookie).parameters]
+)
+def test_every_option_says_when_to_change_it(name: str) -> None:
+    """And has an example that passes it; ``app`` is no option."""
+    if name == "app":
+        assert "### `app`" not in OPTIONS
+    else:
+        section = OPTIONS.split(f"\n### `{name}`\n")[1].split("\n##")[0]
+        [example] = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+        assert "Change it" in section and f"{name}=" in example

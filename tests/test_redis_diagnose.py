@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from support.redis_servers import RedisServer, shared_one_node_cluster, shared_r
 from wsgisession.errors import StoreError
 from wsgisession.stores import from_url
 from wsgisession.stores.redis import RedisStore
-from wsgisession.stores.redis_findings import _findings
+from wsgisession.stores.redis_findings import findings
 
 pytestmark = pytest.mark.skipif(redis_servers.missing() is not None, reason=str(redis_servers.missing()))
 
@@ -103,7 +104,7 @@ SERVERS: dict[str, tuple[dict[str, Any], list[str]]] = {
 @pytest.mark.parametrize(("info", "words"), SERVERS.values(), ids=SERVERS.keys())
 def test_what_a_server_says_of_itself(info: dict[str, Any], words: list[str]) -> None:
     """Its version, its eviction policy and its clock, one sentence each."""
-    found = list(_findings(info, None, NOW))
+    found = findings(SimpleNamespace(info=lambda: info, config_get=lambda name: {}), NOW)
     assert len(found) == bool(words)
     assert all(word in found[0] for word in words)
 
@@ -111,4 +112,4 @@ def test_what_a_server_says_of_itself(info: dict[str, Any], words: list[str]) ->
 def test_the_servers_clock_is_compared() -> None:
     """With the real time of a real server there is nothing to say."""
     with shared_redis().client() as client:
-        assert list(_findings(client.info(), None, time.time())) == []
+        assert [said for said in findings(client, time.time()) if said != NOT_SAVED] == []

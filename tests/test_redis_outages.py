@@ -17,7 +17,7 @@ import pytest
 from support import redis_servers
 from support.postgres_server import created
 from support.proxy import Proxy
-from support.redis_contract import index_of, new_prefix
+from support.redis_contract import index_of, name_of, new_prefix
 from support.redis_servers import Standalone, free_port, new_server, shared_redis, until
 from support.web import Site
 
@@ -302,10 +302,37 @@ def lost_replicas(admin: Any) -> None:
     admin.config_set("min-replicas-to-write", 1)
 
 
+def queue(**options: Any) -> Any:
+    """Return a pool whose connections wait in a queue."""
+    import redis
+
+    return redis.BlockingConnectionPool(**options)
+
+
+def older_queue(**options: Any) -> Any:
+    """Return the pool that it was before redis-py 7: it closes all of its connections, or none."""
+    import redis
+
+    class Older(redis.BlockingConnectionPool):
+        ending = False
+
+        def disconnect(self) -> None:
+            assert self.ending, "this closes what is in use"
+            super().disconnect()
+
+    return Older(**options)
+
+
+def plain_pool(**options: Any) -> Any:
+    import redis
+
+    return redis.ConnectionPool(**options)
+
+
 @pytest.mark.parametrize("happens", [is_replica, lost_replicas], ids=["READONLY", "NOREPLICAS"])
-@pytest.mark.parametrize("pool", ["ConnectionPool", "BlockingConnectionPool"])
+@pytest.mark.parametrize("make", [plain_pool, queue, older_queue])
 def test_a_server_that_may_be_master_no_longer_is_left(
-    proxy: Proxy, server: Standalone, pool: str, happens: Callable[[Any], None]
+    proxy: Proxy, server: Standalone, make: Callable[..., Any], happens: Callable[[Any], None]
 ) -> None:
     """A server that refuses writes is a StoreError once; then its address may lead to the new master."""
     import redis
@@ -313,8 +340,9 @@ def test_a_server_that_may_be_master_no_longer_is_left(
     from redis.retry import Retry
 
     proxy.target = ("127.0.0.1", server.port)
-    options = {"port": proxy.port, "socket_timeout": 5, "retry": Retry(NoBackoff(), 0)}
-    store = RedisStore(redis.Redis.from_pool(getattr(redis, pool)(**options)), new_prefix(), owns_client=True)
+    pool = make(port=proxy.port, socket_timeout=5, retry=Retry(NoBackoff(), 0))
+    store = RedisStore(redis.Redis(connection_pool=pool), new_prefix())
+    busy = pool.get_connection()
     created(store)
     with server.client() as admin:
         happens(admin)
@@ -322,7 +350,11 @@ def test_a_server_that_may_be_master_no_longer_is_left(
     with pytest.raises(StoreError, match="refuses to write"):
         store.create(new_key(), new_payload(), 60)
     assert store.create(new_key(), new_payload(), 60) is True
-    store.close()
+    busy.send_command("PING")  # nothing else was cut off
+    assert busy.read_response() == b"PONG"
+    pool.release(busy)
+    pool.ending = True
+    pool.disconnect()
 
 
 # Every wait is bounded
@@ -390,7 +422,7 @@ def foreign_index(server: Standalone) -> Callable[[], Any]:
 def foreign_record(server: Standalone) -> Callable[[], Any]:
     store = RedisStore(server.client(), new_prefix())
     key = new_key()
-    server.client().lpush(store._name(key), "no string")
+    server.client().lpush(name_of(store, key), "no string")
     return partial(store.replace, key, b"swordfish", b"swordfish 2", 60)
 
 
@@ -433,14 +465,14 @@ def test_no_fork_falls_into_an_operation(
     """While redis-py is at work, this thread holds the lock that a fork waits for."""
     store = without_repetition(shared_redis().port)
     record = created(store, 60, "ada")
-    get_connection, lock = store._client.connection_pool.get_connection, guard.own.lock
+    get_connection, lock = store.client.connection_pool.get_connection, guard.own.lock
     free: list[bool] = []
 
     def noted(*args: Any, **options: Any) -> Any:
         free.extend(together([partial(lock.acquire, blocking=False)]))
         return get_connection(*args, **options)
 
-    monkeypatch.setattr(store._client.connection_pool, "get_connection", noted)
+    monkeypatch.setattr(store.client.connection_pool, "get_connection", noted)
     operation(store, *record)
     assert free and not any(free)
     store.close()

@@ -48,12 +48,12 @@ def silence(proxy: Proxy, user: str = "") -> Any:
     store: Any = from_url(f"redis://{user}127.0.0.1:{proxy.port}?socket_timeout=30&prefix={new_prefix()}")
     store.load(new_key())
     store.close()
-    options = store._client.connection_pool.connection_kwargs
+    options = store.client.connection_pool.connection_kwargs
     proxy.mute, options["socket_timeout"] = True, 0.1
     with pytest.raises(StoreError, match=IN_VAIN):
         store.load(new_key())
     options["socket_timeout"] = 30.0
-    store._client.connection_pool.reset()
+    store.client.connection_pool.reset()
     return store
 
 

@@ -249,7 +249,7 @@ def test_every_key_has_an_expiry(client: Any, store: RedisStore) -> None:
         key, payload = created(store, 60, owner)
         store.replace(key, payload, new_payload(), 60, "carol")
         store.touch(key, 60, "carol")
-    names = list(client.scan_iter(match=store._prefix + b"*"))
+    names = list(client.scan_iter(match=f"{store.prefix}*"))
     assert len(names) == 6
     assert all(client.pttl(name) > 0 for name in names)
 
@@ -377,8 +377,8 @@ def test_no_key_leads_to_an_index(client: Any, store: RedisStore, owner: str) ->
     done to it.
     """
     created(store, 60, owner or "ada")
-    index = next(client.scan_iter(match=store._prefix + b"owner:*")).decode()
-    key = index.removeprefix(store._prefix.decode())
+    index = next(client.scan_iter(match=f"{store.prefix}owner:*")).decode()
+    key = index.removeprefix(store.prefix)
     before = client.zrange(index, 0, -1, withscores=True)
     assert store.load(key) is None
     assert store.load_many([key]) == [None]
@@ -396,7 +396,7 @@ def test_clear_removes_what_is_under_the_prefix(client: Any, store: RedisStore) 
     created(store, 60, "ada")
     assert (store.count(), store.clear(), store.count()) == (1, 1, 0)
     assert list(other.owned_by("ada")) == list(other.keys()) == [key]
-    assert list(client.scan_iter(match=store._prefix + b"*")) == [index_of(store, "ada").encode()]
+    assert list(client.scan_iter(match=f"{store.prefix}*")) == [index_of(store, "ada").encode()]
 
 
 OWNERS = ["a b", "a%20b", "a+b", "a:b", "{a}b", "owner:", "\N{SNOWMAN}", "*", "a/b", "A b"]
@@ -405,7 +405,7 @@ OWNERS = ["a b", "a%20b", "a+b", "a:b", "{a}b", "owner:", "\N{SNOWMAN}", "*", "a
 def test_owners_have_an_index_each(client: Any, store: RedisStore) -> None:
     """No two names share one, however alike they look when they are quoted."""
     keys = {owner: created(store, 60, owner)[0] for owner in OWNERS}
-    names = b"".join(client.scan_iter(match=store._prefix + b"owner:*"))
+    names = b"".join(client.scan_iter(match=f"{store.prefix}owner:*"))
     assert not set(b"{}* ") & set(names)  # braces would choose the node of a Cluster
     assert {owner: list(store.owned_by(owner)) for owner in OWNERS} == {
         owner: [key] for owner, key in keys.items()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from support.breadth import breadth
 from support.clock import Clock
 from support.web import SECRET, Site
 
@@ -656,4 +657,6 @@ class SessionMachine(RuleBasedStateMachine):
 
 
 TestSessionMachine = SessionMachine.TestCase
-TestSessionMachine.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestSessionMachine.settings = settings(
+    max_examples=breadth.much(10, 40), stateful_step_count=20, deadline=None
+)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import resource
 import shutil
 import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clock import Clock
-from support.sqlite_files import ask, connections_here
+from support.sqlite_files import ask, connections_here, full_disk, locked, traced
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import sqlite, sqlite_file
@@ -33,9 +30,14 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path, clock: Clock) -> Iterator[SQLiteStore]:
+def regular_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first sweep comes with the sixteenth write, not with any, and begins with the first row."""
+    monkeypatch.setattr("random.randrange", lambda stop: 1)
+
+
+@pytest.fixture
+def store(path: Path, clock: Clock, regular_sweeps: None) -> Iterator[SQLiteStore]:
     store = SQLiteStore(path, timeout=0.05, clock=clock)
-    store._writes = itertools.count(1)  # the first sweep comes with the sixteenth write, not with any
     yield store
     store.close()
 
@@ -94,13 +96,11 @@ class TestArguments:
         with pytest.raises(ValueError, match="timeout must be a finite number of seconds above 0"):
             SQLiteStore(path, timeout=value)
 
-    @pytest.mark.parametrize(
-        ("value", "level"), [("off", 0), ("NORMAL", 1), ("Full", 2), ("EXTRA", 3)], ids=str
-    )
-    def test_synchronous_reaches_every_connection(self, path: Path, value: str, level: int) -> None:
+    @pytest.mark.parametrize("value", ["off", "NORMAL", "Full", "EXTRA"])
+    def test_synchronous_reaches_every_connection(self, path: Path, value: str) -> None:
         """The setting, in any letter case, is what SQLite uses."""
         store = SQLiteStore(path, synchronous=value)
-        assert store._run("PRAGMA synchronous", (), sqlite3.Cursor.fetchone) == (level,)
+        assert store.settings()["synchronous"] == value.upper()
         store.close()
 
     def test_a_relative_path_is_resolved_at_once(
@@ -218,18 +218,26 @@ class TestFile:
         SQLiteStore(path).close()
         assert ask(path, "PRAGMA journal_mode") == [("wal",)]
 
-    def test_every_operation_finds_its_row_by_an_index(self, store: SQLiteStore) -> None:
+    def test_every_operation_finds_its_row_by_an_index(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch, regular_sweeps: None
+    ) -> None:
         """No statement of a request walks the table, and the lists need no sorting."""
-        replaces = (sqlite._REPLACE, sqlite._REPLACE_AND_OWNER, sqlite._REPLACE_PAYLOAD)
-        for sql in (sqlite._LOAD, *replaces, sqlite._TOUCH, sqlite._DELETE, sqlite._OWNED_BY):
-            plan = store._run(
-                "EXPLAIN QUERY PLAN " + sql, (None,) * sql.count("?"), lambda cursor: cursor.fetchall()
-            )
-            assert [row[3].split()[0] for row in plan] == ["SEARCH"], plan
-        plan = store._run(
-            "EXPLAIN QUERY PLAN " + sqlite._LOAD_MANY, ("[]", 0), lambda cursor: cursor.fetchall()
-        )
-        assert any(row[3].startswith("SEARCH sessions") for row in plan), plan
+        seen: list[str] = []
+        monkeypatch.setattr(sqlite_file, "Connection", traced(seen))
+        store, (key, *payloads) = SQLiteStore(path), (new_key(), *(new_payload() for _ in range(4)))
+        store.create(key, payloads[0], LONG)
+        seen.clear()
+        assert store.load_many([key]) != [None]
+        (many,) = seen
+        assert store.load(key)
+        assert store.replace(key, payloads[0], payloads[1], LONG)
+        assert store.replace(key, payloads[1], payloads[2], LONG, "ada")
+        assert store.replace(key, payloads[2], payloads[3], None)
+        assert store.touch(key, LONG) and list(store.owned_by("ada")) and store.delete(key)
+        store.close()
+        assert any(row[3].startswith("SEARCH sessions") for row in ask(path, f"EXPLAIN QUERY PLAN {many}"))
+        plans = [ask(path, f"EXPLAIN QUERY PLAN {statement}") for statement in seen[1:8]]
+        assert [[row[3].split()[0] for row in plan] for plan in plans] == [["SEARCH"]] * 7
 
 
 class TestClock:
@@ -371,25 +379,32 @@ class TestTheDead:
         assert sum(step > 0 for step in steps) <= 3
 
     def test_a_sweep_that_fails_does_not_fail_the_write(
-        self, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+        self, store: SQLiteStore, path: Path, clock: Clock
     ) -> None:
         """The write was acknowledged by the engine; whatever the sweep meets is left to the next one."""
-        store._swept = 0
-        monkeypatch.setattr(sqlite, "_LOOK", "SELECT no_such_function()")
+        dead = new_key()
+        assert store.create(new_key(), b"", LONG) and store.create(dead, b"", 1)
+        clock.advance(1)
+        ask(path, "CREATE TRIGGER no BEFORE DELETE ON sessions BEGIN SELECT RAISE(ABORT, 'no'); END")
         assert [store.create(new_key(), b"", LONG) for _ in range(20)] == [True] * 20
+        ask(path, "DROP TRIGGER no")
+        assert (dead,) in ask(path, "SELECT key FROM sessions")
+        assert [store.create(new_key(), b"", LONG) for _ in range(16)] == [True] * 16
+        assert (dead,) not in ask(path, "SELECT key FROM sessions")
 
-    def test_a_sweep_waits_for_nobody(self, store: SQLiteStore, path: Path, clock: Clock) -> None:
-        """Where another process is writing, the sweep is put off, within no time."""
+    def test_a_sweep_waits_for_nobody(self, path: Path, clock: Clock, regular_sweeps: None) -> None:
+        """If another process is writing, the sweep is put off, within no time."""
+        store = SQLiteStore(path, timeout=30, clock=clock)
         store.create(new_key(), b"", 1)
         clock.advance(1)
-        store._swept, store._pool._timeout = 0, 30
         with locked(path):
             start = time.monotonic()
-            store._sweep()
+            store._sweep()  # with a write it would come after the write, which waits
             assert time.monotonic() - start < 5
-        assert store._swept == 0
+        assert len(ask(path, "SELECT key FROM sessions")) == 1
         store._sweep()
         assert ask(path, "SELECT key FROM sessions") == []
+        store.close()
 
     def test_purge_takes_all_in_batches(self, store: SQLiteStore, path: Path, clock: Clock) -> None:
         """purge removes more than a batch in one call, one transaction for each, and says how many."""
@@ -460,14 +475,18 @@ class TestStatements:
         ],
     )
     def test_an_operation_is_one_statement(
-        self, operation: Callable[[Any, str, bytes], object], statements: list[str], path: Path, clock: Clock
+        self,
+        operation: Callable[[Any, str, bytes], object],
+        statements: list[str],
+        path: Path,
+        clock: Clock,
+        regular_sweeps: None,
     ) -> None:
         """No transaction is opened around it, and nothing else is asked."""
         seen: list[str] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sqlite_file, "Connection", traced(seen))
             store = SQLiteStore(path, clock=clock)
-            store._writes = itertools.count(1)  # no sweep
             key, payload = new_key(), new_payload()
             store.create(key, payload, LONG, "ada")
             seen.clear()
@@ -486,45 +505,6 @@ class TestStatements:
             assert store.replace("k", b"old", b"new", None, "ada") is True
             assert seen[0].startswith("UPDATE sessions SET payload = x'6e6577' WHERE")
             store.close()
-
-
-def traced(seen: list[str]) -> type[sqlite_file.Connection]:
-    """Return a kind of connection that notes what is executed."""
-
-    class Traced(sqlite_file.Connection):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            self.set_trace_callback(seen.append)
-
-    return Traced
-
-
-@contextmanager
-def locked(path: Path, how: str = "IMMEDIATE") -> Iterator[None]:
-    """Hold the write lock, or with "EXCLUSIVE" in another locking mode everything, as a foreign program
-    would.
-    """
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        if how == "EXCLUSIVE":
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("UPDATE sessions SET owner = owner")
-        yield
-        connection.execute("ROLLBACK")
-    finally:
-        connection.close()
-
-
-@contextmanager
-def full_disk(path: Path) -> Iterator[None]:
-    """No file may grow past what the database has now, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size // 2, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 WRITES: dict[str, Callable[[SQLiteStore, str, bytes], object]] = {
@@ -696,7 +676,7 @@ class TestErrors:
 def _refused_as_nobody(top: Path, path: Path) -> bool:
     """Whether a store on the file is refused, and nothing written, for a user who may only read it."""
     if os.geteuid() == 0:
-        for parent in [top, *top.parents][:3]:
+        for parent in [top, *top.parents][:4]:
             if parent.stat().st_uid == 0 and parent != Path("/tmp"):
                 parent.chmod(0o755)
         os.setgroups([])

@@ -6,17 +6,27 @@ import inspect
 import itertools
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.broken_stores import BROKEN, PurgesNothing, PurgesTheLiving, ReplaceClearsNoOwner
+from support.broken_stores import BROKEN, PurgesNothing, PurgesTheLiving, ReplaceClearsNoOwner, waits
 from support.clock import Clock
 from support.plain_store import PlainStore
 
-import wsgisession.testing
 from wsgisession.errors import StoreError
 from wsgisession.stores.memory import MemoryStore
-from wsgisession.testing import BulkStoreContract, StoreContract, in_child, new_key, new_payload, together
+from wsgisession.testing import (
+    BulkStoreContract,
+    Steps,
+    StoreContract,
+    helpers,
+    in_child,
+    new_key,
+    new_payload,
+    together,
+)
+from wsgisession.testing import contract as clauses
 
 
 class TestMemoryStore(BulkStoreContract):
@@ -92,13 +102,25 @@ def run_clause(contract: BulkStoreContract, clause: str) -> None:
         function(**dict(parameters), **{name: arguments[name] for name in arguments if name in wanted})
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.fixture
+def no_thread_stays() -> Iterator[None]:
+    """Threads that a broken store keeps waiting end with the test: inside a profiler they can crash the interpreter."""
+    before = set(threading.enumerate())
+    yield
+    waits.abandon()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.mark.usefixtures("no_thread_stays")
 @pytest.mark.parametrize(("kind", "clause"), BROKEN, ids=lambda value: getattr(value, "__name__", value))
 def test_a_broken_store_is_caught(
     kind: type[PlainStore], clause: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that breaks one clause fails the test of that clause."""
-    monkeypatch.setattr(wsgisession.testing, "PATIENCE", 0.3)
+    monkeypatch.setattr(helpers, "PATIENCE", 0.3)
+    monkeypatch.setattr(clauses, "STEPS", 24)
     contract = TestPlainStore()
     contract.kind = kind
     with pytest.raises((AssertionError, KeyError, RuntimeError, StoreError, pytest.fail.Exception)):
@@ -159,7 +181,7 @@ def test_together_passes_results_and_exceptions_on() -> None:
 
 def test_together_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that never answers is a failure, not a test run that hangs."""
-    monkeypatch.setattr(wsgisession.testing, "PATIENCE", 0.05)
+    monkeypatch.setattr(helpers, "PATIENCE", 0.05)
     release = threading.Event()
     with pytest.raises(AssertionError, match="waiting"):
         together([release.wait])
@@ -181,3 +203,13 @@ def test_keys_and_payloads_of_the_contract_are_unique() -> None:
     keys = {new_key() for _ in range(100)}
     assert len(keys) == 100 and {len(key) for key in keys} == {43}
     assert len({new_payload() for _ in range(100)}) == 100
+
+
+def test_what_the_contract_itself_does_is_no_step_of_a_store() -> None:
+    """``Steps`` counts what a store of this package does, and nothing of ``wsgisession.testing``."""
+    store = MemoryStore()
+    with Steps(store, 0, lambda: None) as steps:
+        new_key()
+        assert steps.count == 0
+        store.load("")
+        assert steps.count > 0

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
-import io
 import json
-import struct
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -14,7 +12,6 @@ from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,6 +19,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.breadth import breadth
+from support.values import CODEC, PATH, nested
 
 import wsgisession
 from wsgisession import javascript
@@ -31,7 +30,6 @@ from wsgisession.jsoncodec import JSONCodec
 from wsgisession.merge import same
 from wsgisession.tags import UnknownTag
 
-PATH = "session['a']"
 PACKAGE = str(Path(wsgisession.__file__).parent)
 
 
@@ -47,19 +45,10 @@ class Timeout(Exception):
     """What a signal handler raises to end a request that takes too long."""
 
 
-CODEC = JSONCodec()
 TAUGHT = JSONCodec(types={"money": (Money, lambda money: money.amount, Money)})
 ROWS = [{"n": n, "tags": ["a", "b]"], "in": {"x": [n]}} for n in range(36)]
 ZONED = datetime(2024, 7, 1, tzinfo=ZoneInfo.no_cache("Europe/Berlin"))
 TAGGED = [(1, frozenset({b"x"})), {2: Decimal("1.5")}, ZONED]
-
-
-def nested(depth: int, core: Any = 1) -> Any:
-    value = core
-    for _ in range(depth):
-        value = [value]
-    return value
-
 
 # Errors from outside
 
@@ -109,6 +98,7 @@ def no_collections() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.mark.both
 @pytest.mark.usefixtures("no_collections")
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize(
@@ -118,7 +108,7 @@ def no_collections() -> Iterator[None]:
 )
 def test_an_error_from_outside_goes_on(act: Callable[[], Any], make: Callable[[], Exception]) -> None:
     """Whenever it strikes, it comes out as it is."""
-    for moment in count(1):
+    for moment in breadth.steps(13):
         error = make()
         struck, came = interrupted(act, moment, error)
         if not struck:
@@ -228,7 +218,7 @@ def hiding(depth: int) -> bytes:
 @pytest.mark.parametrize(
     "read", [CODEC.decode, javascript.read, lambda line: list(javascript.members(b'{"a":%b}' % line))]
 )
-@pytest.mark.parametrize("depth", [900, 950, 990, 1000, 5_000, 100_000])
+@pytest.mark.parametrize("depth", [900, 950, 990, 1000, 5_000, pytest.param(100_000, marks=pytest.mark.wide)])
 @pytest.mark.parametrize(
     "make",
     [
@@ -313,30 +303,6 @@ def test_what_cannot_be_a_tag_is_not_shown(name: str) -> None:
 
 
 # Time zones
-
-
-@pytest.mark.parametrize(
-    "key", ["Europe", "UTC/x", "a" * 300, "a" * 5_000, "", ".", "..", "\0", "\ud800", "Europe/", 5, ["UTC"]]
-)
-def test_a_name_that_is_no_time_zone(key: Any) -> None:
-    """Whatever the system says of such a file name, the value cannot be read."""
-    line = json.dumps({"~datetime": ["2024-01-01T00:00:00", 0, key, None]}).encode()
-    with pytest.raises(ValueError, match="cannot be read"):
-        CODEC.decode(line)
-
-
-@pytest.mark.parametrize("key", ["Europe", "a" * 300], ids=["a folder", "too long"])
-def test_a_zone_from_a_file_under_such_a_name(key: str) -> None:
-    """It is refused when it is written."""
-    cet = (
-        b"TZif"
-        + bytes(16)
-        + struct.pack(">6l", 0, 0, 0, 0, 1, 4)
-        + struct.pack(">lbb", 3600, 0, 0)
-        + b"CET\0"
-    )
-    with pytest.raises(UnsupportedType, match="ZoneInfo by name"):
-        CODEC.encode(datetime(2024, 7, 1, tzinfo=ZoneInfo.from_file(io.BytesIO(cet), key=key)), PATH)
 
 
 @pytest.mark.parametrize("fault", [errno.EISDIR, errno.ENAMETOOLONG], ids=["a folder", "too long"])

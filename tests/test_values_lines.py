@@ -10,31 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.values import PLAIN, TEXTS
+from support.breadth import breadth
+from support.values import CODEC, PLAIN, TEXTS, back, encode, nested
 
 from wsgisession.errors import UnsupportedType
-from wsgisession.jsoncodec import JSONCodec
 from wsgisession.merge import same
 from wsgisession.values import DEPTH, DIGITS, _make_dumps, dumps
-
-CODEC = JSONCodec()
-PATH = "session['a']"
-
-
-def encode(value: Any) -> bytes:
-    return CODEC.encode(value, PATH)
-
-
-def back(value: Any) -> Any:
-    return CODEC.decode(encode(value))
-
-
-def nested(depth: int, wrap: Any, core: Any) -> Any:
-    value = core
-    for _ in range(depth):
-        value = wrap(value)
-    return value
-
 
 # Depth
 
@@ -52,7 +33,7 @@ WRAPS = [
 @pytest.mark.parametrize("wrap", WRAPS)
 def test_depth(wrap: Any, core: Any) -> None:
     """A hundred levels come back; one more is refused, with the path to where it starts."""
-    value = nested(DEPTH, wrap, core)
+    value = nested(DEPTH, core, wrap)
     assert same(back(value), value)
     with pytest.raises(UnsupportedType, match=r"^session\['a'\].*more than 100 levels"):
         encode(wrap(value))
@@ -71,9 +52,7 @@ def test_cycle() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        pytest.param(b"[" * 101 + b"]" * 101, id="lists"),
         pytest.param(b'{"a":' * 101 + b"1" + b"}" * 101, id="dicts"),
-        pytest.param(b'["\\\\","\\"[",' + b"[" * 100 + b"]" * 101, id="beside strings"),
         pytest.param(b"[" * 100_000 + b"]" * 100_000, id="very deep"),
         pytest.param(b'{"~tuple":[' * 5_000 + b"]}" * 5_000, id="very deep tags"),
         pytest.param(b"[" * 100_000, id="open"),
@@ -93,6 +72,24 @@ def test_brackets_in_text_are_not_depth(text: str) -> None:
 
 
 # Broken lines
+
+NO_ZONES = [
+    "No/Such",
+    "../../etc/passwd",
+    "/etc/passwd",
+    "Europe",
+    "Europe/",
+    "UTC/x",
+    "a" * 300,
+    "a" * 5_000,
+    "",
+    ".",
+    "..",
+    "\0",
+    "\ud800",
+    5,
+    ["UTC"],
+]
 
 BROKEN = [
     b"",
@@ -122,13 +119,9 @@ BROKEN = [
     b'{"~date":null}',
     b'{"~datetime":"yesterday"}',
     b'{"~datetime":["2024-01-01T00:00:00",2,null,null]}',
-    b'{"~datetime":["2024-01-01T00:00:00",0,"No/Such",null]}',
-    b'{"~datetime":["2024-01-01T00:00:00",0,"../../etc/passwd",null]}',
-    b'{"~datetime":["2024-01-01T00:00:00",0,"/etc/passwd",null]}',
     b'{"~datetime":["2024-01-01T00:00:00",0,null,"CET"]}',
     b'{"~datetime":["2024-01-01T00:00:00"]}',
     b'{"~datetime":[]}',
-    b'{"~datetime":["2024-01-01T00:00:00",0,"Europe",null]}',
     b'{"~time":"25:00"}',
     b'{"~timedelta":[1000000000,0,0]}',
     b'{"~timedelta":[1.5,0,0]}',
@@ -153,10 +146,11 @@ BROKEN = [
     b'{"~str":["a","b"]}',
     b'{"~str":"ab"}',
     b'{"~str":[1]}',
+    *(json.dumps({"~datetime": ["2024-01-01T00:00:00", 0, name, None]}).encode() for name in NO_ZONES),
 ]
 
 
-@pytest.mark.parametrize("line", BROKEN, ids=lambda line: line[:40].decode("ascii", "replace"))
+@pytest.mark.parametrize("line", BROKEN, ids=lambda line: line[:60].decode("ascii", "replace"))
 def test_broken_line(line: bytes) -> None:
     """Whatever is wrong with a line, it is a ValueError whose message and chain show nothing of the line."""
     left_behind = sys.exc_info()[1]  # CPython 3.11 keeps one that another test's tracer has raised
@@ -201,7 +195,7 @@ def test_any_line_is_read_or_a_value_error(line: bytes) -> None:
 
 
 @given(PLAIN)
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=breadth.much(10, 30))
 def test_without_the_prebuilt_encoder(value: Any) -> None:
     """If json does not offer its encoder ready-made, the public one gives the same text and the same errors."""
     slow = _make_dumps(None)

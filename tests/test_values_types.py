@@ -8,13 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from support.values import CODEC, PATH
 
 from wsgisession.errors import UnsupportedType
 from wsgisession.jsoncodec import JSONCodec
 from wsgisession.merge import same
-
-CODEC = JSONCodec()
-PATH = "session['a']"
 
 
 class Color(enum.IntEnum):
@@ -112,20 +110,6 @@ def test_taught_type_that_does_not_come_back(entry: Any, value: Any, message: st
     with pytest.raises(UnsupportedType, match=message) as caught:
         codec.encode([value], PATH)
     assert str(caught.value).startswith("session['a'][0]")
-
-
-def test_failure_of_a_taught_type_is_chained() -> None:
-    """What the application's own function raised is the cause."""
-    with pytest.raises(UnsupportedType) as caught:
-        JSONCodec(types={"t": (Plain, lambda _: 1 / 0, lambda _: Plain())}).encode(Plain(), PATH)
-    assert isinstance(caught.value.__cause__, ZeroDivisionError)
-
-
-def test_error_of_a_taught_type_shows_no_data() -> None:
-    """What a taught type says about a broken value stays out of the ValueError."""
-    codec = JSONCodec(types={"t": (Plain, lambda _: "secret", int)})
-    with pytest.raises(ValueError, match=r"cannot be read \(ValueError\)"):
-        codec.decode(b'{"~t":"secret"}')
 
 
 @pytest.mark.parametrize(

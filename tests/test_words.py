@@ -11,7 +11,7 @@ from support.docs import ROOT
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "demo.py")]
 PAGES += [*sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "wsgisession").rglob("*.py"))]
 HABITS = {
-    "again": r"\banew\b",
+    "again": r"\banew\b|\bafresh\b",
     "for example": r", say[,.:;)]",
     "they": r"\b(?:he|his|him)\b",
     "does not have": r"\bha(?:s|ve) not\b(?! been\b| (?:yet )?\w+(?:ed|et|ut|rt|wn)\b)",
@@ -19,7 +19,15 @@ HABITS = {
     "by itself": r"\bof its own accord\b",
     "because of": r"\bon account of\b",
     "if": r"\b(?:true|false|none) where\b",
-    "the usual order": r"\bfor a visitor could\b|\bgoes without saying\b|\bthe same but for\b",
+    "the usual order": r"\bfor a visitor could\b|\bgoes without saying\b|\bthe same but for\b|(?:^|[.;:] )Only then\b",
+    "somebody who, or the one that": r"\b(?:whoever|whomever|whichever|wherever)\b",
+    "only": r"\bmerely\b",
+    "so": r"\b(?:hence|thus|thereby|whereby|henceforth)\b",
+    "so that … not": r"\blest\b",
+    "and not": r"^(?!.*\bneither\b).*(?:,| and) nor\b",
+    "for ever, or without an answer": r"\bfor good\b|\bin vain\b",
+    "the same": r"\blikewise\b",
+    "one of the two versions": r"^(?:<{7}|={7}|>{7})(?: |$)",
 }
 
 
@@ -45,6 +53,13 @@ def test_words(path: Path) -> None:
         "a service has not",
         "Mind the gap.",
         "None where there is no record",
+        "Only then is it saved.",
+        "It tells whoever asks.",
+        "A key that merely is not there.",
+        "Hence the name.",
+        "It knows no store, nor a cookie.",
+        "It is gone for good.",
+        "=======",
     ],
 )
 def test_a_habit_is_found(line: str) -> None:

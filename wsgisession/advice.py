@@ -1,8 +1,8 @@
 """What to store in place of a value that cannot be stored, in words. Knows neither tags nor JSON.
 
 What is advised loses nothing that the value says. Classes of other libraries are known by their names and methods. Nothing
-of them is imported and none of their code runs: only the class is looked at, because a lazy object or a proxy would answer
-for what is behind it. Nobody is told to make a list of something that merely can be iterated over.
+of them is imported, and none of their code runs. Only the class is looked at, because a lazy object or a proxy would answer
+for what is behind it. Not everything that can be iterated over should become a list.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Codec(Protocol):
 
         Raises:
             ValueError: It cannot be read: it is corrupt or foreign.
-            StoreError: A later version of the library wrote it. Nobody may take it for no session.
+            StoreError: A later version of the library wrote it. Its session lives, so it must not look like none.
         """
 
     def encode(self, value: Any, path: str, /) -> bytes:

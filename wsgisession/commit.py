@@ -176,7 +176,7 @@ class Commit:
         return done
 
     def claim(self, stored: Stored) -> Stored:
-        """Write a record again as it is, so that whoever read it before is overtaken. Gone: there is none any more."""
+        """Write a record again as it is, so that a request that read it before is overtaken. Gone: there is no record any more."""
         records = self._records
 
         def attempt(stored: Stored) -> Stored | None:

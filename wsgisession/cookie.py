@@ -33,23 +33,23 @@ _BOOLEANS = ("httponly", "partitioned", "persistent", "host_prefix")
 
 @dataclass(frozen=True, slots=True)
 class Cookie:
-    """The session cookie's name and attributes. Construction fails on whatever a browser would silently reject.
+    """The session cookie's name and attributes. If a browser would silently reject it, making it is an error.
 
     Args:
         name: an HTTP token. If the cookie is secure, has path "/" and no domain, it goes out as "__Host-" + name.
-        path: what the URL's path has to begin with, from "/".
-        domain: a host name, to share the cookie with its subdomains; None: this host alone, the safer choice.
+        path: browsers send the cookie only if the URL's path begins with this.
+        domain: a host name, to share the cookie with its subdomains. None: this host alone, which is safer.
         secure: True, False, or "auto", which follows ``wsgi.url_scheme`` and never a forwarded header. Behind a proxy
             that ends TLS pass True.
-        httponly: out of reach of scripts.
-        samesite: "Lax", "Strict" or "None", the words of the attribute. Always sent: what a browser assumes if it is
-            missing differs, so the Python value None is refused.
-        partitioned: one cookie jar per embedding site (CHIPS), for sessions inside a frame of another site.
+        httponly: scripts cannot read the cookie.
+        samesite: "Lax", "Strict" or "None", the words of the attribute. It is always sent, because browsers differ in
+            what they assume without it. So the Python value None is refused.
+        partitioned: one cookie for each site that embeds yours in a frame (CHIPS).
         persistent: whether a new session starts as "remember me".
-        host_prefix: False keeps "__Host-" off the name.
-        formerly: names on the wire that are still read, after the present one, while a site changes its cookie's name or
-            makes it Secure. A session that is found there goes on under the present name. Nothing is ever set under a
-            former name. List one no longer than needed: a cookie that somebody planted under it is accepted.
+        host_prefix: False: "__Host-" is never put before the name.
+        formerly: names, as browsers send them, that are still read after the present one. For a site that changes its
+            cookie's name or makes it Secure. A session that is found there goes on under the present name. No cookie is
+            ever set under a former name. Remove a name when you can: a cookie that somebody planted under it is accepted.
 
     Source: RFC 6265bis 4.1.3 (prefixes), 5.4 to 5.7 (what user agents reject); CHIPS (Partitioned); the draft
     layered-cookies ("__Http-" and "__Host-Http-").
@@ -112,9 +112,9 @@ class Cookie:
     def read(header: str, name: str) -> list[str]:
         """Return the different values a Cookie header has under exactly this name, in its order.
 
-        Pairs are separated by ";" and nothing else, space and tab around a pair are dropped and nothing else, nothing
-        is unquoted or decoded. Looks at the first 64 KiB and the first 64 pairs of the name; a pair that crosses the end
-        of the 64 KiB is not seen. Any string will do: a malformed neighbour neither hides nor fakes a value.
+        Only ";" separates pairs. Only space and tab around a pair are dropped. Nothing is unquoted or decoded. The first
+        64 KiB and the first 64 pairs of the name are looked at. A pair that crosses the end of the 64 KiB is not seen. The
+        header may be any string: a malformed neighbour cannot hide a value, and cannot fake one.
 
         Args:
             header: the Cookie header as WSGI has it; "" if there is none.
@@ -190,8 +190,8 @@ class Cookie:
     def expire_former(self, name: str, *, secure: bool) -> list[str]:
         """Return the ``Set-Cookie`` values that delete a cookie of a former name.
 
-        Browsers tell cookies apart by path and domain too, and nobody knows which ones the former had: deleted are that
-        with the present ones, and that with path "/" and no domain.
+        Browsers also tell cookies apart by path and domain, and nobody knows which ones the former cookie had. So two are
+        deleted: that with the present path and domain, and that with path "/" and no domain.
         """
         usual = replace(self, name="x", path="/", domain=None, host_prefix=False, formerly=())
         return list(dict.fromkeys([self.expire(name, secure=secure), usual.expire(name, secure=secure)]))

@@ -37,4 +37,4 @@ class HeadersSent(SessionError, RuntimeError):
 
 
 class SessionConflict(SessionError):
-    """Other requests kept changing the session past a generous bound. Nothing of this change was written."""
+    """Other requests kept changing the session for seconds. Nothing of this change was written."""

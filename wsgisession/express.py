@@ -55,10 +55,10 @@ def options(client: Any, name: str = "connect.sid", prefix: str = "sess:", **coo
     The secrets are the ones express-session has, in the same order.
 
     Args:
-        client: a redis-py client of the same Redis, as for ``RedisStore``; it stays the caller's.
+        client: a redis-py client of the same Redis, as for ``RedisStore``. The store does not close it.
         name: express-session's ``name``.
         prefix: connect-redis' ``prefix``.
-        cookie: what else ``Cookie`` takes, as Express has it: ``path``, ``domain``, ``secure``, ``httponly``, ``samesite``.
+        cookie: other options of ``Cookie``, with the values that Express has: ``path``, ``domain``, ``secure``, ``httponly``, ``samesite``.
 
     Raises:
         ValueError, TypeError: an argument is not what it must be.

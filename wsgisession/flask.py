@@ -27,7 +27,7 @@ from wsgisession.jsoncodec import JSONCodec
 from wsgisession.limits import Seconds
 from wsgisession.manager import IdentityFactory, Secret, SessionManager
 from wsgisession.middleware import ENVIRON_KEY, SessionMiddleware
-from wsgisession.session import Session, visit_of
+from wsgisession.session import Session, hold, visit_of
 from wsgisession.stores import Store
 from wsgisession.visit import OPEN, Visit
 
@@ -56,7 +56,7 @@ _SETTINGS = (
 
 
 class FlaskSession(Session):
-    """What ``flask.session`` stands for: a Session with the attributes that Flask and its extensions use."""
+    """``flask.session``: a Session with the attributes that Flask and its extensions use."""
 
     __slots__ = ("accessed", "exchange", "modified")
 
@@ -65,7 +65,7 @@ class FlaskSession(Session):
     modified: bool  # an item was assigned or deleted. What changes inside a value is saved without it
 
     def __init__(self, visit: Visit, exchange: Exchange | None = None) -> None:
-        super().__init__(visit)
+        hold(self, visit)
         self.accessed = self.modified = False
         self.exchange = exchange
 
@@ -118,16 +118,16 @@ def _text(message: Any) -> Any:
 class Sessions:
     """Server-side sessions for Flask: ``Sessions(app)``, or ``Sessions()`` and later ``init_app(app)``.
 
-    What is not passed comes from the application's configuration, as it is when a request comes. The other
-    arguments are SessionMiddleware's. An application without a secret key has Flask's null session: it is
-    empty, and writing to it is an error that asks for the key.
+    What you do not pass comes from the application's configuration, which is read when a request comes. The
+    other arguments are those of SessionMiddleware. An application without a secret key has Flask's null session:
+    it is empty, and writing to it is an error that asks for the key.
 
     Args:
         app: The application; None: ``init_app`` is called later.
-        secret: None: ``SECRET_KEY`` signs, and ``SECRET_KEY_FALLBACKS`` verify too.
+        secret: None: ``SECRET_KEY`` signs, and ``SECRET_KEY_FALLBACKS`` are accepted too.
         store: A Store, or a URL; None: a MemoryStore for each application.
         cookie: None: the ``SESSION_COOKIE_…`` settings.
-        remember: Seconds since last use of a session with ``session.permanent = True``; None:
+        remember: Seconds since the last use of a session with ``session.permanent = True``; None:
             ``PERMANENT_SESSION_LIFETIME``.
 
     Raises:
@@ -191,7 +191,7 @@ class Sessions:
     def manager(self) -> SessionManager:
         """The same sessions outside a request: to list them, to end them, to log a test client in.
 
-        They are those of the current application inside ``app.app_context()``, and otherwise those of the
+        Inside ``app.app_context()`` they are those of the current application. Outside, they are those of the
         application in ``Sessions(app)``.
 
         Raises:

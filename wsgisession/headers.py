@@ -22,7 +22,7 @@ def personal(headers: Headers, cookies: list[str], read: bool) -> Headers:
 
     Args:
         cookies: Set-Cookie values to add; with any, the response is made unfit for shared caches.
-        read: A live session was read: ``private``, unless the application said something itself.
+        read: whether a live session was read. Then ``private``, unless the application said something itself.
 
     Source: RFC 9110 12.5.5 (Vary), RFC 9111 5.2.2 (Cache-Control), RFC 9213 (targeted fields).
     """

@@ -1,8 +1,8 @@
 """Ids, their signatures and their keys. Does not know what a cookie, a store or a record is.
 
 An id is 32 random bytes as text and is secret. A token is ``id.signature``, the cookie's value. A key is the id's
-SHA-256, under which everything but the cookie knows the session, so that a look into the store, the logs or a backup
-gives nobody an id. All are base64url without padding.
+SHA-256. Everything except the cookie knows the session by its key. So nobody finds an id in the store, the logs or a
+backup. All are base64url without padding.
 """
 
 from __future__ import annotations
@@ -19,18 +19,23 @@ _LONGEST = 4096  # characters of a cookie's name
 _PURPOSE = b"wsgisession 1 cookie\0"  # version and purpose of the signature; another purpose derives from another label
 
 
+def digest(id: str) -> str:
+    """Return the base64url SHA-256 of an id: what may be shown if the id itself must not."""
+    return base64url(sha256(id.encode()).digest()).decode()
+
+
 class Identity:
     """Makes ids, signs them for one cookie name, and verifies what a visitor sent.
 
-    A subclass may speak another format (see ``express.py``). ``min_secret`` is the least length of a secret in bytes;
-    ``key_is_id`` says that ``key`` returns the id itself, which therefore must not be logged as it is.
+    A subclass may use another format (see ``express.py``). ``min_secret`` is the least length of a secret in bytes.
+    ``key_is_id`` says that ``key`` returns the id itself. Then the log shows a hash of it instead.
 
     Args:
-        secrets: one or more, each at least ``min_secret`` bytes. The first signs, all verify. They are not kept: only
-            what is derived from them is.
+        secrets: one or more, each at least ``min_secret`` bytes. The first one signs, all are accepted. The object keeps
+            only what it derives from them.
 
     Raises:
-        ValueError: a secret is too short, or there is none.
+        ValueError: a secret is too short, or there is no secret.
         TypeError: a secret is neither ``bytes`` nor ``str``.
     """
 
@@ -51,9 +56,8 @@ class Identity:
         """
         return base64url(os.urandom(32)).decode()
 
-    def key(self, id: str) -> str:
-        """Return the key a session is stored and known under: ``digest`` of the id."""
-        return digest(id)
+    key = staticmethod(digest)
+    """Returns the key that a session is stored and known under."""
 
     def sign(self, name: str, id: str) -> str:
         """Return the token that carries this id in the cookie called ``name`` on the wire."""
@@ -113,8 +117,3 @@ def check_secrets(secret: object, minimum: int) -> list[bytes]:
 
 
 _ADVICE = "make one with: python -m wsgisession secret"
-
-
-def digest(id: str) -> str:
-    """Return the base64url SHA-256 of an id: what may be shown if the id itself must not."""
-    return base64url(sha256(id.encode()).digest()).decode()

@@ -20,27 +20,28 @@ from wsgisession.limits import Limits, Seconds, seconds
 from wsgisession.log import event
 from wsgisession.record import Record, check_owner
 from wsgisession.records import End, Records, Stored
-from wsgisession.session import Session
+from wsgisession.session import Session, session_of
+from wsgisession.shared import Setup
 from wsgisession.stores import MemoryStore, Store, from_url
-from wsgisession.visit import Setup, Visit
+from wsgisession.visit import Visit, new_visit
 
 IdentityFactory = Callable[[list[bytes]], Identity]
 Secret = str | bytes | Sequence[str | bytes]
 
 
 class SessionManager:
-    """All the configuration of sessions, and what can be done with them outside a request.
+    """The configuration of sessions, and what you can do with sessions outside a request.
 
     Args:
         store: A Store, or a URL for ``stores.from_url``; None: a new MemoryStore.
-        secret: ``str`` or ``bytes`` of at least 32 bytes, or a list of them: the first signs, all verify. None: nothing
-            can be signed, so ``issue`` raises.
+        secret: ``str`` or ``bytes`` of at least 32 bytes, or a list of them. The first one signs, all are accepted. None:
+            nothing can be signed, so ``issue`` and ``from_cookie`` raise.
         cookie: Name and attributes of the cookie.
-        idle_timeout: Seconds since last use (a number or a timedelta); None: only the lifetime counts.
-        lifetime: Seconds since login or creation, always finite.
-        remember: Seconds since last use of a persistent session; replaces both limits for it.
-        max_size: Bytes of one payload.
-        codec: Makes payloads of records.
+        idle_timeout: Seconds since the last use (a number or a timedelta). None: only the lifetime counts.
+        lifetime: Seconds since the login or the creation, always finite.
+        remember: Seconds since the last use of a persistent session. It counts instead of both limits.
+        max_size: Bytes of one stored session.
+        codec: Makes bytes of sessions, and sessions of bytes.
         identity: A factory, called with the list of secrets as bytes; None: Identity.
         clock: Returns POSIX seconds; for tests.
 
@@ -123,35 +124,35 @@ class SessionManager:
         return f"{name}={identity.sign(name, id)}"
 
     def open(self, key: str) -> Session | None:
-        """Return the live session under a key, to be changed and saved with ``.save()``. None: there is none.
+        """Return the live session under a key. Change it and call its ``save()``. None: there is no such session.
 
-        Its owner cannot be set, nor how long its cookie lasts, and ``regenerate()`` raises: they need the visitor's cookie.
+        ``owner``, ``persistent`` and ``regenerate()`` cannot be used on it, because they need the visitor's cookie.
         """
         stored = self.records.load(key)
         return None if stored is None else self._of(stored)
 
     def from_cookie(self, header: str, *, secure: bool | None = None) -> Session | None:
-        """Return the live session that a Cookie header brings, as ``open`` does. None: it brings none that lives.
+        """Return the live session that a Cookie header brings, as ``open`` does. None: it brings no live session.
 
-        For what has the header and no WSGI request: a WebSocket server, a job, a test.
+        It is for programs that have the header but no WSGI request: a WebSocket server, a job, a test.
 
         Args:
             header: ``"sid=…; theme=dark"``, as the browser sent it.
-            secure: It came over https (True) or http (False). None: whichever of the two has the session.
+            secure: True: the header came over https. False: over http. None: look for both.
 
         Raises:
             SessionError: The manager has no secret.
         """
         self._signer("from_cookie() verifies a signature")
         for scheme in ("https", "http") if secure is None else ("https" if secure else "http",):
-            visit = Visit(self.setup, header, scheme)
+            visit = new_visit(self.setup, header, scheme)
             visit.load()
             if visit.stored is not None:
                 return self._of(visit.stored)
         return None
 
     def _of(self, stored: Stored) -> Session:
-        return Session(Visit.of_key(self.setup, stored))
+        return session_of(Visit.of_key(self.setup, stored))
 
     def _signer(self, what: str) -> Identity:
         if self.identity is None:
@@ -166,28 +167,28 @@ class SessionManager:
         """Yield every live session, in any order, read in batches.
 
         Raises:
-            StoreError: The store failed, or a record cannot be used; in the second case after all others.
+            StoreError: The store failed, or a record cannot be used. In the second case, all other sessions come first.
         """
         return map(self.records.info, self.records.every())
 
     def destroy(self, key: str) -> bool:
-        """End the session under a key now, or the one that ``regenerate()`` made of it. False: there was none."""
+        """End the session under a key now, or the one that ``regenerate()`` made of it. False: there was no session."""
         ended = self.records.end(key) is End.ENDED
         if ended:
             event(logging.INFO, "revoked", "session revoked", key=self.records.show(key))
         return ended
 
     def destroy_owned(self, owner: str, keep: str | Iterable[str] | None = None) -> int:
-        """End an owner's sessions, but the key or keys in ``keep``; returns how many ended.
+        """End an owner's sessions, except those whose keys are in ``keep``. Return how many ended.
 
-        It lists again until a pass finds nothing, so a session that was saved meanwhile is ended, or began after this.
+        It lists the sessions again until it finds nothing more to end. So it also ends a session that was saved meanwhile.
         """
         return self.records.end_owned(
             owner, () if keep is None else (keep,) if isinstance(keep, str) else tuple(keep)
         )
 
     def purge(self) -> int:
-        """Remove expired records from the store, in bounded batches; returns how many."""
+        """Remove expired records from the store, in batches. Return how many."""
         total = 0
         while removed := self.store.purge():
             total += removed

@@ -18,9 +18,9 @@ from wsgisession.errors import SessionError
 from wsgisession.headers import Headers, personal
 from wsgisession.limits import Seconds
 from wsgisession.manager import IdentityFactory, Secret, SessionManager
-from wsgisession.session import Session, visit_of
+from wsgisession.session import Session, session_of, visit_of
 from wsgisession.stores import MemoryStore, Store
-from wsgisession.visit import OPEN, OVER, Visit
+from wsgisession.visit import OPEN, OVER, Visit, new_visit
 from wsgisession.watch import watched
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ class SessionMiddleware:
 
     Args:
         app: The application.
-        secret: ``str`` or ``bytes`` of at least 32 bytes, or a sequence of them: the first signs, all verify.
-        environ_key: Where the application finds its Session; with a dot, as PEP 3333 asks of what servers add.
+        secret: ``str`` or ``bytes`` of at least 32 bytes, or a sequence of them. The first one signs, all are accepted.
+        environ_key: The key in ``environ`` under which the application finds its Session. It must contain a dot
+            (PEP 3333).
 
     Raises:
         ValueError, TypeError: The configuration is wrong; the message says what to pass instead.
@@ -88,8 +89,8 @@ class SessionMiddleware:
         self._alone = isinstance(self.manager.store, MemoryStore)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        visit = Visit(self._setup, environ.get("HTTP_COOKIE"), environ.get("wsgi.url_scheme"))
-        session = Session(visit)
+        visit = new_visit(self._setup, environ.get("HTTP_COOKIE"), environ.get("wsgi.url_scheme"))
+        session = session_of(visit)
         found = environ.setdefault(self._environ_key, session)
         if found is not session:
             if self._serves(found):
@@ -98,7 +99,7 @@ class SessionMiddleware:
         if self._alone and environ.get("wsgi.multiprocess"):
             self._alone = False
             self._setup.advice.warn_once("memory store")
-        response = _Response(visit, start_response)
+        response = _respond(visit, start_response)
         try:
             body = self.app(environ, response.start)
         except BaseException:
@@ -117,13 +118,14 @@ class SessionMiddleware:
                     visit.phase = OVER
                     response.server_write = start_response(status, headers)
                     return body
-        elif visit.begins():
-            self._advise(environ, visit)
-        if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
+        handed_on = whole or _is_file(body, environ.get("wsgi.file_wrapper"))
+        if handed_on:
             response.end(body)
+        if visit.touched and visit.began:
+            self._advise(environ, visit)
+        if handed_on:
             return body
-        # Its first chunk may begin a session.
-        response.first = partial(self._advise_if_begins, environ, visit)
+        response.begins = partial(self._advise, environ, visit)
         return _SizedBody(response, body) if hasattr(kind, "__len__") else _Body(response, body)
 
     def _two_sessions(self) -> None:
@@ -141,7 +143,7 @@ class SessionMiddleware:
         )
 
     def _advise(self, environ: WSGIEnvironment, visit: Visit) -> None:
-        """Warn if a session that begins will not be found again, or if its cookie takes the place of another one."""
+        """Warn if a session that began will not be found again, or if its cookie takes the place of another one."""
         cookie, warn_once = self._setup.cookie, self._setup.advice.warn_once
         if environ.get("wsgi.url_scheme") != "https" and cookie.secure is not False:
             proto, forwarded = environ.get("HTTP_X_FORWARDED_PROTO"), environ.get("HTTP_FORWARDED")
@@ -152,7 +154,9 @@ class SessionMiddleware:
                     warn_once("tls proxy")
             elif not (proto or forwarded or any(name.startswith(_PROXIED) for name in environ)):
                 warn_once("secure over http")
-        if not cookie.covers(f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" or "/"):
+        if cookie.path != "/" and not cookie.covers(
+            f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" or "/"
+        ):
             warn_once("outside the path", path=cookie.path)
         if (
             environ.get("REQUEST_METHOD") == "POST"
@@ -163,10 +167,6 @@ class SessionMiddleware:
         ):
             warn_once("cross-site post")
 
-    def _advise_if_begins(self, environ: WSGIEnvironment, visit: Visit) -> None:
-        if visit.begins():
-            self._advise(environ, visit)
-
 
 def get_session(environ: WSGIEnvironment, key: str = ENVIRON_KEY) -> Session:
     """Return the session of a request.
@@ -176,7 +176,7 @@ def get_session(environ: WSGIEnvironment, key: str = ENVIRON_KEY) -> Session:
         key: The middleware's ``environ_key``.
 
     Raises:
-        SessionError: No SessionMiddleware is at work there.
+        SessionError: There is no SessionMiddleware around the application.
     """
     session = environ.get(key)
     if not isinstance(session, Session):
@@ -197,15 +197,17 @@ def _is_file(body: object, wrapper: object) -> bool:
 class _Response:
     """One response: holds the application's headers back until the session is safe. Called, it is the application's write()."""
 
-    __slots__ = ("_start_response", "first", "held", "sent", "server_write", "visit")
+    __slots__ = ("_start_response", "begins", "held", "sent", "server_write", "visit")
 
-    def __init__(self, visit: Visit, start_response: StartResponse) -> None:
-        self.visit = visit
-        self._start_response = start_response
-        self.sent: bool | None = None  # None: the application has not called start_response yet
-        self.held: tuple[str, Headers, ExcInfo] | None = None  # what it was called with, until that leaves
-        self.server_write: Callable[[bytes], object] | None = None
-        self.first: Callable[[], None] | None = None  # what to do before the headers leave
+    _start_response: StartResponse
+    visit: Visit
+    sent: bool | None
+    """None: the application has not called start_response yet."""
+    held: tuple[str, Headers, ExcInfo] | None
+    """What it was called with, until that leaves."""
+    server_write: Callable[[bytes], object] | None
+    begins: Callable[[], None] | None
+    """What to do if a session begins with a streamed body."""
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo = None) -> Callable[[bytes], object]:
         """Be the application's start_response."""
@@ -227,7 +229,7 @@ class _Response:
                 self.visit.fail()
             # Raises if the first headers are on the wire already; if they are not, ours go out again.
             if self.visit.touched:
-                headers = personal(headers, self.visit.set_cookies(), self.visit.was_live())
+                headers = personal(headers, self.visit.set_cookies(), len(self.visit.own) > 0)
             self.server_write = self._start_response(status, headers, exc_info)
             return self
         finally:
@@ -242,12 +244,12 @@ class _Response:
         assert self.held is not None
         status, headers, exc_info = self.held
         visit, self.held = self.visit, None
-        if self.first is not None:
-            self.first()
         try:
             cookies = visit.leave(status < "500", over)
             if visit.touched:
-                headers = personal(headers, cookies, visit.was_live())
+                headers = personal(headers, cookies, len(visit.own) > 0)
+                if visit.began and self.begins is not None:
+                    self.begins()
             self.sent = True
             if exc_info is None:
                 self.server_write = self._start_response(status, headers)
@@ -283,6 +285,15 @@ class _Response:
         """Nothing more is saved or sent; the error is let go, whose traceback holds the application, and that holds us."""
         self.visit.fail()
         self.held = None
+
+
+def _respond(visit: Visit, start_response: StartResponse) -> _Response:
+    """Return the response of a request. A function for the same reason as ``new_visit``."""
+    response = _Response()
+    response.visit = visit
+    response._start_response = start_response
+    response.sent = response.held = response.server_write = response.begins = None
+    return response
 
 
 class _Body:

@@ -21,7 +21,7 @@ from wsgisession.cookie import Cookie
 from wsgisession.exchange import Exchange, exchanges
 from wsgisession.manager import SessionManager
 from wsgisession.middleware import ENVIRON_KEY, SessionMiddleware
-from wsgisession.session import Session, visit_of
+from wsgisession.session import Session, hold, visit_of
 
 try:
     from pyramid.interfaces import ISession
@@ -38,7 +38,7 @@ Convert = Callable[[Any], Any]
 
 
 class PyramidSession(Session):
-    """What ``request.session`` is: a Session with the members of Pyramid's ``ISession``."""
+    """``request.session``: a Session with the members of Pyramid's ``ISession``."""
 
     __slots__ = ()
 
@@ -114,7 +114,9 @@ def _open(middleware: SessionMiddleware, environ_key: str, request: Any) -> Pyra
     """Be Pyramid's session factory: called at the first ``request.session`` of a request."""
     environ = request.environ
     exchange = Exchange(middleware, environ)
-    session = environ[environ_key] = PyramidSession(visit_of(environ[environ_key]))
+    session = PyramidSession()
+    hold(session, visit_of(environ[environ_key]))
+    environ[environ_key] = session
     request.add_response_callback(partial(_respond, exchange))
     request.add_finished_callback(partial(_finish, exchange))
     return session

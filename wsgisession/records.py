@@ -26,6 +26,7 @@ ATTEMPTS = 250  # with the pauses below some six seconds; 64 writers of one key 
 _SHORTEST = 0.0005  # seconds
 _HOPS = 8  # changes of id that are followed; markers that lead in a circle lead nowhere
 _BATCH = 1000  # keys in one look at the store
+_TRIES = 8  # writes of others to a session that is to end soon
 _OUTAGE = 3  # loads that fail in a row: it is the store, and not the payloads
 
 
@@ -176,6 +177,24 @@ class Records:
         except StoreError as error:
             self.failed(error, "load", since, key)
             raise
+
+    def end_soon(self, stored: Stored) -> None:
+        """Let a session end within a minute unless it is used: the browser may keep its cookie, or a newer one."""
+        owner = stored.record.owner
+        latest: Stored | None = stored
+        try:
+            for _ in range(_TRIES):
+                if (
+                    latest is None
+                    or latest.record.owner != owner
+                    or NO_EXPIRY < latest.left() <= MARKER_SECONDS
+                ):
+                    return
+                if self.touch(latest, MARKER_SECONDS):
+                    return
+                latest = self.follow(self.find(latest.key))  # another request wrote to it
+        except StoreError:  # logged; the login that led to this stands
+            pass
 
     # Listing
 

@@ -39,9 +39,6 @@ class Session(MutableMapping[str, Any]):
 
     _visit: Visit
 
-    def __init__(self, visit: Visit) -> None:
-        _hold(self, visit)
-
     # A dict
 
     def __getitem__(self, key: str) -> Any:
@@ -195,7 +192,10 @@ class Session(MutableMapping[str, Any]):
 
     @property
     def gone(self) -> bool:
-        """True if the session ended, or changed its id, while this request was running. What this request writes is dropped."""
+        """True if the session ended, or changed its id, while this request was running.
+
+        What this request writes is dropped.
+        """
         self._visit.load()
         return self._visit.gone
 
@@ -213,8 +213,9 @@ class Session(MutableMapping[str, Any]):
     def owner(self) -> str | None:
         """Who is logged in: 1 to 255 characters without NUL or lone surrogates, or None.
 
-        Setting another owner is a login or a logout. It implies ``regenerate()`` and restarts ``created``. From nobody to
-        somebody the data stays. If an owner leaves, the data is cleared at once: write after it what is to stay.
+        To set another owner is a login or a logout. It gives the session a new id and begins ``created`` again. From
+        nobody to somebody the data stays. When an owner leaves, the data is cleared at once. So write what should stay
+        after that.
 
         Source: ASVS 5.0 7.2.4.
         """
@@ -250,7 +251,10 @@ class Session(MutableMapping[str, Any]):
 
     @property
     def passive(self) -> bool:
-        """True: this request is no use of the session, and does not move its expiry. For polls, and "how long is left?"."""
+        """True: this request does not count as use of the session, and does not move its expiry.
+
+        It is for polls, and for a page that shows how much time is left.
+        """
         self._visit.load()
         return self._visit.passive
 
@@ -261,7 +265,7 @@ class Session(MutableMapping[str, Any]):
         self._visit.passive = passive
 
     def regenerate(self) -> None:
-        """Give the same data a new id, with the commit. The old id is dead before the first header leaves.
+        """Give the same data a new id when it is saved. The old id is dead before the first header leaves.
 
         Call it on any change of rights.
 
@@ -275,7 +279,7 @@ class Session(MutableMapping[str, Any]):
     # Saving
 
     def save(self) -> bool:
-        """Commit now instead of with the headers, merging like any commit. False: the session is gone, ours is dropped."""
+        """Save now, and not only when the headers leave. False: the session is gone, and the change is dropped."""
         return self._visit.save()
 
     def reload(self) -> None:
@@ -292,7 +296,7 @@ class Session(MutableMapping[str, Any]):
             What ``function`` returned in the run that was saved, or that was dropped because the session is gone.
 
         Raises:
-            SessionConflict: Other requests kept saving past a generous bound.
+            SessionConflict: Other requests kept saving for seconds.
         """
         return self._visit.atomic(lambda: function(self))
 
@@ -301,8 +305,8 @@ class Session(MutableMapping[str, Any]):
     def destroy(self) -> None:
         """End the session now, even if the request fails later. Writing afterwards starts a new one.
 
-        Ends the session of every validly signed cookie of this request. If its id was regenerated meanwhile, the session
-        that this led to ends, so a logout that comes late stands.
+        This ends the session of every validly signed cookie of this request. If another request changed the id meanwhile,
+        the session with the new id ends. So a late logout works too.
         """
         self._visit.destroy()
 
@@ -314,7 +318,7 @@ class Session(MutableMapping[str, Any]):
         """Log this owner out everywhere else, at once. SessionError: there is no owner.
 
         Returns:
-            How many sessions ended. 0 too if this session itself was ended meanwhile: then it is gone, and ends nobody.
+            How many sessions ended. If this session itself was ended meanwhile, it is gone, and nothing else ends: 0.
 
         Source: ASVS 5.0 7.4.3.
         """
@@ -333,8 +337,15 @@ class Session(MutableMapping[str, Any]):
 
 MEMBERS = frozenset(name for name in dir(Session) if not name.startswith("_"))
 
-# How __init__ sets the one slot: __setattr__ takes care of what applications set, and of nothing else.
-_hold: Callable[[Session, Visit], None] = Session.__dict__["_visit"].__set__
+# Sets the one slot. __setattr__ takes care of what applications set, and of nothing else.
+hold: Callable[[Session, Visit], None] = Session.__dict__["_visit"].__set__
+
+
+def session_of(visit: Visit) -> Session:
+    """Return the session of a visit. A function for the same reason as ``new_visit``."""
+    session = Session()
+    hold(session, visit)
+    return session
 
 
 def visit_of(session: Session) -> Visit:
@@ -343,7 +354,7 @@ def visit_of(session: Session) -> Visit:
 
 
 def _check_key(key: object) -> bool:
-    """Return False for a key that merely is not there. TypeError: it could not be."""
+    """Return False for a key that is not there. TypeError: it could not be there."""
     if not isinstance(key, str):
         raise TypeError(f"a session's keys are str, not {type(key).__name__}")
     return False

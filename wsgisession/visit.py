@@ -1,55 +1,30 @@
 """Visit: one request's session, from the cookie to a draft, from the draft to the store, and back to a cookie.
 
 What a session is follows from what its visit holds. It is live if a record is ``stored``. It is ``gone`` if its record was
-there and is no more, or if a newer cookie is on its way: it reads as empty, and nothing of it is stored. Otherwise it is
-new. Nothing happens before the first touch. Knows cookies, but no environ and no headers.
+there and is no more, or if a newer cookie is on its way. Then it is empty, and nothing of it is stored. Otherwise it is new.
+Nothing happens before the first touch. Knows cookies, but no environ and no headers.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from time import monotonic
 from typing import TypeVar
 
-from wsgisession.commit import Commit, Gone, Meet
-from wsgisession.cookie import Cookie
-from wsgisession.diagnosis import Advice, BadSignatures
+from wsgisession.commit import Gone, Meet
 from wsgisession.draft import Draft
 from wsgisession.errors import HeadersSent, SessionError, StoreError
-from wsgisession.identity import Identity
 from wsgisession.info import SessionInfo
-from wsgisession.limits import MARKER_SECONDS, Limits
 from wsgisession.log import event
 from wsgisession.record import NO_LINES, NO_PLACES, Marker, Record, record_of
-from wsgisession.records import End, Records, Stored
-from wsgisession.stores.base import NO_EXPIRY
+from wsgisession.records import End, Stored
+from wsgisession.request_cookies import RequestCookies, cookies_of
+from wsgisession.shared import Setup
 
 T = TypeVar("T")
-
-_read = Cookie.read  # to look a static method up takes 0.04 µs
-
-TRIES = 8  # writes of others to a session that is to end soon
-SIGNED = 8  # validly signed cookies of a name that are looked up
-UNUSUAL = 190  # characters of a header; in a shorter one nothing is ever left out
-
-
-@dataclass(slots=True, frozen=True)
-class Setup:
-    """What the sessions of one manager share."""
-
-    records: Records
-    commit: Commit
-    limits: Limits
-    cookie: Cookie
-    signer: Identity
-    """Makes ids, and signs them. Nobody asks it if the manager has no secret: its sessions are only opened by their key."""
-    advice: Advice
-    bad_signatures: BadSignatures
-    names: tuple[tuple[str, ...], tuple[str, ...]]
-    """The cookie's names on the wire, over http and over https: the present one, then the former ones."""
 
 
 class Phase(Enum):
@@ -66,29 +41,25 @@ OPEN, SENT, FAILED, OVER = Phase.OPEN, Phase.SENT, Phase.FAILED, Phase.OVER
 
 
 class Visit:
-    """What happens to one request's session, whether the application asks for it or not.
-
-    Args:
-        header: the Cookie header. None or empty: there is none.
-        scheme: ``wsgi.url_scheme``.
-    """
+    """What happens to one request's session, whether the application asks for it or not. ``new_visit`` makes one."""
 
     __slots__ = (
         "_by_key",
+        "_cookies",
         "_destroyed",
-        "_found",
         "_gone",
         "_header",
         "_id",
         "_in_atomic",
         "_mixes",
-        "_own",
         "_renew",
         "_reported",
         "_resign",
         "_scheme",
         "_set",
+        "began",
         "draft",
+        "own",
         "passive",
         "phase",
         "setup",
@@ -96,29 +67,53 @@ class Visit:
         "touched",
     )
 
-    touched: bool
-    """True: the application has looked at the session, even if the store failed then."""
+    # From the beginning
+
+    setup: Setup
+    """What all requests share."""
+    _header: str | None
+    _scheme: str | None
     draft: Draft | None
     """This request's changes. None: there are none yet."""
-    stored: Stored | None
-    """The record behind the session. None: there is none."""
-    passive: bool
-    """True: this request is no use of the session. Its expiry is not moved."""
     phase: Phase
     """How far the response is."""
+    touched: bool
+    """True: the application has looked at the session, even if the store failed then."""
 
-    def __init__(self, setup: Setup, header: str | None = None, scheme: str | None = None) -> None:
-        self.setup = setup
-        self._header = header
-        self._scheme = scheme
-        self.draft = None
-        self.phase = OPEN
-        self.touched = False
+    # From the first touch on
+
+    stored: Stored | None
+    """The record behind the session. None: there is none."""
+    own: tuple[str, ...]
+    """The keys that this session has and had in this request. With any, what the application shows may be personal."""
+    began: bool
+    """True: this request has stored a session that was not there before."""
+    passive: bool
+    """True: this request is no use of the session. Its expiry is not moved."""
+    _by_key: bool
+    """True: the manager opened it. There is no cookie."""
+    _cookies: RequestCookies
+    _destroyed: bool
+    """True: ``destroy()`` ended what the cookies stood for."""
+    _gone: bool
+    """True: it was there and is no more, or a newer cookie is on its way."""
+    _id: str | None
+    _in_atomic: bool
+    _mixes: bool
+    """False: an owner left in this request, and what others save is not merged."""
+    _renew: bool
+    """True: a new id is due with the next commit."""
+    _reported: tuple[str, ...]
+    """The keys of values that cannot be read."""
+    _resign: bool
+    """True: the cookie came under a former name or an old secret. A response that is no failure sets it again."""
+    _set: bool
+    """True: this response sets the cookie."""
 
     @classmethod
     def of_key(cls, setup: Setup, stored: Stored) -> Visit:
         """Return the visit of a stored record, without a cookie."""
-        visit = cls(setup)
+        visit = new_visit(setup)
         visit.load()
         visit._by_key = True
         visit._start(None, False, stored)
@@ -134,85 +129,28 @@ class Visit:
         """
         if self.draft is not None:
             return self.draft
-        # What a request that leaves its session alone need not have.
-        self._by_key = False  # opened by the manager: there is no cookie
-        self._destroyed = False  # destroy() ended what the cookies stood for
-        # What stands under the keys of the validly signed cookies.
-        self._found: dict[str, Stored | Marker | None] = {}
-        self._id: str | None = None
-        self._in_atomic = False
-        self._mixes = True  # False: an owner left in this request, and what others save is not merged
-        self._own: tuple[str, ...] = ()  # keys that this session has and had in this request
-        self._renew = False  # a new id is due with the next commit
-        self._reported: tuple[str, ...] = ()  # keys of values that cannot be read
-        self._resign = False  # the cookie was signed with an old secret, or came under a former name
-        self._set = False  # this response sets the cookie
-        self._gone = False  # True: it was there and is no more, or a newer cookie is on its way
-        self.passive = False
-        self.stored = None
+        # A request that leaves its session alone needs none of this.
+        cookies = self._cookies = cookies_of(self.setup, self._header, self._scheme)
+        self.stored = self._id = None
+        self.own = self._reported = ()
+        self.passive = self.began = self._set = self._renew = self._gone = False
+        self._by_key = self._destroyed = self._in_atomic = self._resign = False
+        self._mixes = True
         self.touched = True  # last: from here on everything above is there, whatever comes in between
-        return self._look(self._header) if self._header else self._blank()
-
-    def _look(self, header: str) -> Draft:
-        """Start from the one session that lives, of those that the cookies brought."""
-        setup, found, names = self.setup, self._found, self._names()
-        identity, records, lives, complete = setup.signer, setup.records, 0, True
-        for name in names:
-            for token in _read(header, name):
-                verified = identity.unsign(name, token)
-                if verified is None:
-                    setup.bad_signatures.add(token)
-                    continue
-                id, old_secret = verified
-                key = identity.key(id)
-                if key in found:
-                    continue
-                if len(found) == SIGNED:
-                    complete = False
-                    break
-                stored = found[key] = records.find(key)
-                if isinstance(stored, Stored):
-                    lives += 1
-                    start = id, old_secret or name != names[0], stored
-            if lives or any(found.values()):  # a marker too: the newer cookie has the present name
-                break
-        if lives == 1:
-            return self._start(*start)
-        if found or len(header) > UNUSUAL or "," in header:
-            self._explain(header, lives, complete)
+        live = cookies.live()
+        if live is not None:
+            return self._start(*live)
+        self._gone = cookies.hide
         return self._blank()
-
-    def _names(self) -> tuple[str, ...]:
-        return self.setup.names[self._scheme == "https"]
 
     def _start(self, id: str | None, resign: bool, stored: Stored) -> Draft:
         """Start from a live record."""
         self._id, self._resign, self.stored = id, resign, stored
-        self._own = (stored.key,)
+        self.own = (stored.key,)
         if self.phase is SENT:
             self.setup.advice.warn_once("late read")
         draft = self.draft = Draft(self.setup.records.codec, stored.record)
         return draft
-
-    def _explain(self, header: str, lives: int, complete: bool) -> None:
-        """Tell why there is no session: the cookies' have ended, or several live, or not all cookies were seen."""
-        setup, found, names = self.setup, self._found, self._names()
-        show = setup.records.show
-        for key, stands in found.items():
-            if stands is None:
-                event(
-                    logging.DEBUG, "unknown id", "a cookie's session has expired or was ended", key=show(key)
-                )
-            else:
-                self._gone = True
-        if lives:
-            live = [show(key) for key, stands in found.items() if isinstance(stands, Stored)]
-            setup.advice.warn_once("two cookies", cookie=names[0], keys=live)
-        elif not complete or any(Cookie.left_out(header, name) for name in names):
-            self._gone = True
-            setup.advice.warn_once("too many cookies", cookie=names[0])
-        elif not found and Cookie.joined(header, names[0]):
-            setup.advice.warn_once("joined cookies", cookie=names[0])
 
     def _blank(self) -> Draft:
         """Start an empty draft, with nothing behind it."""
@@ -245,7 +183,7 @@ class Visit:
         return (
             None
             if self.stored is None or self._id is None
-            else self.setup.signer.sign(self._names()[0], self._id)
+            else self.setup.signer.sign(self._cookies.names[0], self._id)
         )
 
     @property
@@ -260,17 +198,6 @@ class Visit:
             return False
         limits, now = self.setup.limits, self.setup.records.clock()
         return limits.due(self.stored.record, self.stored.left(), now) is not None
-
-    def was_live(self) -> bool:
-        """True if a record was read or written in this request, so that what the application shows may be personal."""
-        return len(self._own) > 0
-
-    def begins(self) -> bool:
-        """True if a session begins with this response, as far as can be told before the commit."""
-        draft = self.draft
-        if draft is None or self.stored is not None:
-            return draft is not None and self._set
-        return draft.pending() and not self.gone
 
     @property
     def logged_in(self) -> bool:
@@ -316,7 +243,7 @@ class Visit:
         self.needs_cookie("regenerate()")
         if self.phase is FAILED:
             raise HeadersSent("the response's headers have left: the id can no longer change")
-        if not self._gone or any(self._found.values()):
+        if not self._gone or self._cookies.led_on():
             self._renew = True
 
     def report(self, key: str, error: ValueError) -> None:
@@ -372,7 +299,8 @@ class Visit:
         Returns:
             False if the session is gone.
         """
-        draft = self.load()
+        draft = self.draft
+        assert draft is not None
         if self._gone and not self._renew:
             return False
         try:
@@ -405,23 +333,23 @@ class Visit:
         )
         self._has(id, stored)
         if changed:
-            self._mark_others(key)
+            self._cookies.mark_others(self.own, key)
 
     def _begin(self, draft: Draft) -> bool:
         """Store a session that is new, or that a login starts from nothing. False: it is gone, a newer cookie is on its way."""
-        setup, owner = self.setup, draft.facts.owner
+        setup, cookies, owner = self.setup, self._cookies, draft.facts.owner
         if owner is None and not len(draft):
             if self._renew:
-                self._end_others()
+                cookies.end_others(self.own)
             return True
         newer = self._destroyed or self._renew
         if newer:
-            self._find_others()
-        if self._found and self._overtaken() and not self._renew:
+            cookies.find_others()
+        if cookies.found and cookies.overtaken(self.own) and not self._renew:
             self._gone = True
             self._blank()
             return False
-        heir = None if owner is None else self._heir(owner)
+        heir = None if owner is None else cookies.heir(owner)
         if heir is not None:
             draft.rebase(heir.record)
         elif draft.base.lines:
@@ -429,22 +357,14 @@ class Visit:
         if owner is not None:
             draft.set_facts(created=setup.records.clock())
         id, key = self._new_id()
-        self._has(id, setup.commit.create(draft, key, self._end_others if self._found else None))
+        first = partial(cookies.end_others, self.own) if cookies.found else None
+        self._has(id, setup.commit.create(draft, key, first))
+        self.began = True
         if newer:
-            self._mark_others(key)
+            cookies.mark_others(self.own, key)
         if heir is not None:
-            self._give_a_minute(heir)
+            setup.records.end_soon(heir)
         return True
-
-    def _overtaken(self) -> bool:
-        """True if another request's login left a marker under a cookie of this request, where nothing stood before."""
-        seen = False
-        for key, stands in self._found.items():
-            marker = None if stands is not None else self.setup.records.marker(key)
-            if marker is not None and marker.successor not in self._own:
-                self._found[key] = marker
-                seen = True
-        return seen
 
     def _new_id(self) -> tuple[str, str]:
         identity = self.setup.signer
@@ -454,76 +374,15 @@ class Visit:
     def _has(self, id: str, stored: Stored) -> None:
         """Take note of the new id of this session."""
         self._id, self.stored = id, stored
-        self._own += (stored.key,)
+        self.own += (stored.key,)
         self._set = self._mixes = True
         self._renew = self._gone = False
-
-    def _heir(self, owner: str) -> Stored | None:
-        """Return the session that a login of the same owner made of the one that a cookie stood for."""
-        for stands in self._found.values():
-            heir = self.setup.records.follow(stands) if isinstance(stands, Marker) else None
-            if heir is not None and heir.record.owner == owner:
-                return heir
-        return None
-
-    def _give_a_minute(self, heir: Stored) -> None:
-        """Let a session end unless it is used: the browser may keep its cookie, or that of the new one."""
-        records, owner = self.setup.records, heir.record.owner
-        latest: Stored | None = heir
-        try:
-            for _ in range(TRIES):
-                if (
-                    latest is None
-                    or latest.record.owner != owner
-                    or NO_EXPIRY < latest.left() <= MARKER_SECONDS
-                ):
-                    return
-                if records.touch(latest, MARKER_SECONDS):
-                    return
-                latest = records.follow(records.find(latest.key))  # another request wrote to it
-        except StoreError:  # logged; the login itself stands
-            pass
-
-    def _find_others(self) -> None:
-        """Look up the validly signed cookies of former names, too, that the present one made nobody look at."""
-        for key in self._signed_keys():
-            if key not in self._found:
-                self._found[key] = self.setup.records.find(key)
-
-    def _signed_keys(self) -> list[str]:
-        """Return the keys of the validly signed cookies, under all their names."""
-        identity, keys = self.setup.signer, dict.fromkeys(self._found)
-        for name in self._names():
-            for token in _read(self._header or "", name):
-                verified = identity.unsign(name, token)
-                if verified is not None and len(keys) < SIGNED:
-                    keys[identity.key(verified[0])] = None
-        return list(keys)
-
-    def _end_others(self) -> None:
-        """End the sessions of several live cookies, so that one is left that means anything."""
-        for key, stands in self._found.items():
-            if isinstance(stands, Stored) and key not in self._own:
-                self.setup.records.end(key)
-                self._found[key] = None
-
-    def _mark_others(self, successor: str) -> None:
-        """Leave a marker under each other cookie of the request: a late request with it must not overwrite the new one."""
-        records = self.setup.records
-        try:
-            self._find_others()
-            self._end_others()
-            for key, stands in self._found.items():
-                if stands is None and records.codec.markers:
-                    records.create(key, records.codec.pack(Marker(successor, True)), MARKER_SECONDS)
-        except StoreError:  # logged; the login itself stands
-            pass
 
     def _lose(self, draft: Draft, marker: Marker | None) -> bool:
         """Take note that the record is no more. True: a login was pending, and leads on to a new session."""
         assert self.stored is not None
         login = self._renew and draft.facts.owner is not None and draft.facts.owner != draft.base.owner
-        self._found[self.stored.key] = marker
+        self._cookies.found[self.stored.key] = marker
         if not login:
             self._gone, self._renew = True, False
         self.stored, self._set = None, False
@@ -588,14 +447,16 @@ class Visit:
         except StoreError:  # logged. A record of a later version is ended all the same
             pass
         self.outside_atomic("destroy()")
-        records, signed, earlier = self.setup.records, self._signed_keys(), self._own[:-1]
+        records, signed, earlier = self.setup.records, self._cookies.keys(), self.own[:-1]
         ends: dict[str, End] = {}
-        for key in dict.fromkeys([*signed, *self._own]):
+        for key in dict.fromkeys([*signed, *self.own]):
             if key not in earlier:  # what this request gave a new id is under that
                 ends[key] = records.end(key)
                 if ends[key] is End.ENDED:
                     event(logging.INFO, "destroyed", "session destroyed", key=records.show(key))
-        self._found.update({key: None for key in signed if ends.get(key, End.LED_ON) is not End.LED_ON})
+        self._cookies.found.update(
+            {key: None for key in signed if ends.get(key, End.LED_ON) is not End.LED_ON}
+        )
         led_on = End.LED_ON in ends.values() and End.ENDED not in ends.values()
         self._gone = led_on or self._by_key
         self._destroyed = not led_on
@@ -625,7 +486,7 @@ class Visit:
 
     def _kept(self) -> list[str]:
         """Return the keys that are this session's: what a login was sent twice for may be the one the browser keeps."""
-        return [*self._own, *(key for key, stands in self._found.items() if isinstance(stands, Marker))]
+        return [*self.own, *self._cookies.marked()]
 
     def _claim(self) -> bool:
         assert self.stored is not None
@@ -659,7 +520,10 @@ class Visit:
             return []
         before = self.stored
         if ok:
-            if draft.pending() or self._renew or (before is not None and self._may_be_due(before)):
+            due = before is not None and self.setup.limits.may_be_due(
+                before.record, before.until - monotonic()
+            )
+            if due or draft.pending() or self._renew:
                 self.commit()
             if self._resign and self.stored is not None:
                 self._set = True
@@ -667,11 +531,6 @@ class Visit:
             self._confirm()
         self.phase = phase
         return self.set_cookies() if self._set or self._destroyed else []
-
-    def _may_be_due(self, stored: Stored) -> bool:
-        if self.passive:
-            return stored.left() == NO_EXPIRY
-        return self.setup.limits.may_be_due(stored.record, stored.until - monotonic())
 
     def _confirm(self) -> None:
         """Set no cookie of a session that another request ended: nothing was stored just now that would have told."""
@@ -681,7 +540,7 @@ class Visit:
         except StoreError:  # logged
             # Without its cookie the visitor would lose a session that save() gave a new id. The id they came with they
             # have already, and by now it may be that of a dead session.
-            self._set = self.stored.key not in self._found
+            self._set = self.stored.key not in self._cookies.found
             return
         if not isinstance(found, Stored):
             self.load().restart(self.stored.record)
@@ -702,24 +561,30 @@ class Visit:
         """Return the values of this response's Set-Cookie headers."""
         if self.draft is None or not (self._set or self._destroyed):
             return []
-        setup, names, values = self.setup, self._names(), []
-        cookie, secure = setup.cookie, setup.cookie.is_secure(self._scheme)
-        if self._set:
-            stored, id = self.stored, self._id
-            assert stored is not None and id is not None
-            # As it is stored: if the response tells of a failure, the draft may hold more.
-            max_age = max(round(stored.left()), 1) if setup.limits.dated(stored.record) else None
-            values.append(
-                cookie.render(names[0], setup.signer.sign(names[0], id), secure=secure, max_age=max_age)
-            )
-        elif self._came(names[0]):
-            values.append(cookie.expire(names[0], secure=secure))
-        for former in names[1:]:
-            if self._came(former):
-                values += cookie.expire_former(former, secure=secure)
-        return values
+        if not self._set:
+            return self._cookies.expire()
+        stored, id = self.stored, self._id
+        assert stored is not None and id is not None
+        # As it is stored: if the response tells of a failure, the draft may hold more.
+        max_age = max(round(stored.left()), 1) if self.setup.limits.dated(stored.record) else None
+        return self._cookies.set(id, max_age)
 
-    def _came(self, name: str) -> bool:
-        """True if the request brought a validly signed cookie of this name."""
-        unsign = self.setup.signer.unsign
-        return any(unsign(name, token) is not None for token in _read(self._header or "", name))
+
+def new_visit(setup: Setup, header: str | None = None, scheme: str | None = None) -> Visit:
+    """Return the visit of one request.
+
+    A function, because every request makes one: CPython 3.11 takes a third less time for it than for a class with
+    ``__init__``.
+
+    Args:
+        header: The Cookie header. None or empty: there is none.
+        scheme: ``wsgi.url_scheme``.
+    """
+    visit = Visit()
+    visit.setup = setup
+    visit._header = header
+    visit._scheme = scheme
+    visit.draft = None
+    visit.phase = OPEN
+    visit.touched = False
+    return visit

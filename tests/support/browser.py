@@ -23,13 +23,46 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from support.demo_process import PATIENCE
 
 # --disable-dev-shm-usage: a container's /dev/shm is often too small.
 OPTIONS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync --disable-dev-shm-usage"""
+
+# The ratio of contrast of each element that has text of its own or a border, as WCAG 2.2 defines it (1.4.3, 1.4.11).
+LOOKS = """
+const channels = color => color.match(/[\\d.]+/g).map(Number);
+const luminance = color => channels(color).slice(0, 3).map(byte => byte / 255)
+  .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+const ratio = (one, other) => {
+  const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+  return (high + 0.05) / (low + 0.05) };
+const behind = element => {
+  const color = getComputedStyle(element).backgroundColor;
+  return element.parentElement && channels(color)[3] === 0 ? behind(element.parentElement) : color };
+const shown = selector => [...document.querySelectorAll(selector)].filter(element => element.getClientRects().length);
+const texts = shown("body *").filter(element =>
+  [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim()));
+const inputs = shown("input:not([type=hidden])");
+return {
+  text: Math.min(...texts.map(element => ratio(getComputedStyle(element).color, behind(element)))),
+  edge: Math.min(21, ...inputs.map(element => ratio(getComputedStyle(element).borderTopColor, behind(element.parentElement)))),
+  faded: texts.filter(element => getComputedStyle(element).opacity !== "1").length,
+  wider: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  small: shown("button, input:not([type=hidden])")
+    .filter(element => element.getBoundingClientRect().height < 24).length,
+}
+"""
+
+
+# True if the element that has the focus shows it.
+FOCUSED = """const style = getComputedStyle(document.activeElement);
+return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2"""
 
 
 class Browser:
@@ -60,11 +93,41 @@ class Browser:
         form = self.driver.find_element(By.CSS_SELECTOR, f"form[action='{action}']")
         for name, value in fields.items():
             form.find_element(By.NAME, name).send_keys(value)
-        self.run("window.left = true")
+        self.run("window.leaving = true")
         form.find_element(By.TAG_NAME, "button").click()
-        wait = WebDriverWait(self.driver, PATIENCE, 0.02, ignored_exceptions=[WebDriverException])
-        wait.until(lambda _: self.run("return !window.left && document.readyState === 'complete'"))
+        self.until("return !window.leaving && document.readyState === 'complete'")
         return self.text
+
+    def until(self, condition: str) -> Any:
+        """Wait until a function body returns something true in the page; return that."""
+        wait = WebDriverWait(self.driver, PATIENCE, 0.02, ignored_exceptions=[WebDriverException])
+        return wait.until(lambda _: self.run(condition))
+
+    def press(self, name: str) -> None:
+        """Walk to the button, link or field of this accessible name with the Tab key alone, and press Enter there."""
+        seen = []
+        while len(seen) < 100:
+            ActionChains(self.driver).send_keys(Keys.TAB).perform()
+            here = self.driver.switch_to.active_element
+            seen.append(here.accessible_name)
+            if seen[-1] == name:
+                assert self.run(FOCUSED), f"nobody sees that {name!r} has the focus"
+                ActionChains(self.driver).send_keys(Keys.ENTER).perform()
+                return
+        raise AssertionError(f"{name!r} is none of {seen}")
+
+    def pose(self, width: int, height: int, scheme: str, **more: Any) -> None:
+        """Take the size of a screen, light or dark."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size | more)
+
+    def check_looks(self) -> None:
+        """Text stands out from what is behind it, nothing is cut off at the side, and every button can be hit."""
+        found = self.run(LOOKS)
+        assert found["text"] >= 4.5 and found["edge"] >= 3, found
+        assert (found["faded"], found["wider"], found["small"]) == (0, 0, 0), found
 
     def cookie(self, name: str = "sid") -> dict[str, Any] | None:
         """Return the cookie of this name that the browser would send to this page."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import atexit
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -15,6 +16,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from support.store_double import StoreDouble
 from support.web import SECRET
 
 Handler = Callable[[HttpRequest], Any]
@@ -43,9 +45,10 @@ django.setup()
 call_command("migrate", verbosity=0)
 
 # Not before the applications are there.
+from django.contrib import auth  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402
 from django.contrib.sessions.models import Session as Row  # noqa: E402, F401
-from django.test import AsyncClient, Client  # noqa: E402
+from django.test import AsyncClient, Client, override_settings  # noqa: E402
 
 
 class Call:
@@ -111,3 +114,29 @@ class AsyncBrowser(AsyncClient):
 def user(name: str) -> Any:
     """Return the user of that name, made when first asked for."""
     return User.objects.get_or_create(username=name)[0]
+
+
+@contextmanager
+def own_store(store: Any = None) -> Iterator[StoreDouble]:
+    """A test's own store, in place of the site's."""
+    double = StoreDouble(store)
+    with override_settings(WSGISESSION={"store": double}):
+        yield double
+
+
+# What requests do
+
+
+def put(**items: Any) -> Handler:
+    """Assign these items."""
+    return lambda request: request.session.update(items)
+
+
+def items(request: Any) -> dict[str, Any]:
+    """Return all items."""
+    return dict(request.session.items())
+
+
+def log_in(name: str) -> Handler:
+    """Log the user of that name in."""
+    return lambda request: auth.login(request, user(name))

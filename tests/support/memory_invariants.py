@@ -1,9 +1,22 @@
-"""What holds inside a MemoryStore whenever nobody is at work in it."""
+"""Inside a MemoryStore: what it holds, and what is so whenever nobody is at work in it.
+
+The one place of the tests that knows the names of its parts.
+"""
 
 from __future__ import annotations
 
 from wsgisession.stores.memory import MemoryStore
 from wsgisession.stores.memory_shard import SIZE, Shard, unpack
+
+
+def shards(store: MemoryStore) -> list[Shard]:
+    """Return the parts that hold its records."""
+    return store._shards
+
+
+def held(store: MemoryStore) -> tuple[int, int]:
+    """Return how many records it holds, and their bytes; those that expired and were not reclaimed yet count too."""
+    return store._totals.records, store._totals.size
 
 
 def key_in(shard: int, number: int = 0) -> str:

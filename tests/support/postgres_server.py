@@ -23,6 +23,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from support import ran_on
 from support.ports import free_port as free_port
 from support.proxy import Proxy
 
@@ -196,6 +197,10 @@ class Postgres(Server):
         """Start the server, again on the same port."""
         options = [part for setting in self.SETTINGS for part in ("-c", setting)]
         self.launch(find_program("postgres") or "postgres", "-D", "data", "-p", str(self.port), *options)
+        import psycopg
+
+        with psycopg.connect(self.url) as connection:
+            ran_on.add("PostgreSQL", connection.info.parameter_status("server_version") or "?")
 
 
 class PgBouncer(Server):
@@ -337,3 +342,8 @@ def hostile() -> dict[str, Any]:
     }
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     return {"autocommit": False, "row_factory": dict_row, "cursor_factory": ClientCursor, "options": options}
+
+
+def hurry(store: Any, monkeypatch: pytest.MonkeyPatch, seconds: float = 0.3) -> None:
+    """Give a store less time from now on; on a busy machine the first connection can take as long as that."""
+    monkeypatch.setattr(store._transactions, "_timeout", seconds)

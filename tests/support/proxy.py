@@ -15,15 +15,18 @@ Pair = tuple[socket.socket, socket.socket]
 class Proxy:
     """Hands bytes on in both directions, until told otherwise.
 
-    Attributes: port: where it listens, on 127.0.0.1. target: host and port that new connections lead to; may
-        be changed. round_trips: turns from a request to its reply, on all connections. May be set to 0. eat:
-        how many replies are still to be swallowed. The server carried the command out; the client sees its
-            connection break.
-        garble: what is sent in place of the next reply, where it is not empty. garble_all: while True, that
-        is sent in place of all further replies too. waiting: whether a request is on its way whose reply was
-        not handed on. delay: seconds that every reply is held up, as on a slow way. mute: while True, replies
-        are held back for good and connections stay open: a server that does not answer. connections: how many
-        were accepted.
+    Attributes:
+        port: where it listens, on 127.0.0.1.
+        target: host and port that new connections lead to; may be changed.
+        round_trips: turns from a request to its reply, on all connections. May be set to 0.
+        eat: how many replies are still to be swallowed. The server carried the command out; the client sees
+            its connection break.
+        garble: what is sent in place of the next reply, if it is not empty.
+        garble_all: while True, that is sent in place of all further replies too.
+        delay: seconds that every reply is held up, as on a slow way.
+        mute: while True, replies are held back for good and connections stay open: a server that does not
+            answer.
+        connections: how many were accepted.
     """
 
     def __init__(self, port: int) -> None:
@@ -32,7 +35,6 @@ class Proxy:
         self.eat = 0
         self.garble = b""
         self.garble_all = False
-        self.waiting = False
         self.delay = 0.0
         self.mute = False
         self.connections = 0
@@ -84,7 +86,6 @@ class Proxy:
         try:
             while data := client.recv(65536):
                 waiting.set()
-                self.waiting = True
                 server.sendall(data)
         except OSError:
             pass
@@ -108,7 +109,6 @@ class Proxy:
                     time.sleep(self.delay)
                 if not self.mute:
                     client.sendall(data)
-                    self.waiting = False
         except OSError:
             pass
         self._drop(pair)

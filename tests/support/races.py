@@ -236,6 +236,23 @@ def nothing() -> None:
     """Wait for nobody."""
 
 
+def against_saves(actor: Actor, first: Callable[[], Any], *, afterwards: bool) -> Any:
+    """Play a round in which all read, one does ``first``, two save after that or meanwhile, and one comes late.
+
+    Whoever does ``first`` meets the others twice in it: when all have read, and when it is done or may be.
+    """
+    meet = actor.meet
+    report: Any = None
+    if actor.role == 0:
+        report = first()
+    elif actor.role < 3:
+        report = save(actor, lambda: (meet(), afterwards and meet()), nothing if afterwards else meet)
+    else:
+        actor.overlap(lambda session: meet())
+    meet()
+    return come_late(actor) if actor.role == 3 else report
+
+
 def new_visitor(round: Round, late: Saved) -> str | None:
     """Check that who came with the cookie of an ended session began another one."""
     known = late.set_cookie is None or round.cookie in late.set_cookie
@@ -262,23 +279,18 @@ class DestroyAgainstSave(Race):
                 assert manager.destroy_owned(str(session.owner)) == 1
 
     def act(self, actor: Actor) -> Any:
-        meet, afterwards = actor.meet, actor.round % 2 == 0
-        report: Any = None
-        if actor.role == 0:
+        def first() -> Any:
+            owners = []
 
             def end(session: Session) -> None:
-                nonlocal report
-                report = session.owner
+                owners.append(session.owner)
                 self.end(actor, session)
 
             actor.overlap(end)
-            meet()
-        elif actor.role < 3:
-            report = save(actor, lambda: (meet(), afterwards and meet()), nothing if afterwards else meet)
-        else:
-            actor.overlap(lambda session: meet())
-        meet()
-        return come_late(actor) if actor.role == 3 else report
+            actor.meet()
+            return owners[0]
+
+        return against_saves(actor, first, afterwards=actor.round % 2 == 0)
 
     def wrong(self, round: Round) -> Any:
         owner, *savers, late = round.reports
@@ -310,20 +322,17 @@ class RegenerateAgainstSave(Race):
             session.regenerate()
 
     def act(self, actor: Actor) -> Any:
-        meet, when = actor.meet, ("before", "afterwards", "at once")[actor.round % 3]
-        report: Any
-        if actor.role == 0:
-            change = actor.overlap(lambda session: (when == "before" and meet(), self.renew(actor, session)))
+        when = ("before", "afterwards", "at once")[actor.round % 3]
+
+        def first() -> Any:
+            change = actor.overlap(
+                lambda session: (when == "before" and actor.meet(), self.renew(actor, session))
+            )
             if when != "before":
-                meet()
-            report = change.set_cookie
-        elif actor.role < 3:
-            late = when == "afterwards"
-            report = save(actor, lambda: (meet(), late and meet()), nothing if late else meet)
-        else:
-            actor.overlap(lambda session: meet())
-        meet()
-        return come_late(actor) if actor.role == 3 else report
+                actor.meet()
+            return change.set_cookie
+
+        return against_saves(actor, first, afterwards=when == "afterwards")
 
     def wrong(self, round: Round) -> Any:
         fresh, *savers, late = round.reports
@@ -382,16 +391,10 @@ class ExpiryAgainstSave(Race):
             assert time.monotonic() < deadline, "it does not expire"
 
     def act(self, actor: Actor) -> Any:
-        meet = actor.meet
-        report: Any = None
-        if actor.role == 0:
-            actor.overlap(lambda session: (self.expire(actor, session), meet()))
-        elif actor.role < 3:
-            report = save(actor, lambda: (meet(), meet()), nothing)
-        else:
-            actor.overlap(lambda session: meet())
-        meet()
-        return come_late(actor) if actor.role == 3 else report
+        def first() -> None:
+            actor.overlap(lambda session: (self.expire(actor, session), actor.meet()))
+
+        return against_saves(actor, first, afterwards=True)
 
     def wrong(self, round: Round) -> Any:
         _, *savers, late = round.reports
@@ -483,17 +486,12 @@ class LoginOverTwoSessions(Race):
         return [f"{site.start({'n': 1})}; {site.start({'n': 2})}" for _ in range(rounds)]
 
     def act(self, actor: Actor) -> Any:
-        meet, afterwards = actor.meet, actor.round % 2 == 0
-        report: Any = None
-        if actor.role == 0:
-            report = actor.overlap(lambda session: setattr(session, "owner", owner_of(actor))).set_cookie
-            meet()
-        elif actor.role < 3:
-            report = save(actor, lambda: (meet(), afterwards and meet()), nothing if afterwards else meet)
-        else:
-            actor.overlap(lambda session: meet())
-        meet()
-        return come_late(actor) if actor.role == 3 else report
+        def first() -> Any:
+            login = actor.overlap(lambda session: setattr(session, "owner", owner_of(actor)))
+            actor.meet()
+            return login.set_cookie
+
+        return against_saves(actor, first, afterwards=actor.round % 2 == 0)
 
     def wrong(self, round: Round) -> Any:
         fresh, *others = round.reports
@@ -510,16 +508,20 @@ class LoginOverTwoSessions(Race):
 # Limits
 
 
+def make_due(actor: Actor) -> None:
+    """Leave the session so few seconds that every use of it moves its expiry."""
+    if actor.role == 0:
+        actor.visit(lambda session: actor.site.manager.store.touch(str(session.key), 100.0))
+    actor.meet()
+
+
 class Limits(Race):
     """All read; one sets a timeout of the session's own, one is no use of it, two write: all of it is there."""
 
     start = {"stays": True}
-    LEFT = 100.0
 
     def act(self, actor: Actor) -> Any:
-        if actor.role == 0:
-            actor.visit(lambda session: actor.site.manager.store.touch(str(session.key), self.LEFT))
-        actor.meet()
+        make_due(actor)
 
         def change(session: Session) -> None:
             if actor.role == 0:
@@ -551,12 +553,9 @@ class TouchAgainstSave(Race):
     """All read a session whose expiry is due; two only refresh it, two save: the data is theirs, and the expiry has moved."""
 
     start = {"stays": True}
-    LEFT = 100.0  # seconds; far less than the idle timeout
 
     def act(self, actor: Actor) -> Any:
-        if actor.role == 0:
-            actor.visit(lambda session: actor.site.manager.store.touch(str(session.key), self.LEFT))
-        actor.meet()
+        make_due(actor)
 
         def change(session: Session) -> None:
             if actor.role >= 2:

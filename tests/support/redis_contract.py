@@ -22,12 +22,12 @@ def new_prefix() -> str:
 
 def name_of(store: RedisStore, key: str) -> str:
     """Return what a record is called in Redis."""
-    return (store._prefix + key.encode()).decode()
+    return f"{store.prefix}{key}"
 
 
 def index_of(store: RedisStore, owner: str) -> str:
     """Return what an owner's index is called in Redis, for owners of plain letters."""
-    return f"{store._prefix.decode()}owner:{owner}"
+    return f"{store.prefix}owner:{owner}"
 
 
 def use_everything(store: RedisStore) -> None:

@@ -23,6 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import ran_on
+
+from wsgisession.testing import Outside
 
 START = 20.0  # seconds until a server that does not answer counts as broken
 SLOTS = 16384
@@ -48,8 +51,10 @@ def missing() -> str | None:
 
 def programs() -> list[str]:
     """Return the servers there are to test with; where there is none, the one whose absence the tests will
-    complain of.
+    complain of. ``REDIS_SERVER=valkey-server`` names the only one.
     """
+    if chosen := os.environ.get("REDIS_SERVER"):
+        return [chosen]
     return [name for name in ("redis-server", "valkey-server") if shutil.which(name)] or ["redis-server"]
 
 
@@ -115,6 +120,7 @@ class RedisServer:
             )
         with self.client() as client:
             until(client.ping, f"redis-server on port {self.port}: {(self.home / 'log').read_text()}")
+            ran_on.add_redis(client.info("server"))
 
     def client(self, **options: Any) -> Any:
         """Return a new client, of the impatient kind that waits for nothing."""
@@ -317,3 +323,23 @@ def until_exit(server: Any) -> Any:
     process = os.getpid()
     atexit.register(lambda: server.close() if os.getpid() == process else None)
     return server
+
+
+def after_sending(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Let an exception from outside strike once, when a command has been sent and before its reply is read.
+
+    Returns:
+        What says how often it may still strike.
+    """
+    from redis.connection import AbstractConnection
+
+    real, left = AbstractConnection.send_packed_command, [1]
+
+    def send(self: Any, *args: Any, **options: Any) -> None:
+        real(self, *args, **options)
+        if left[0]:
+            left[0] -= 1
+            raise Outside
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
+    return lambda: left[0]

@@ -6,10 +6,14 @@ Knows nothing of sessions.
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+
+from wsgisession.stores.sqlite_file import Connection
 
 
 def ask(path: str | os.PathLike[str], sql: str, *values: Any) -> Any:
@@ -48,3 +52,40 @@ def open_here(path: str | os.PathLike[str]) -> int:
 def connections_here(path: str | os.PathLike[str]) -> int:
     """How many connections this process has to a database: each has a descriptor of its own on the log."""
     return open_here(f"{os.path.realpath(path)}-wal")
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str], how: str = "IMMEDIATE") -> Iterator[None]:
+    """Hold the write lock, or with "EXCLUSIVE" in another locking mode everything, as a foreign program would."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        if how == "EXCLUSIVE":
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE sessions SET owner = owner")
+        yield
+        connection.execute("ROLLBACK")
+    finally:
+        connection.close()
+
+
+@contextmanager
+def full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
+    """No file may grow past half of what the database has now, as on a full disk; what is there can be read."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(path) // 2, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def traced(seen: list[str]) -> type[Connection]:
+    """Return a kind of connection that notes what is executed, to stand in ``sqlite_file`` for the usual kind."""
+
+    class Traced(Connection):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.set_trace_callback(seen.append)
+
+    return Traced

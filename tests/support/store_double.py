@@ -35,9 +35,8 @@ class StoreDouble:
         store.before(None, pause, times=None)              # each call of any operation is slow
         store.fail("load", call=2)                         # the second load from now is a StoreError
         store.fail(None, times=None)                       # an outage, until store.rest()
-        store.lose_reply("create")                         # the next create is carried out, and is a
-        StoreError store.repeat("replace", times=None)                # each replace is sent again after a
-        lost reply
+        store.lose_reply("create")                         # the next create is carried out, and fails
+        store.repeat("replace", times=None)                # each replace is sent again after a lost reply
 
     A listing is read to its end when it is called, so that "before" and "after" mean what they say. The
     operations that a store may lack are there if the wrapped store has them.
@@ -158,7 +157,9 @@ class StoreDouble:
 
     def _due(self, name: str) -> list[_Rule]:
         """Count a call for every rule about it, and return the rules whose turn it is."""
-        due = []
+        due: list[_Rule] = []
+        if not self._rules:  # and no lock, which a fork could find taken
+            return due
         with self._lock:
             for rule in list(self._rules):
                 if rule.operation in (None, name):

@@ -1,13 +1,43 @@
-"""Values of every kind a session can hold, for tests with hypothesis."""
+"""Values of every kind a session can hold, for tests with hypothesis; and the codec that writes and reads them."""
 
 from __future__ import annotations
 
+import io
+import struct
 from datetime import UTC, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
+
+from wsgisession.jsoncodec import JSONCodec
+
+CODEC = JSONCodec()
+PATH = "session['a']"
+
+
+def encode(value: Any) -> bytes:
+    return CODEC.encode(value, PATH)
+
+
+def back(value: Any) -> Any:
+    """Return what a value is when it was written and read."""
+    return CODEC.decode(encode(value))
+
+
+def nested(depth: int, core: Any = 1, wrap: Any = lambda value: [value]) -> Any:
+    """Return a value with so many lists around it, or with what ``wrap`` makes."""
+    for _ in range(depth):
+        core = wrap(core)
+    return core
+
+
+def zone_from_file(key: str | None) -> ZoneInfo:
+    """Return Central European Time without its summers, under any name."""
+    head = b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4)
+    return ZoneInfo.from_file(io.BytesIO(head + struct.pack(">lbb", 3600, 0, 0) + b"CET\0"), key=key)
+
 
 # Text with lone surrogates and with two that JSON would join, and text that looks like a tag.
 TEXTS = st.one_of(

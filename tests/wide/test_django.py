@@ -11,7 +11,7 @@ from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.test import override_settings
 from django.utils.safestring import SafeString, mark_safe
 from support.clock import Clock
-from support.django_site import Browser, user
+from support.django_site import Browser, items, log_in, own_store, put, user
 from support.store_double import StoreDouble
 from support.web import SECRET
 
@@ -21,16 +21,11 @@ from wsgisession.django import SessionStore, get_session, manager
 pytestmark = pytest.mark.wide
 
 
-@pytest.fixture
-def store(clock: Clock) -> StoreDouble:
-    return StoreDouble(MemoryStore(clock=clock))
-
-
 @pytest.fixture(autouse=True)
-def sessions(store: StoreDouble) -> Iterator[None]:
+def store(clock: Clock) -> Iterator[StoreDouble]:
     """Each test has a store of its own."""
-    with override_settings(WSGISESSION={"store": store}):
-        yield
+    with own_store(MemoryStore(clock=clock)) as store:
+        yield store
 
 
 @pytest.fixture
@@ -38,20 +33,8 @@ def browser() -> Browser:
     return Browser()
 
 
-def items(request: Any) -> dict[str, Any]:
-    return dict(request.session.items())
-
-
 def live() -> int:
     return sum(1 for _ in manager().sessions())
-
-
-def put(**items: Any) -> Any:
-    return lambda request: request.session.update(items)
-
-
-def log_in(name: str) -> Any:
-    return lambda request: auth.login(request, user(name))
 
 
 # No lost writes

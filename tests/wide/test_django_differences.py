@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.contrib import auth
 from django.core.cache.backends.locmem import LocMemCache
 from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
-from support.django_site import Browser, Row, user
+from support.django_site import Browser, Row, items, log_in, put
 
 pytestmark = pytest.mark.wide
 
@@ -23,14 +22,6 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     """A browser of a site with one of Django's engines."""
     with override_settings(SESSION_ENGINE=f"django.contrib.sessions.backends.{request.param}"):
         yield Browser()
-
-
-def put(**items: Any) -> Any:
-    return lambda request: request.session.update(items)
-
-
-def items(request: Any) -> dict[str, Any]:
-    return dict(request.session.items())
 
 
 def test_the_later_request_overwrites(browser: Browser) -> None:
@@ -62,7 +53,7 @@ def test_a_late_request_with_the_cookie_of_before_a_login(browser: Browser) -> N
     """It begins a session, and its cookie takes the place of the login's."""
     browser.visit(put(a=1))
     late = browser.twin()
-    browser.visit(lambda request: auth.login(request, user("ada")))
+    browser.visit(log_in("ada"))
     late.visit(put(late=True))
     assert late.cookie.value not in ("", browser.cookie.value)
 

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.test import override_settings
 from django.utils import timezone
 from support.clock import Clock
-from support.django_site import Browser
+from support.django_site import Browser, own_store, put
 from support.store_double import StoreDouble
 
 from wsgisession import MemoryStore
@@ -22,25 +22,16 @@ pytestmark = pytest.mark.wide
 WEEKS = 1209600  # Django's SESSION_COOKIE_AGE
 
 
-@pytest.fixture
-def store(clock: Clock) -> StoreDouble:
-    return StoreDouble(MemoryStore(clock=clock))
-
-
 @pytest.fixture(autouse=True)
-def sessions(store: StoreDouble) -> Iterator[None]:
+def store(clock: Clock) -> Iterator[StoreDouble]:
     """Each test has a store of its own."""
-    with override_settings(WSGISESSION={"store": store}):
-        yield
+    with own_store(MemoryStore(clock=clock)) as store:
+        yield store
 
 
 @pytest.fixture
 def browser() -> Browser:
     return Browser()
-
-
-def put(**items: Any) -> Any:
-    return lambda request: request.session.update(items)
 
 
 def read(request: Any) -> Any:

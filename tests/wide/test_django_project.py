@@ -30,10 +30,11 @@ def write(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a clone, in which everything up to the server was typed."""
-    folder = tmp_path_factory.mktemp("project")
-    clone(folder / "wsgisession")
-    typed(titled(PAGE, "install"), folder)
+    """The folder next to a clone, in which everything up to the server was typed."""
+    above = tmp_path_factory.mktemp("project")
+    clone(above / "wsgisession")
+    typed(titled(PAGE, "install"), above)
+    folder = above / "shop"
     write(folder)
     *lines, serve = titled(PAGE, "run").splitlines()
     assert serve == "python manage.py runserver"

@@ -10,7 +10,7 @@ from django.contrib import auth, messages
 from django.contrib.sessions.backends.signed_cookies import SessionStore as Signed
 from django.http import HttpRequest
 from django.test import override_settings
-from support.django_site import Browser, user
+from support.django_site import Browser, log_in, own_store, user
 from support.store_double import StoreDouble
 
 from wsgisession import SessionError
@@ -19,20 +19,11 @@ from wsgisession.django import get_session, manager
 pytestmark = pytest.mark.wide
 
 
-@pytest.fixture
-def store() -> StoreDouble:
-    return StoreDouble()
-
-
 @pytest.fixture(autouse=True)
-def sessions(store: StoreDouble) -> Iterator[None]:
+def store() -> Iterator[StoreDouble]:
     """Each test has a store of its own."""
-    with override_settings(WSGISESSION={"store": store}):
-        yield
-
-
-def log_in(name: str) -> Any:
-    return lambda request: auth.login(request, user(name))
+    with own_store() as store:
+        yield store
 
 
 def log_out(request: HttpRequest) -> None:

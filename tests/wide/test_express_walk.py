@@ -44,9 +44,11 @@ def ports() -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> Path:
-    """Return a directory with a clone and the page's files; ``curl`` finds the printed ports at the free ones."""
-    home = tmp_path_factory.mktemp("home")
-    clone(home / "wsgisession")
+    """Return a folder next to a clone, with the page's files; ``curl`` finds the printed ports at the free ones."""
+    above = tmp_path_factory.mktemp("above")
+    clone(above / "wsgisession")
+    home = above / "home"
+    home.mkdir()
     for name in ("app.js", "app.py"):
         (home / name).write_text(titled(PAGE, name))
     (home / ".curlrc").write_text(

@@ -1,20 +1,24 @@
-"""What the pages print to install wsgisession, typed where only a clone is there; what is served then was installed by it."""
+"""What the pages print, typed into a new terminal of somebody who has a clone and nothing else."""
 
 from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.docs import titled
-from support.frameworks import RECIPES, save
+from support.docs import blocks, titled
+from support.frameworks import PAGES, RECIPES, save
 from support.fresh import clone, typed
 from support.served import Browser, Served, free_port
 
 pytestmark = [pytest.mark.wide, pytest.mark.timeout(600)]  # downloads, and a build
 
 START = "docs/getting-started.md"
+README = "README.md"
 
 
 @pytest.fixture
@@ -24,26 +28,67 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_recipe_is_installed_as_printed(folder: Path) -> None:
-    """Flask's page: its lines, one by one, end with a session that knows who logged in."""
+def opened(lines: str, folder: Path, port: int, ready: str = "/") -> Served:
+    """Return a server that the last of these lines starts, in a terminal whose virtual environment is active."""
+    *before, last = lines.strip().splitlines()
+    script = "\n".join(["unset PYTHONPATH", ". .venv/bin/activate", *before])
+    if ready == "/":
+        end, last = signal.SIGINT, f"exec {last}"
+    else:  # wsgiref's program: no signal ends it well
+        end, last = signal.SIGTERM, f"trap 'kill $!' TERM\n{last} &\nwait $! || exit 0"
+    return Served(["bash", "-e", "-c", f"{script}\n{last}"], folder, port, end=end, ready=ready)
+
+
+def test_from_a_clone_to_somebody_logged_in(folder: Path, record_property: Any) -> None:
+    """Flask's page, typed line by line: a new folder, an environment, a server, and curl's login, which the page
+    answers with the user's name.
+    """
+    began = time.monotonic()
     port = free_port()
-    create, install, export, line = (
-        titled(RECIPES["flask"].path, "run").replace("8000", str(port)).splitlines()
-    )
-    save(RECIPES["flask"], folder)
-    typed(f"{create}\n{install}", folder)
-    script = f"unset PYTHONPATH\n. .venv/bin/activate\n{export}\nexec {line}"
-    with Served(["bash", "-e", "-c", script], folder, port, end=signal.SIGINT, ready="/") as server:
-        browser = Browser(port)
-        with browser.open("/login", body="user=ada") as answer:
-            answer.read()
-        assert json.loads(browser.get("/")) == {"owner": "ada"}
+    page = RECIPES["flask"].path
+    typed(titled(page, "folder"), folder)
+    shop = folder / "shop"
+    save(RECIPES["flask"], shop)
+    create, install, export, serve = titled(page, "run").replace("8000", str(port)).splitlines()
+    typed(create, shop)
+    before = time.monotonic()
+    typed(f". .venv/bin/activate\n{install}", shop)
+    installed = time.monotonic() - before
+    with opened(f"{export}\n{serve}", shop, port) as server:
+        steps = titled(PAGES.format("index"), "walk").replace("8000", str(port)).split("$ ")[1:]
+        for command, expected in (step.split("\n", 1) for step in steps):
+            done = subprocess.run(
+                ["bash", "-c", command], cwd=shop, capture_output=True, text=True, timeout=60
+            )
+            assert done.stdout.strip() == expected.strip(), command
+            if command.endswith("/login"):
+                assert json.loads(done.stdout)["owner"] == "ada"
+                taken = time.monotonic() - began
     assert server.tracebacks == 0
+    record_property("seconds", taken)
+    print(f"logged in after {taken:.1f} s, {installed:.1f} s of them for pip and its downloads")
 
 
 def test_getting_started_as_printed(folder: Path) -> None:
-    """Installed, with a secret, the page's program finds the package and takes the secret."""
-    (folder / "counter.py").write_text(titled(START, "counter.py"))
-    typed(
-        "\n".join([titled(START, "install"), titled(START, "secret"), "python3 -c 'import counter'"]), folder
-    )
+    """Installed, with a secret, the page's program counts in its new folder."""
+    port = free_port()
+    typed(titled(START, "install"), folder)
+    here = folder / "counter"
+    (here / "counter.py").write_text(titled(START, "counter.py").replace("8000", str(port)))
+    with opened(titled(START, "secret") + titled(START, "run"), here, port, ready="/favicon.ico"):
+        browser = Browser(port)
+        assert [browser.get("/") for _ in range(2)] == ["Number of views 1", "Number of views 2"]
+
+
+def test_the_readmes_line_installs_from_the_clone(folder: Path) -> None:
+    """In a virtual environment, and its example is then a program in any other folder."""
+    port = free_port()
+    [install] = [block.text.strip() for block in blocks(README, "sh") if block.text.startswith("pip ")]
+    [example] = blocks(README, "python")
+    here = folder / "elsewhere"
+    here.mkdir()
+    (here / "counter.py").write_text(example.text.replace("8000", str(port)))
+    typed(f"python3 -m venv .venv && . .venv/bin/activate\ncd ../wsgisession\n{install}", here)
+    with opened("python counter.py", here, port, ready="/favicon.ico"):
+        browser = Browser(port)
+        assert [browser.get("/") for _ in range(2)] == ["Number of views 1", "Number of views 2"]

@@ -15,6 +15,7 @@ from wsgisession import JSONCodec, MemoryStore, Record, SessionError, draft
 from wsgisession.limits import MARKER_SECONDS
 from wsgisession.record import Marker
 from wsgisession.records import End, Records, Stored
+from wsgisession.request_cookies import RequestCookies
 from wsgisession.visit import Visit
 
 pytestmark = pytest.mark.wide
@@ -207,19 +208,24 @@ PROTOCOL: dict[str, tuple[str, Any, str, Any]] = {
     "payloads that are not unique": ("atomic counter", JSONCodec, "pack", pack_without_a_nonce),
     "no merge of lists": ("lists", draft, "merge_value", ours),
     "no merge of nested dicts": ("nested keys", draft, "merge_value", ours),
-    "a login that takes nothing along": ("the same login again", Visit, "_heir", lambda self, owner: None),
+    "a login that takes nothing along": (
+        "the same login again",
+        RequestCookies,
+        "heir",
+        lambda self, owner: None,
+    ),
     "siblings that are ended without a claim": ("one login per user", Visit, "_claim", claim_nothing),
     "no marker under other cookies": (
         "login over two sessions",
-        Visit,
-        "_mark_others",
-        lambda self, successor: None,
+        RequestCookies,
+        "mark_others",
+        lambda self, own, successor: None,
     ),
     "sessions of several cookies that live on": (
         "login over two sessions",
-        Visit,
-        "_end_others",
-        lambda self: None,
+        RequestCookies,
+        "end_others",
+        lambda self, own: None,
     ),
 }
 

@@ -14,7 +14,7 @@ from support.postgres_server import created
 from support.proxy import Proxy
 from support.race_crews import Processes
 from support.races import RACES
-from support.redis_contract import RedisContract, new_prefix, use_everything
+from support.redis_contract import RedisContract, name_of, new_prefix, use_everything
 from support.redis_servers import OneNodeCluster, RedisCluster, new_cluster, shared_cluster, until
 from support.web import Site
 
@@ -71,7 +71,7 @@ def test_keys_are_spread_over_all_nodes(store: RedisStore) -> None:
     counts = []
     for node in shared_cluster().masters:
         with node.client() as client:
-            counts.append(len(list(client.scan_iter(match=store._prefix + b"*", count=1000))))
+            counts.append(len(list(client.scan_iter(match=f"{store.prefix}*", count=1000))))
     assert sum(counts) == 61 and min(counts) > 5
     assert set(store.keys()) == set(store.owned_by("ada")) == keys
 
@@ -279,7 +279,7 @@ def test_sessions_go_on_after_a_failover(private: RedisCluster) -> None:
     load.progresses()
     print(load.finish())
     assert load.slowest < 20
-    use_everything(RedisStore(store._client, new_prefix()))  # type: ignore[attr-defined]
+    use_everything(RedisStore(store.client, new_prefix()))  # type: ignore[attr-defined]
     store.close()
 
 
@@ -307,8 +307,8 @@ def test_a_slot_that_moves_takes_its_sessions_along(private: RedisCluster) -> No
     store = from_url(private.url)
     assert isinstance(store, RedisStore)
     key, payload = created(store, 60, "ada")
-    name = store._name(key)
-    slot = store._client.keyslot(name)
+    name = name_of(store, key)
+    slot = store.client.keyslot(name)
     number = next(n for n in range(3) if slot < redis_servers.SLOTS * (n + 1) // 3)
     source, target = (private.masters[n].client() for n in (number, (number + 1) % 3))
     ids = [client.execute_command("CLUSTER MYID").decode() for client in (source, target)]
@@ -331,7 +331,7 @@ def test_a_slot_that_moves_takes_its_sessions_along(private: RedisCluster) -> No
 def test_a_lost_shard_is_an_error(private: RedisCluster) -> None:
     """A master and its replica gone: a StoreError for whoever needs them, in bounded time."""
     store = from_url(f"{private.url}?socket_timeout=0.5&socket_connect_timeout=0.5")
-    use_everything(RedisStore(store._client, new_prefix()))  # type: ignore[attr-defined]
+    use_everything(RedisStore(store.client, new_prefix()))  # type: ignore[attr-defined]
     for node in (private.masters[0], private.replicas[0]):
         node.stop(signal.SIGKILL)
     failed = 0
@@ -352,7 +352,7 @@ def keys_by_master(store: Any, cluster: RedisCluster, count: int = 60) -> dict[i
     """Return keys of records by the number of the master that has them."""
     found: dict[int, list[str]] = {}
     for key in (created(store, 600)[0] for _ in range(count)):
-        port = store._client.get_node_from_key(store._name(key)).port
+        port = store.client.get_node_from_key(name_of(store, key)).port
         found.setdefault([node.port for node in cluster.masters].index(port), []).append(key)
     return found
 

@@ -12,7 +12,7 @@ from support.load import Load
 from support.postgres_server import created
 from support.proxy import Proxy
 from support.redis_contract import RedisContract, new_prefix, use_everything
-from support.redis_servers import SERVICE, RedisSentinel, new_sentinel, until
+from support.redis_servers import SERVICE, RedisSentinel, after_sending, new_sentinel, until
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import from_url
@@ -86,7 +86,7 @@ def test_sessions_go_on_when_the_master_dies(private: RedisSentinel) -> None:
     load.progresses()
     print(load.finish())
     assert load.slowest < 20
-    use_everything(RedisStore(store._client, new_prefix()))  # type: ignore[attr-defined]
+    use_everything(RedisStore(store.client, new_prefix()))  # type: ignore[attr-defined]
     store.close()
 
 
@@ -186,26 +186,14 @@ def test_nobody_gets_the_reply_to_a_request_that_was_interrupted(
     """redis-py leaves such a connection in its pool here; the store neither uses it nor believes what it
     says.
     """
-    from redis.connection import AbstractConnection
-
     store = from_url(f"{shared.url}?prefix={new_prefix()}")
     (mine, _), (yours, payload) = created(store, 60), created(store, 60)
-    real, left = AbstractConnection.send_packed_command, [3]
-
-    def send(self: Any, *args: Any, **options: Any) -> None:
-        real(self, *args, **options)
-        if left[0]:
-            left[0] -= 1
-            raise Outside
-
-    monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
     for _ in range(3):
-        with pytest.raises(Outside):
+        with monkeypatch.context() as patched, pytest.raises(Outside):
+            after_sending(patched)
             store.load(mine)
-        monkeypatch.setattr(AbstractConnection, "send_packed_command", real)
         assert (store.load(yours) or (None,))[0] == payload
         assert store.replace(yours, b"no", new_payload(), 60) is False
-        monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
     store.close()
 
 

@@ -4,7 +4,6 @@ one.
 
 from __future__ import annotations
 
-import resource
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from wsgiref.util import setup_testing_defaults
 
 import pytest
+from support.sqlite_files import full_disk, locked
 from support.web import Site
 
 from wsgisession.errors import StoreError
@@ -19,29 +19,6 @@ from wsgisession.stores import sqlite_file
 from wsgisession.stores.sqlite import SQLiteStore
 
 pytestmark = pytest.mark.wide
-
-
-@contextmanager
-def locked(store: SQLiteStore) -> Iterator[None]:
-    """Another program writes."""
-    connection = sqlite3.connect(store.path, isolation_level=None)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.execute("ROLLBACK")
-    finally:
-        connection.close()
-
-
-@contextmanager
-def full(store: SQLiteStore) -> Iterator[None]:
-    """No file may grow, as on a full disk; what is there can be read."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextmanager
@@ -61,7 +38,11 @@ def read_only(store: SQLiteStore) -> Iterator[None]:
 
 
 Fault = Callable[[SQLiteStore], AbstractContextManager[None]]
-FAULTS: dict[str, Fault] = {"locked": locked, "full": full, "read-only": read_only}
+FAULTS: dict[str, Fault] = {
+    "locked": lambda store: locked(store.path),
+    "full": lambda store: full_disk(store.path),
+    "read-only": read_only,
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())

@@ -65,13 +65,13 @@ def _everybodys(manager: SessionManager, terminal: Terminal, yes: bool) -> int:
             progress.say("ending sessions")
             # A marker of the last minute was counted by the store; it is no session.
             ended = max(clear() - reader.markers, 0)
-        ended += _end_each(manager, reader, started, progress)
+        ended += end_each(manager, reader, started, progress)
     counted(terminal, "destroyed", ended, "session")
     reader.later = 0  # they have ended, too
     return closed(reader, terminal)
 
 
-def _end_each(manager: SessionManager, reader: Reader, started: float, progress: Progress) -> int:
+def end_each(manager: SessionManager, reader: Reader, started: float, progress: Progress) -> int:
     """End one by one what began before a moment; again, until a pass finds none, for an id may change during a pass."""
     count = 0
     for _ in range(PASSES):

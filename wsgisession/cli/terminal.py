@@ -49,7 +49,7 @@ class Terminal:
         print(json.dumps(value, allow_nan=False))
 
     def note(self, message: str) -> None:
-        """Tell whoever started the command, on standard error."""
+        """Tell the person who started the command, on standard error."""
         print(f"wsgisession: {visible(message)}", file=sys.stderr)
 
     def confirm(self, question: str, *, yes: bool) -> None:

@@ -19,8 +19,8 @@ from django.http import HttpRequest
 
 from wsgisession.django.configuration import idle_timeout, manager
 from wsgisession.errors import SessionError
-from wsgisession.session import Session, visit_of
-from wsgisession.visit import Visit
+from wsgisession.session import Session, session_of, visit_of
+from wsgisession.visit import new_visit
 
 EXPIRY = "_session_expiry"  # where Django keeps what set_expiry() was given
 
@@ -223,7 +223,7 @@ def get_session(request: HttpRequest) -> Session:
 def _session_of(token: str | None) -> Session:
     """Return the session of a token, as a request with that cookie has it."""
     setup = manager().setup
-    return Session(Visit(setup, token and f"{setup.cookie.name}={token}"))
+    return session_of(new_visit(setup, token and f"{setup.cookie.name}={token}"))
 
 
 def _is_date(expiry: object) -> bool:

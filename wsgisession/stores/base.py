@@ -25,16 +25,16 @@ class Store(Protocol):
 
     - Every operation is atomic on its own, safe from any number of threads, and safe in a process that is
       forked later.
-    - All times are durations in seconds (float, positive, kept to the millisecond). Whose clock counts is the
-      store's business; an in-process store uses a monotonic one.
-    - A record past its expiry is no record for any operation, even if it was not purged yet.
+    - All times are durations in seconds (float, positive, kept to the millisecond). The store decides whose
+      clock counts. A store inside one process uses a monotonic clock.
+    - A record that has expired does not exist for any operation, even if it was not purged yet.
     - What the engine raises becomes a ``StoreError`` with the cause chained. So does a payload in the engine
-      that is no bytes; ``delete(key)`` still removes that record.
-    - A key that cannot be one (empty, of any length, with a lone surrogate, a NUL or a line break) is not
-      found, and an owner who cannot be one owns nothing. It is never an error.
+      that is not bytes. ``delete(key)`` still removes that record.
+    - A wrong key (empty, of any length, with a lone surrogate, a NUL or a line break) is not found. A wrong
+      owner owns nothing. Neither is an error.
     - An exception from outside (a signal handler, ``gevent.Timeout``, ``MemoryError``) passes through
-      unchanged, and the store works afterwards. The operation was carried out or it was not; nothing is left
-      half done.
+      unchanged, and the store works afterwards. The operation was carried out, or it was not. Nothing is half
+      done.
     - Code that runs inside an operation on the same thread (a signal handler, a finalizer) may use the store.
       It gets its answer or a ``StoreError``, and never waits for itself.
     - Every wait is bounded. After an outage the store recovers without being built again.
@@ -43,15 +43,15 @@ class Store(Protocol):
     def load(self, key: str) -> tuple[bytes, float] | None:
         """Return the live payload and the seconds it has left; None if there is no live record.
 
-        Changes nothing. The seconds left are never 0. A record whose expiry somebody took away in the engine
-        has exactly ``NO_EXPIRY`` left, and no other record ever has.
+        It changes nothing. The seconds left are never 0. If somebody removed a record's expiry in the engine,
+        exactly ``NO_EXPIRY`` seconds are left, and this is true for no other record.
         """
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         """Put a payload under a free key. False, and no change, if a live record has the key.
 
-        Also True if the live payload already is this one. Payloads are unique per write, so this very command
-        was carried out before and its reply was lost.
+        Also True if the live payload already is this one. Each write has a payload of its own, so this command
+        was carried out before, and its reply was lost.
         """
 
     def replace(
@@ -59,9 +59,9 @@ class Store(Protocol):
     ) -> bool:
         """Swap in payload, expiry and owner (None clears it), only if the live payload equals ``expected``.
 
-        With ``ttl=None`` neither expiry nor owner is written: both stay exactly as they are. ``owner`` is
-        then the record's own, as for ``touch``. False, and no change, if the payload is another one; never
-        creates. Also True if the live payload already is ``payload``, with and without a ``ttl``.
+        With ``ttl=None`` the expiry and the owner stay exactly as they are. ``owner`` is then the record's own, as
+        for ``touch``. False, and no change, if the payload is another one. It never creates a record. Also True
+        if the live payload already is ``payload``, with and without a ``ttl``.
         """
 
     def touch(self, key: str, ttl: float, owner: str | None = None, expected: bytes | None = None) -> bool:
@@ -88,14 +88,14 @@ class Store(Protocol):
         """Remove dead records in bounded batches and return how many; 0 means that nothing was left."""
 
     def close(self) -> None:
-        """Give back what the store itself opened. What the caller handed in stays the caller's."""
+        """Close what the store itself opened. What the caller passed in stays open."""
 
 
 class BulkStore(Store, Protocol):
     """A store that also reads, counts and ends many records at once.
 
-    Each of these operations is optional. Who wants one asks the store for it (``getattr(store, "load_many",
-    None)``), and does without if it has none.
+    Each of these operations is optional. Callers look for it (``getattr(store, "load_many", None)``), and do
+    without it if the store does not have it.
     """
 
     def load_many(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:

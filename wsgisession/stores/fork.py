@@ -1,13 +1,13 @@
 """Keeps a fork from falling into the middle of a store's operation. One guard for all stores of a process.
 
-Only the thread that forks lives on in the child. A lock that another thread held stays locked there for good,
+Only the thread that forks lives on in the child. A lock that another thread held stays locked there for ever,
 and what that thread was using is half done. So ``os.fork`` waits until the operations in progress are over,
 and new ones wait until the fork is done. Two stores need it: redis-py has locks of its own, and a SQLite
 connection must not cross a fork at all.
 
 Every thread has a lock of its own and holds it during an operation; a fork takes the locks of all other
 threads. A lock is taken and given back in C, where no signal handler runs, so an exception from outside
-cannot leave behind that somebody is inside: a count of those who are could be left wrong for good. The locks
+cannot leave behind that somebody is inside. A count of those who are inside could stay wrong. The locks
 are reentrant, so code that runs in the middle of an operation on the same thread (a signal handler, a
 finalizer) never waits for itself, and a fork never for its own thread.
 
@@ -73,7 +73,7 @@ class Guard:
         """Called in the child, before anything else can use a store."""
 
     # As properties: ``with`` gets both methods first and calls them then, so no Python code runs after the
-    # lock is taken and before the block begins, nor between the end of the block and the release.
+    # lock is taken and before the block begins, and none between the end of the block and the release.
     @property
     def __enter__(self) -> Any:
         return self.own.lock.__enter__
@@ -106,7 +106,7 @@ class Guard:
             _release(lock)
 
     def reset(self) -> None:
-        """Start afresh, in a child: nobody who was inside exists any more, except this very thread."""
+        """Begin again, in a child: of those who were inside, only this thread exists any more."""
         if self._process == os.getpid():
             return
         self._registry = threading.RLock()

@@ -29,20 +29,22 @@ QUIET = 60.0  # seconds between two warnings about evicted sessions
 
 
 class MemoryStore:
-    """Sessions in this process alone; they end with it. Right for one process with any number of threads.
+    """Sessions in this process alone. They end with it. It is for one process, with any number of threads.
 
-    When it is full it gives up expired records first, then the least recently created, replaced or touched
-    record without an owner, then the least recent of all, and warns of it at most once a minute. A read moves
-    nothing. (One request looks at some 8,000 records to find an expired one; what is left of a larger heap is
-    found by the next.)
+    When it is full, it removes expired records first. Then it removes the record without an owner that was
+    not written for the longest time, and then any such record. It warns at most once a minute. Reading does not
+    count as writing here. (To find an expired record, one request looks at some 8,000. The next request goes on
+    from there.)
 
-    Expired records are reclaimed a few per write: no thread, no timer. ``close()`` does nothing: the records
-    live as long as the store does, and it can be used afterwards. A forked child starts with a copy that goes
-    its own way.
+    Each write also removes a few expired records. There is no thread and no timer. ``close()`` does nothing: the
+    records live as long as the store does, and you can go on using it. A forked child begins with a copy, and
+    from then on the two are separate.
 
-    Args: max_sessions: how many records are kept, those included that expired and were not reclaimed yet.
-        max_bytes: how many bytes of payload are kept; some 200 to 350 bytes per record come on top. One
-        payload larger than this is a ``StoreError``. clock: seconds since whenever, never going backwards.
+    Args:
+        max_sessions: how many records are kept. Expired ones that are not reclaimed yet are counted too.
+        max_bytes: how many bytes of payload are kept. Each record needs some 200 to 350 bytes more. One payload
+            that is larger than this is a ``StoreError``.
+        clock: returns seconds since any fixed time, and never goes backwards.
     """
 
     def __init__(
@@ -203,7 +205,7 @@ class MemoryStore:
         none.
 
         Only the first records of the shards are compared, and ``_oldest`` keeps most of them from being
-        looked at: what was the least recent write in a shard bounds it for good, because later writes have
+        looked at: what was the least recent write in a shard bounds it for ever, because later writes have
         higher numbers.
         """
         for owned, oldest in enumerate(self._oldest):

@@ -1,13 +1,13 @@
 """What to do about an engine that does not answer: fail at once, and let one operation a second find out
 whether it is back.
 
-A server that hangs (stopped, swapped out, behind a cable that was cut) costs whoever asks it a whole
+A server that hangs (stopped, swapped out, behind a cable that was cut) costs each request that asks it a whole
 time-out. If every request waited for that, all workers would soon be waiting, also for visitors whose pages
 need no session. So after the first time-out nobody asks for a second. After that one operation in each second
 may ask, until one gets an answer.
 
-There is no lock, and nothing that somebody has to give back. A turn is a second of its own: whoever takes it
-and is interrupted has used up this second and no other. So a signal handler, a finalizer or a fork at any
+There is no lock, and nothing that somebody has to give back. A turn is a second of its own. If the one
+that takes it is interrupted, it has used up this second and no other. So a signal handler, a finalizer or a fork at any
 point leaves nothing closed.
 
 Knows nothing of engines, and no clock: the caller says what the time is.
@@ -22,7 +22,7 @@ class Outage:
     """Whether one engine (one node of a Cluster) may be asked, by what became of the last ones who did.
 
     ``now`` is always ``time.monotonic()``. An engine that reports an error has answered, and so has a machine
-    that refuses the connection: only a wait in vain is an outage.
+    that refuses the connection: only a wait without an answer is an outage.
     """
 
     __slots__ = ("_silence",)

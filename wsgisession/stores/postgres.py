@@ -28,20 +28,20 @@ PATIENCE = {"connect_timeout": "5", "keepalives_idle": "60", "tcp_user_timeout":
 class PostgresStore:
     """Sessions on any number of machines that already run PostgreSQL (13 or later), directly or through PgBouncer.
 
-    The table and its two indexes are created when they are found missing; if the role may not, whoever may creates
-    them (``ddl`` has the statements). Dead records stay in the table until ``purge()``. Times are the server's wall clock.
-    After a server restart, broken connections are noticed before they are used, and replaced.
+    If the table and its two indexes are missing, the store creates them. If its role may not do that, the owner of the
+    database can run the statements in ``ddl``. Dead records stay in the table until ``purge()``. Times are the server's
+    wall clock. After a restart of the server, broken connections are noticed before they are used, and replaced.
 
     A connection from the caller's pool is used for one transaction, in one round trip, and goes back as it was. A pool
     belongs to the process that made it: in a forked child the store opens connections of its own, like the pool's.
 
     Args:
-        connect: a ``psycopg_pool.ConnectionPool``; or a callable that opens a new psycopg connection with each call,
-            up to ten at a time, which then are the store's. It may be called in a thread of the store's.
-        table: the table's name, ``schema.name`` if it is not found along the ``search_path``.
-        timeout: seconds that one operation may take, waiting for a connection and for locks included; then it is a
-            ``StoreError``. A server that has stopped answering altogether costs one second more, and after that it is
-            asked once a second, for half a second, until it answers.
+        connect: a ``psycopg_pool.ConnectionPool``, or a function that opens a new psycopg connection with each call. The
+            store keeps up to ten such connections. It may call the function in a thread of its own.
+        table: the table's name. Write ``schema.name`` if it is not found along the ``search_path``.
+        timeout: seconds that one operation may take, with all waiting for a connection and for locks. After that it is a
+            ``StoreError``. If a server has stopped answering, it takes one second more. After that the server is asked
+            once a second, for half a second, until it answers.
         create: False: a missing table is a ``StoreError`` at the first operation.
 
     Raises:

@@ -6,7 +6,7 @@ time-outs, row factories, cursors, adapters), and nothing but a few prepared sta
 beside the SQL, so that the server's log, which quotes the statement of an error, shows no session.
 
 A statement with a name is prepared once on each connection: the server then parses and plans it no more, which takes more than
-half of its time (39 in place of 92 µs for a read). That works only if a connection leads to one server process for good, and
+half of its time (39 in place of 92 µs for a read). That works only if a connection leads to one server process for ever, and
 behind a pooler such as PgBouncer it does not. Which it is, the first transaction on a connection finds out: a pooler has given
 the client a process id of its own. Should somebody discard what is prepared, the server says so, and the connection is used
 without from then on.
@@ -39,7 +39,7 @@ FAREWELL = 0.25  # seconds that an exception from outside waits for the server t
 
 
 def named(sql: bytes) -> Statement:
-    """Return a statement with a name that no other text has, whoever prepares it."""
+    """Return a statement with a name that no other text has."""
     return Statement(sql, b"wsgisession_" + hashlib.sha256(sql).hexdigest()[:16].encode())
 
 
@@ -214,7 +214,8 @@ def _ready(socket: int, writing: bool, seconds: float) -> bool:
 def _send(pgconn: Any, commands: Sequence[Command], names: set[bytes] | None) -> list[bytes | None]:
     """Send commands, but not their end; return what each result is for, the last first: a name to prepare, or a command (None)."""
     awaited: list[bytes | None] = []
-    for (sql, name), values in commands:
+    for (sql, name), given in commands:
+        values = list(given)  # psycopg 3.2, in C, takes nothing else
         formats = [1] * len(values)  # binary, as the results
         if names is None or not name:
             pgconn.send_query_params(sql, values, None, formats, 1)

@@ -81,7 +81,7 @@ class Own:
         self._idle: list[Place] = []  # the longest idle first
         self._places: WeakValueDictionary[int, Place] = WeakValueDictionary()  # all there are, by number
         self._numbers = itertools.count()
-        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()  # whoever waits should look again
+        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()  # those who wait should look again
 
     def take(self, deadline: float) -> Place:
         asked = time.monotonic()
@@ -216,7 +216,7 @@ class Lent:
         if self._pool.get_stats().get("pool_available"):
             _borrow(loan, self._pool, left, errors, done)
         else:
-            # psycopg_pool loses a connection for good if gevent.Timeout or Ctrl-C hits who waits for one. So only a thread of
+            # psycopg_pool loses a connection for ever if gevent.Timeout or Ctrl-C hits a thread that waits for one. So only a thread of
             # our own waits there.
             _apart(_borrow, loan, self._pool, left, errors, done)
         try:

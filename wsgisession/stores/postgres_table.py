@@ -3,7 +3,7 @@
 ``clock_timestamp()`` is used because ``now()`` stands still in a transaction.
 
 A write that leaves expiry and owner alone does not name them, so no index changes. PostgreSQL then puts the new version of the
-row beside the old one (a HOT update), if there is room on the page: hence the fill factor.
+row beside the old one (a HOT update), if there is room on the page. That is why there is a fill factor.
 
 Knows nothing of connections, transactions, or what a payload means.
 """
@@ -74,14 +74,14 @@ CLEAR = """\
 WITH gone AS (DELETE FROM {table} WHERE key = ANY($1) RETURNING expires > statement_timestamp() AS lived)
 SELECT count(*) FILTER (WHERE lived) FROM gone"""
 
-# Skipping what others hold, a batch waits for nobody; whoever wants one of its dead rows waits for one batch.
+# A batch skips what others hold, so it waits for nobody. A request that wants one of its dead rows waits for one batch.
 # statement_timestamp(), unlike clock_timestamp(), can be looked up in an index; it stands still for one batch only.
 PURGE = """\
 DELETE FROM {table} WHERE key = ANY (ARRAY(
     SELECT key FROM {table} WHERE expires <= statement_timestamp() ORDER BY expires
     LIMIT {page} FOR UPDATE SKIP LOCKED))"""
 
-# For whoever operates it: the clock, the version, how many of the dead wait (not all of a million), and the indexes.
+# For those who operate it: the clock, the version, how many of the dead wait (not all of a million), and the indexes.
 DIAGNOSE = """\
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8, current_setting('server_version_num')::int8,
     (SELECT count(*) FROM (SELECT 1 FROM {table} WHERE expires <= statement_timestamp() LIMIT 10001) AS dead),

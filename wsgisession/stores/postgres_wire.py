@@ -3,7 +3,7 @@
 A connection that broke costs a repetition on another one, a conflict with somebody else's transaction a few, a server that does
 not answer costs the caller its time-out once: after that nobody waits for it until it answers again (see ``outage``).
 
-Knows nothing of sessions, keys, expiries or tables, nor how commands travel on a connection.
+Knows nothing of sessions, keys, expiries or tables, and not how commands travel on a connection.
 """
 
 from __future__ import annotations

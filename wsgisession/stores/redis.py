@@ -44,21 +44,21 @@ MARGIN = 60_000
 
 
 class RedisStore:
-    """Keeps sessions in Redis 6.2 or later, or Valkey, through a redis-py client, which stays the caller's.
+    """Keeps sessions in Redis 6.2 or later, or Valkey, through a redis-py client.
 
-    A load is one round trip, a write one more; with an owner, index and record share it, except on a Cluster,
-    where they are on different nodes. Give the client finite timeouts; from a URL it has them. An ACL of
-    ``~prefix*`` suffices, with ``+evalsha +eval +get +set +pttl +exists +pexpire +pexpireat +del +scan +time
+    A load is one round trip, and a write is one more. If there is an owner, its index is written in the same
+    round trip, except on a Cluster. Give the client finite timeouts. One that is made from a URL has them. An
+    ACL of ``~prefix*`` is enough, with ``+evalsha +eval +get +set +pttl +exists +pexpire +pexpireat +del +scan +time
     +zadd +zrange +zrangebyscore +zremrangebyscore``. If Redis may evict keys, sessions end early: set
     ``maxmemory-policy noeviction``.
 
     Args:
         client: a ``redis.Redis`` (also from ``Sentinel.master_for``) or ``redis.RedisCluster``, without
             ``decode_responses``. Safe in forked processes: each opens connections of its own.
-        prefix: what every key begins with. No other program may use keys that begin with it. owns_client:
-            whether ``close`` closes the client too. listed_for: seconds that an owner's listing names a
-            record at least, for records whose expiry another program moves. Usually a listing names a record
-            a minute longer than it lives.
+        prefix: what every key begins with. No other program may use keys that begin with it.
+        owns_client: whether ``close`` closes the client too.
+        listed_for: seconds that an owner's listing names a record at least, for records whose expiry another
+            program moves. Usually a listing names a record a minute longer than it lives.
 
     Raises:
         TypeError, ValueError: an argument is not what it must be.
@@ -73,9 +73,10 @@ class RedisStore:
         listed_for: float = 0.0,
     ) -> None:
         _check(client, prefix)
-        self._client = client
+        self.client = client
         self._owns_client = owns_client
         self._listed_for = listed_for
+        self.prefix = prefix
         self._prefix = prefix.encode()
         self._index = self._prefix + b"owner:"
         self._transport = transport(client, owned=owns_client)
@@ -150,7 +151,7 @@ class RedisStore:
 
         With ``+config|get`` it also finds a Redis that saves nothing to disk.
         """
-        if self._client.get_connection_kwargs().get("socket_timeout") is None:
+        if self.client.get_connection_kwargs().get("socket_timeout") is None:
             yield (
                 "the client has no socket_timeout: if Redis hangs, every request hangs; make it with"
                 " socket_timeout=2"

@@ -4,7 +4,7 @@ A fork waits until the calls in progress are over. A server that did not answer 
 second.
 
 An exception from outside (a signal handler's, gevent's Timeout) can end redis-py's work at any point. A
-connection may then be lost to its pool for good, or wait there with a reply that nobody has read. So the
+connection may then be lost to its pool for ever, or wait there with a reply that nobody has read. So the
 pools are emptied, and every reply is checked for the command that it answers.
 
 Knows nothing of what a command is for, or of which server it belongs to.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from queue import Empty, Queue
 from random import random
 from time import monotonic
 from typing import Any
@@ -85,9 +86,10 @@ class Calls:
     def close_idle(self) -> None:
         """Close the connections that nobody uses. The next ones may lead to a new master."""
         for pool in self._pools():
-            # BlockingConnectionPool cannot tell them from busy ones before redis-py 8.
-            with suppress(TypeError):
+            try:
                 pool.disconnect(inuse_connections=False)
+            except TypeError:  # a BlockingConnectionPool before redis-py 7 cannot tell them from busy ones
+                _close_queued(pool.pool)
 
     def renew(self) -> None:
         """Close the idle connections now, those in use when they are given back, and forget lost ones."""
@@ -171,6 +173,18 @@ class Line:
             )
         _ping(client.connection_pool)
         self._outage.answered()
+
+
+def _close_queued(queue: Queue[Any]) -> None:
+    """Close what waits in the queue of a BlockingConnectionPool; what is in use is not in it."""
+    waiting = []
+    with suppress(Empty):
+        while True:
+            waiting.append(queue.get_nowait())
+    for connection in reversed(waiting):
+        if connection is not None:
+            connection.disconnect()
+        queue.put_nowait(connection)
 
 
 def _ping(pool: Any) -> None:

@@ -1,4 +1,4 @@
-"""Why Redis could not be asked, or did not do what it was asked, in words for whoever has to mend it.
+"""Why Redis could not be asked, or did not do what it was asked, in words for those who have to repair it.
 
 redis-py's own messages name hosts, users and services, quote arguments, and differ from release to release.
 What is said here repeats none of these: if a URL was put together wrongly, its password is in one of them,
@@ -48,9 +48,9 @@ FROM_THE_SERVER = {
     r"Authentication required|NOAUTH|HELLO must be called": "the server wants a password",
     r"without any password configured|no password is set": "the server has no password, but was sent one",
     r"AuthenticationError|AuthenticationWrong": "wrong user name or password",
-    r"can't access|at least one of the keys|access one of the keys": "this user has no permission for keys"
-    " with this prefix",
-    r"NoPermissionError|can't run this command": "this user has no permission for a command that the store"
+    r"can't access|at least one of the keys|access (one of the keys|a key)": "this user has no permission for"
+    " keys with this prefix",
+    r"NoPermissionError|can't run this command|no permissions to run": "this user has no permission for a command that the store"
     " needs",
     r"DB index|Invalid Database": "no such database",
     r"ReadOnlyError|READONLY|is now a slave": REPLICA,
@@ -85,7 +85,7 @@ def explain(error: Exception) -> str:
 
 
 def timed_out(error: Exception) -> bool:
-    """Return whether this ended a wait in vain. What a server reports, and a refused connection, did not."""
+    """Return whether this ended a wait without an answer. What a server reports, and a refused connection, did not."""
     return _meaning(error) in (NO_ANSWER, NO_SENTINEL)
 
 

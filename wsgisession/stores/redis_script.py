@@ -8,7 +8,7 @@ several, where one server has them all.
 
 A reply carries the command's own token. Nothing else in Redis' protocol ties a reply to its command but their
 order on the connection. An exception from outside (a signal handler's, gevent's Timeout) between sending and
-reading breaks the order, and whoever uses the connection next would get another visitor's session.
+reading breaks the order, and the next user of the connection would get another visitor's session.
 
 A full Redis (``noeviction``) refuses what needs memory. It refuses nothing of ``touch`` and ``delete``: those
 use no command that Redis marks as ``denyoom``.

@@ -21,7 +21,7 @@ TOGETHER = 100  # keys that one server reads without a look at other clients: a 
 
 
 class Transport(Protocol):
-    """The way to wherever the keys are. Whatever goes wrong on it is a StoreError."""
+    """The way to the keys. What goes wrong on it is a StoreError."""
 
     calls: Calls
     together: int  # keys that one command may have

@@ -87,17 +87,17 @@ _count: Callable[[sqlite3.Cursor], int] = attrgetter("rowcount")
 
 
 class SQLiteStore:
-    """Keeps sessions in a SQLite file of their own, which it creates, with mode 0600, if there is none.
+    """Keeps sessions in a SQLite file of their own. If there is no file, it creates one with mode 0600.
 
-    The constructor tries reading and writing, so a store that was built works, and leaves no connection open:
-    a server may build it before it forks its workers.
+    The constructor tries to read and to write. So a store that could be built works. It leaves no connection
+    open: a server may build it before it forks its workers.
 
     Args:
         path: the file. A relative one is resolved at once.
         create: whether a missing or empty file becomes a store; False: it is a ``StoreError``.
-        synchronous: SQLite's own setting. With "NORMAL" a crash of the program loses nothing and a power cut
-            may lose the last moments, logouts included; "FULL" waits for the disk with every write (ten times
-            as long).
+        synchronous: SQLite's own setting. With "NORMAL" a crash of the program loses nothing, but a power cut
+            may lose the last moments, logouts too. "FULL" waits for the disk with every write, which takes ten
+            times as long.
         timeout: seconds that an operation waits for other writers before it is a ``StoreError``.
         clock: POSIX seconds; the same in all processes.
 
@@ -280,7 +280,8 @@ class SQLiteStore:
                 f"{self.path} was removed or replaced while this process has it open; the next operation uses"
                 " the new file"
             )
-        for path in (self.path, f"{self.path}-wal", f"{self.path}-shm"):
+        modes = hasattr(os, "getuid")  # Windows says 0666 of every file
+        for path in (self.path, f"{self.path}-wal", f"{self.path}-shm") if modes else ():
             mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0
             if mode & 0o077:
                 yield f"{path} has mode {mode:04o}: other users of this machine can open it; chmod 600"

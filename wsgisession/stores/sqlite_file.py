@@ -1,8 +1,8 @@
 """The file of a SQLite store: how it is made and opened, and whether its path still leads to it.
 
 SQLite finds the two files beside a database, ``-wal`` and ``-shm``, by their names alone. If a database is
-removed or replaced while programs have it open, the old file's log lies beside the new file, and whoever
-opens that one applies the log of another database to it (https://www.sqlite.org/howtocorrupt.html, 1.4 and
+removed or replaced while programs have it open, the old file's log lies beside the new file. A program that
+opens the new file then applies the log of another database to it (https://www.sqlite.org/howtocorrupt.html, 1.4 and
 2.4). So before a process that has the old file open goes on to the new one, it removes what is the old file's
 own.
 
@@ -24,7 +24,7 @@ from typing import NamedTuple
 fcntl: ModuleType | None
 try:
     import fcntl
-except ImportError:  # Windows, where a file that is open can be neither removed nor replaced
+except ImportError:  # Windows: an open file cannot be removed or replaced there
     fcntl = None
 
 APPLICATION = 0x77736573  # "wses": the file is ours, and no other program's
@@ -64,7 +64,6 @@ class Place(NamedTuple):
 class Connection(sqlite3.Connection):
     """A connection that can be referred to weakly, knows which files it has open, and has one cursor."""
 
-    __slots__ = ("__weakref__", "closed", "only", "place")
     place: Place
     closed: bool
     only: weakref.ref[sqlite3.Cursor]

@@ -157,7 +157,7 @@ class Pool:
     def in_child(self) -> list[Connection]:
         """Begin without any connection.
 
-        Return those of the parent that were in use, never to be used, nor closed.
+        Return those of the parent that were in use. They must not be used, and not be closed.
         """
         found, self._all, self._shelf = self._open(), [], _Shelf()
         return found
@@ -176,7 +176,7 @@ class Pool:
         time.sleep(min(PAUSE * random.random(), left))
 
     def _fail(self, error: BaseException, shelf: _Shelf, cursor: sqlite3.Cursor) -> None:
-        """Keep a connection that did nothing; after any other error begin afresh: the file may be another."""
+        """Keep a connection that did nothing; after any other error begin again: the file may be another one."""
         if _passes(error) or isinstance(error, UnicodeEncodeError):
             shelf.idle.append(cursor)
             if shelf is not self._shelf:
@@ -188,7 +188,7 @@ class Pool:
     def _connect(self, shelf: _Shelf) -> _Shelf:
         """Open a connection, and return the shelf on which it is."""
         if shelf.place is not None:
-            shelf = self._look(shelf)  # whoever opens another file by mistake opens it with the old one's log
+            shelf = self._look(shelf)  # another file must not be opened with the old one's log
         if self._untold:
             raise Again("the file was replaced")  # the log has it before the new file is used
         with _turn:
@@ -279,7 +279,7 @@ def _passes(error: BaseException) -> bool:
 
 
 # Held while a connection is opened or files are put away, so that one thread at a time does either.
-# Reentrant, because the collector may close a forgotten pool meanwhile. Whoever finds the second one taken is
+# Reentrant, because the collector may close a forgotten pool meanwhile. A thread that finds the second one taken is
 # inside already, on this very thread.
 _turn = threading.RLock()
 _connecting = threading.Lock()

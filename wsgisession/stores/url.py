@@ -82,16 +82,16 @@ class Parts(NamedTuple):
 def from_url(url: str, *, create: bool = True) -> Store:
     """Make the store that a URL describes.
 
-    ``?prefix=`` is ``RedisStore``'s; further parameters go to redis-py's connections (``?socket_timeout=1``)
-    and to PostgreSQL's client. In user names and passwords, everything but letters, digits and ``-._~`` is
-    written ``%XX``. A Redis Cluster is asked for its nodes at once; the other servers need not be up yet.
+    ``?prefix=`` is that of ``RedisStore``. All other parameters go to redis-py's connections
+    (``?socket_timeout=1``) or to PostgreSQL's client. In user names and passwords, write everything but
+    letters, digits and ``-._~`` as ``%XX``. A Redis Cluster is asked for its nodes at once. The other servers
+    do not have to run yet.
 
     Args:
         url: ``memory:``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``redis://``, ``rediss://``,
             ``redis+unix:///path/to.sock[?db=0]``, ``redis+cluster://host:port[,host:port]``,
             ``redis+sentinel://[user:pass@]host:port[,host:port]/service[/db]`` or ``postgresql://``.
-        create: whether to make a SQLite file or a PostgreSQL table that is not there. Without it, what is
-            missing is a StoreError.
+        create: True: make a SQLite file or a PostgreSQL table that is missing. False: it is a StoreError.
 
     Raises:
         TypeError, ValueError: this is no such URL; the message says what to write and shows no password.

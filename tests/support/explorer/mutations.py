@@ -7,13 +7,14 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from wsgisession import StoreError, draft, records, visit
+from wsgisession import StoreError, draft, records, request_cookies
 from wsgisession.commit import Commit
 from wsgisession.draft import Draft
 from wsgisession.merge import MISSING, merge_value
 from wsgisession.middleware import _Response
 from wsgisession.record import Marker
 from wsgisession.records import End, Records
+from wsgisession.request_cookies import RequestCookies
 from wsgisession.visit import Visit
 
 from .plan import Meeting
@@ -164,7 +165,7 @@ def lose_logins(self: Visit, draft: Draft, marker: Any) -> bool:
 
 def lead_on(self: Visit, draft: Draft, marker: Any) -> bool:
     assert self.stored is not None
-    self._found[self.stored.key] = marker
+    self._cookies.found[self.stored.key] = marker
     self.stored, self._set = None, False
     return True
 
@@ -185,8 +186,8 @@ def keep_what_was_loaded(self: Visit, draft: Draft) -> bool:
         return _begin(self, draft)
 
 
-def end_the_heir(self: Visit, heir: Any) -> None:
-    self.setup.records.delete(heir.key)
+def end_the_heir(self: Records, heir: Any) -> None:
+    self.delete(heir.key)
 
 
 def send_first(self: _Response, over: bool = False) -> None:
@@ -197,7 +198,7 @@ def send_first(self: _Response, over: bool = False) -> None:
     self.visit.leave(status < "500", over)
 
 
-def _no_heir(self: Visit, owner: str) -> None:
+def _no_heir(self: RequestCookies, owner: str) -> None:
     return None
 
 
@@ -290,7 +291,7 @@ MUTATIONS = [
     Mutation(
         "a login sent twice begins empty",
         LOST,
-        ((Visit, "_heir", _no_heir),),
+        ((RequestCookies, "heir", _no_heir),),
         _at(ANONYMOUS, "login", "login"),
     ),
     Mutation(
@@ -329,7 +330,7 @@ MUTATIONS = [
     Mutation(
         "a marker stands for an hour",
         GONE,
-        ((records, "MARKER_SECONDS", 3600.0), (visit, "MARKER_SECONDS", 3600.0)),
+        ((records, "MARKER_SECONDS", 3600.0), (request_cookies, "MARKER_SECONDS", 3600.0)),
         _at(ANONYMOUS, "read", "login"),
     ),
     Mutation(
@@ -383,7 +384,7 @@ MUTATIONS = [
     Mutation(
         "nothing stands under a dead cookie",
         GONE,
-        ((Visit, "_mark_others", nothing),),
+        ((RequestCookies, "mark_others", nothing),),
         _at(ANONYMOUS, "destroy, write", "write"),
     ),
     Mutation(
@@ -419,13 +420,13 @@ MUTATIONS = [
     Mutation(
         "a login sent twice ends the first",
         ALLOWED,
-        ((Visit, "_give_a_minute", end_the_heir),),
+        ((Records, "end_soon", end_the_heir),),
         _at(ANONYMOUS, "login", "login"),
     ),
     Mutation(
         "of a login sent twice both last",
         ALLOWED,
-        ((Visit, "_give_a_minute", nothing),),
+        ((Records, "end_soon", nothing),),
         _at(ANONYMOUS, "login", "login"),
     ),
     Mutation(

@@ -1,221 +1,41 @@
-"""The contract of a store as a test class: whoever writes a store subclasses it and runs pytest.
+"""The contract of every store, clause by clause, in the order of ``Store``: to be read from top to bottom.
 
-::
-
-    from wsgisession.testing import StoreContract
-
-    class TestMyStore(StoreContract):
-        @pytest.fixture(autouse=True)
-        def place(self, tmp_path):
-            self.path = tmp_path / "sessions"
-
-        def make_store(self):               # a store without any record in it
-            return MyStore(self.path)
-
-        def reopen(self, store):            # the same records through a second door
-            return MyStore(self.path)
-
-A store that also has ``load_many``, ``count`` and ``clear`` subclasses ``BulkStoreContract`` instead.
-
-Every test is one clause of ``wsgisession.stores.base``; its docstring says which. A store that has to be told
-the time overrides ``advance``. For any other the test waits, a few hundredths of a second at a time. For
-readable failures, call ``pytest.register_assert_rewrite("wsgisession.testing")`` in ``conftest.py`` before
-the import. This is the only module of the package that needs pytest; nothing else imports it.
-
-One file, long as it is: the clauses are in the order of ``Store``, to be read from top to bottom.
-
-It does not know how a store works, nor what an engine's failures look like: outages, lost replies on the wire
-and configuration remain for the store's own tests.
+Does not know how a store works, and not what an engine's failures look like. Outages, lost replies on the wire
+and configuration need tests of the store's own.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import os
-import sys
 import threading
 import time
-import traceback
-from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from types import FrameType
-from typing import NoReturn, TypeVar, cast
 
 import pytest
 
-from .errors import StoreError
-from .stores.base import NO_EXPIRY, BulkStore, Store
-
-T = TypeVar("T")
-Operation = Callable[[Store, str, bytes, bytes], object]  # on a key, its payload, and a payload that is new
+from ..errors import StoreError
+from ..stores.base import NO_EXPIRY, Store
+from .helpers import LONG, all_end, in_child, new_key, new_payload, together
+from .samples import NO_KEYS, NO_OWNERS, OPERATIONS, OWNERS, PAYLOADS, Operation
+from .steps import Outside, Steps
 
 THREADS = 4
 ROUNDS = 8
-LONG = 3600.0  # seconds; outlives every test
-PATIENCE = 30.0  # seconds until a wait counts as endless
 SLACK = 0.002  # seconds: "kept to the millisecond", rounded once when written and once when read
-PAGE = 1000  # keys that load_many reads in one go
 STEPS = 24  # of an operation, at which it is interrupted: spread evenly from the first to the last
-
-PAYLOADS = {
-    "empty": b"",
-    "every byte": bytes(range(256)),
-    "NUL": b"a\0b\0",
-    "newlines": b"\n[1]\r\n\n",
-    "not UTF-8": b"\xff\xfe\x80",
-    "looks like a number": b"0012",
-    "quotes and escapes": b"'\"\\x41\\000%s:1?$1{}",
-    "over 64 KiB": bytes(range(256)) * 300,
-}
-OWNERS = {
-    "255 characters": "x" * 255,
-    "255 wide characters": "\N{SNOWMAN}" * 255,
-    "quotes": 'o\'hara "the" `quick` \\',
-    "percent and underscore": "100%_s %(x)s",
-    "braces, star, colon": "{a}:*?[b]:owner",
-    "newline and tab": "a\n\tb\r",
-    "spaces at the ends": " ada ",
-    "beyond ASCII": "J\N{LATIN SMALL LETTER O WITH DIAERESIS}rg \N{GRINNING FACE}",
-    "looks like a number": "007",
-    "looks like null": "None",
-}
-# What may reach a store from a form or a command line, and is no key of any record.
-NO_KEYS = {
-    "empty": "",
-    "lone surrogate": "\ud800",
-    "NUL": "a\0b",
-    "line break": "a\nb",
-    "beyond ASCII": "\N{SNOWMAN}" * 43,
-    "looks like an index": "owner:ada",
-    "a million characters": "k" * 1_000_000,
-}
-NO_OWNERS = {
-    "empty": "",
-    "lone surrogate": "\ud800",
-    "NUL": "a\0b",
-    "a million characters": "x" * 1_000_000,
-}
-# What is interrupted: each operation on a live record that "ada" owns.
-OPERATIONS: dict[str, Operation] = {
-    "load": lambda store, key, payload, fresh: store.load(key),
-    "create": lambda store, key, payload, fresh: store.create(key[::-1], fresh, LONG, "ada"),
-    "replace": lambda store, key, payload, fresh: store.replace(key, payload, fresh, LONG, "bob"),
-    "replace without a ttl": lambda store, key, payload, fresh: store.replace(
-        key, payload, fresh, None, "ada"
-    ),
-    "touch": lambda store, key, payload, fresh: store.touch(key, LONG, "ada", payload),
-    "delete": lambda store, key, payload, fresh: store.delete(key, payload),
-    "owned_by": lambda store, key, payload, fresh: list(store.owned_by("ada")),
-    "keys": lambda store, key, payload, fresh: list(store.keys()),
-    "purge": lambda store, key, payload, fresh: store.purge(),
-}
 
 with_and_without_a_ttl = pytest.mark.parametrize("ttl", [LONG, None], ids=["with a ttl", "without"])
 each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 
 
-def new_key() -> str:
-    """Return a key like those the library makes: 43 characters of base64url."""
-    return urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
-
-
-def new_payload(start: bytes = b"payload ") -> bytes:
-    """Return a payload that was never written before, as the contract wants it."""
-    return start + urlsafe_b64encode(os.urandom(12))
-
-
-def together(jobs: Sequence[Callable[[], T]]) -> list[T]:
-    """Run jobs at the same time, one thread each; return their results in order, or raise the first error."""
-    barrier = threading.Barrier(len(jobs))
-    results: dict[int, T] = {}
-    errors: list[BaseException] = []
-
-    def run(number: int, job: Callable[[], T]) -> None:
-        try:
-            barrier.wait(PATIENCE)
-            results[number] = job()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=item, daemon=True) for item in enumerate(jobs)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
-    for error in errors:
-        raise error
-    assert len(results) == len(jobs), "the store kept a thread waiting and waiting"
-    return [results[number] for number in range(len(jobs))]
-
-
-def in_child(job: Callable[[], bool]) -> bool:
-    """Return what a job says in a forked process; False if it raises or never ends."""
-    child = os.fork() or _leave_with(job)
-    return os.waitpid(child, 0)[1] == 0
-
-
-def _leave_with(job: Callable[[], bool]) -> NoReturn:
-    """End this process with what a job says, and without what the test runner would do at its end.
-
-    A job that hangs is ended with a traceback of every thread. What the parent left to the collector is not
-    collected here: finalizers may wait for threads that only the parent has.
-    """
-    verdict = False
-    try:
-        gc.disable()
-        faulthandler.dump_traceback_later(PATIENCE, exit=True, file=2)
-        verdict = job()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-        os._exit(0 if verdict else 1)  # where a runner that measures coverage writes its data
-
-
-class Outside(BaseException):
-    """An exception that has nothing to do with the store, as a signal handler or gevent.Timeout raises it."""
-
-
-class Steps:
-    """Runs a function at one step of what is done inside ``with``; counts the steps if that is never reached.
-
-    A step is where Python may run a signal handler in the store's own code: a function begins, or a call has
-    returned. What happens inside the libraries that a store uses is one step, because a store cannot mend
-    them.
-
-    Args:
-        store: whose steps are counted: those of its package.
-        step: which of them, from 1.
-        act: what is run there, once. What it raises is raised there.
-    """
-
-    def __init__(self, store: Store, step: int, act: Callable[[], object]) -> None:
-        self.package = type(store).__module__.partition(".")[0]
-        self.step, self.act = step, act
-        self.count = 0
-
-    def __enter__(self) -> Steps:
-        self.before = sys.getprofile()
-        sys.setprofile(self._look)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        sys.setprofile(self.before)
-
-    # Coverage cannot see what runs inside a profile function, because Python traces nothing there.
-    def _look(self, frame: FrameType, event: str, argument: object) -> None:  # pragma: no cover
-        caller = frame if event == "c_return" else frame.f_back
-        if event != "c_call" and (self._counts(frame) or self._counts(caller)):
-            self.count += 1
-            if self.count == self.step:
-                self.act()
-
-    def _counts(self, frame: FrameType | None) -> bool:  # pragma: no cover
-        name = frame.f_globals.get("__name__", "") if frame else ""
-        return name != __name__ and name.partition(".")[0] == self.package
+def interrupts(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that interrupts its store: what a finalizer raises then, or what stays open, is no fault of the store."""
+    for unseen in ("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"):
+        test = pytest.mark.filterwarnings(unseen)(test)
+    return test
 
 
 class StoreContract:
@@ -306,6 +126,28 @@ class StoreContract:
         found = store.load(key)
         assert found is not None
         return found[1]
+
+    def works(self, store: Store, keys: list[str]) -> bool:
+        """Say whether these records are live and another can be made, renewed and deleted."""
+        key, _ = self.live(store, LONG, "ada")
+        return all(store.load(key) for key in keys) and store.touch(key, LONG, "ada") and store.delete(key)
+
+    def assert_whole(self, store: Store, key: str, states: dict[bytes | None, str]) -> None:
+        """Check that a record is in one of these states (payload: owner; None: it is gone), and listed so."""
+        found = store.load(key)
+        payload = found[0] if found else None
+        assert payload in states
+        assert payload is None or key in store.owned_by(states[payload])
+        assert (key in store.keys()) is (payload is not None)
+
+    def steps_of(self, store: Store, operation: Operation) -> list[int]:
+        """Return at which steps to interrupt an operation: all of them, or STEPS of them."""
+        key, payload = self.live(store, LONG, "ada")
+        with Steps(store, 0, lambda: None) as steps:
+            operation(store, key, payload, new_payload())
+        for made in (key, key[::-1]):
+            store.delete(made)
+        return sorted({1 + round(n * (steps.count - 1) / (STEPS - 1)) for n in range(STEPS)})
 
     # load
 
@@ -553,8 +395,8 @@ class StoreContract:
         for _ in range(20):
             before, payload = payload, new_payload()
             assert store.replace(key, before, payload, None, "ada") is True
-        # Read in the opposite order, the time between two reads can only widen the bounds, for whichever
-        # clock counts.
+        # Read in the opposite order, the time between two reads can only widen the bounds,
+        # and not narrow them.
         most, found, least = self.left(store, later), store.load(key), self.left(store, sooner)
         assert found is not None and found[0] == payload
         assert least - SLACK <= found[1] <= most + SLACK
@@ -862,8 +704,7 @@ class StoreContract:
             next(listing)
             writer = threading.Thread(target=self._write_everything, args=(store, records), daemon=True)
             writer.start()
-            writer.join(PATIENCE)
-            held_up = writer.is_alive()
+            held_up = not all_end([writer])
             assert stays in {stays, *listing}
             assert not held_up, "a listing held up a writer"
 
@@ -1025,6 +866,7 @@ class StoreContract:
 
     # what comes from outside
 
+    @interrupts
     @each_operation
     def test_an_exception_from_outside_leaves_a_store_that_works(
         self, store: Store, operation: Operation
@@ -1034,14 +876,16 @@ class StoreContract:
         def fail() -> None:  # pragma: no cover (inside Steps)
             raise Outside
 
-        for step in self._steps_of(store, operation):
+        for step in self.steps_of(store, operation):
             key, payload = self.live(store, LONG, "ada")
             fresh = new_payload()
             with suppress(Outside), Steps(store, step, fail):
                 operation(store, key, payload, fresh)
-            assert together([partial(self._works, store, [])]) == [True]
-            self._is_done_or_not(store, operation, key, payload, fresh)
+            assert together([partial(self.works, store, [])]) == [True]
+            self._assert_done_or_not(store, operation, key, payload, fresh)
+        gc.collect()  # what was left half done is found in this test, and not in another one
 
+    @interrupts
     @each_operation
     def test_what_runs_inside_an_operation_may_use_the_store(
         self, store: Store, operation: Operation
@@ -1052,7 +896,7 @@ class StoreContract:
             with suppress(StoreError):
                 store.load(key)
                 store.touch(key, LONG, "ada")
-                assert self._works(store, [])
+                assert self.works(store, [])
                 list(store.keys())
                 store.purge()
 
@@ -1060,13 +904,14 @@ class StoreContract:
             with Steps(store, step, partial(use, key)):
                 return operation(store, key, payload, fresh)
 
-        for step in self._steps_of(store, operation):
+        for step in self.steps_of(store, operation):
             key, payload = self.live(store, LONG, "ada")
             fresh = new_payload()
             assert together([partial(run, step, key, payload, fresh)])[0] is not False
-            self._is_done_or_not(store, operation, key, payload, fresh)
+            self._assert_done_or_not(store, operation, key, payload, fresh)
+        gc.collect()
 
-    def _is_done_or_not(
+    def _assert_done_or_not(
         self, store: Store, operation: Operation, key: str, payload: bytes, fresh: bytes
     ) -> None:
         """Check that an operation left its record as it was or as it should be, and remove that."""
@@ -1077,29 +922,10 @@ class StoreContract:
             states[fresh] = "ada"
         elif operation is OPERATIONS["delete"]:
             states[None] = ""
-        self._is_whole(store, key, states)
-        self._is_whole(store, key[::-1], {fresh: "ada", None: ""})
+        self.assert_whole(store, key, states)
+        self.assert_whole(store, key[::-1], {fresh: "ada", None: ""})
         store.delete(key)
         store.delete(key[::-1])
-
-    def _steps_of(self, store: Store, operation: Operation) -> list[int]:
-        """Return at which steps to interrupt an operation: all of them, or STEPS of them."""
-        key, payload = self.live(store, LONG, "ada")
-        with Steps(store, 0, lambda: None) as steps:
-            operation(store, key, payload, new_payload())
-        for made in (key, key[::-1]):
-            store.delete(made)
-        return sorted({1 + round(n * (steps.count - 1) / (STEPS - 1)) for n in range(STEPS)})
-
-    def _is_whole(self, store: Store, key: str, states: dict[bytes | None, str]) -> None:
-        """Check that a record is in one of these states (payload: owner; None: it is gone), and listed so."""
-        found = store.load(key)
-        payload = found[0] if found else None
-        assert payload in states
-        assert payload is None or key in store.owned_by(states[payload])
-        assert (key in store.keys()) is (payload is not None)
-
-    # processes
 
     # processes
 
@@ -1141,193 +967,10 @@ class StoreContract:
         for thread in threads:
             thread.start()
         try:
-            verdicts = [in_child(partial(self._works, store, [key for key, _ in records])) for _ in range(5)]
+            verdicts = [in_child(partial(self.works, store, [key for key, _ in records])) for _ in range(5)]
         finally:
             stop.set()
-            for thread in threads:
-                thread.join(PATIENCE)
+            ended = all_end(threads)
         assert verdicts == [True] * 5
-        assert failures == []
-        assert self._works(store, [key for key, _ in records])
-
-    def _works(self, store: Store, keys: list[str]) -> bool:
-        key, _ = self.live(store, LONG, "ada")
-        return all(store.load(key) for key in keys) and store.touch(key, LONG, "ada") and store.delete(key)
-
-
-class BulkStoreContract(StoreContract):
-    """What a store does that has the operations of ``BulkStore`` as well."""
-
-    @pytest.fixture
-    def bulk(self, store: Store) -> BulkStore:
-        """The empty store, with all of its operations."""
-        return self.as_bulk(store)
-
-    def as_bulk(self, store: Store) -> BulkStore:
-        """Return the store under the type that has all of its operations."""
-        missing = [name for name in ("load_many", "count", "clear") if not hasattr(store, name)]
-        assert not missing, f"{type(store).__name__} lacks {', '.join(missing)}"
-        return cast(BulkStore, store)
-
-    # load_many
-
-    def test_load_many_answers_in_the_order_of_the_keys(self, bulk: BulkStore) -> None:
-        """load_many: a list of what load returns, in the order of the keys: live, dead, unknown, twice."""
-        live = [self.live(bulk, LONG, owner) for owner in (None, "ada", None)]
-        dead, _ = self.dead(bulk)
-        keys = [live[2][0], dead, live[0][0], new_key(), live[1][0], live[0][0]]
-        found = bulk.load_many(keys)
-        assert type(found) is list
-        assert [one and one[0] for one in found] == [
-            live[2][1],
-            None,
-            live[0][1],
-            None,
-            live[1][1],
-            live[0][1],
-        ]
-        assert {(type(one), type(one[0]), type(one[1])) for one in found if one} == {(tuple, bytes, float)}
-
-    def test_load_many_of_any_sequence(self, bulk: BulkStore) -> None:
-        """load_many: a tuple is as good as a list, and nothing for nothing."""
-        key, payload = self.live(bulk)
-        assert [one and one[0] for one in bulk.load_many((key,))] == [payload]
-        assert bulk.load_many([]) == []
-        assert bulk.load_many(()) == []
-
-    def test_load_many_of_more_keys_than_a_page(self, bulk: BulkStore) -> None:
-        """load_many: any number of keys, and the answers stay in order over the ends of its pages."""
-        keys = [new_key() for _ in range(2 * PAGE + 2)]
-        made = {
-            place: new_payload()
-            for place in (0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE - 1, 2 * PAGE, 2 * PAGE + 1)
-        }
-        for place, payload in made.items():
-            assert bulk.create(keys[place], payload, LONG) is True
-        found = bulk.load_many(keys)
-        assert len(found) == len(keys)
-        assert {place: one[0] for place, one in enumerate(found) if one} == made
-
-    def test_load_many_returns_the_seconds_left(self, bulk: BulkStore) -> None:
-        """load_many: the seconds left are those that load returns."""
-        key, _ = self.live(bulk, 100.0)
-        self.advance(self.tick)
-        most, [found], least = self.left(bulk, key), bulk.load_many([key]), self.left(bulk, key)
-        assert found is not None and least - SLACK <= found[1] <= most + SLACK
-
-    def test_load_many_does_not_renew(self, bulk: BulkStore) -> None:
-        """load_many changes nothing: a record that is read and read still ends; unknown keys stay free."""
-        key, _ = self.live(bulk, 2 * self.tick)
-        unknown = new_key()
-        for _ in range(4):
-            bulk.load_many([key, unknown])
-            self.advance(self.tick)
-        assert bulk.load_many([key, unknown]) == [None, None]
-        assert list(bulk.keys()) == []
-
-    def test_load_many_of_what_is_no_key_is_none(self, bulk: BulkStore) -> None:
-        """load_many: None for keys that cannot be one, and their neighbours are found."""
-        key, payload = self.live(bulk, LONG, "ada")
-        keys = [name for other in NO_KEYS.values() for name in (other, key)]
-        assert [one and one[0] for one in bulk.load_many(keys)] == [None, payload] * len(NO_KEYS)
-
-    def test_load_many_of_a_payload_that_is_no_bytes_is_a_store_error(self, bulk: BulkStore) -> None:
-        """load_many: a StoreError if a payload of the page is no bytes; the others are found without it."""
-        key, payload = self.live(bulk)
-        broken, _ = self.live(bulk)
-        if self.put_no_bytes(bulk, broken):
-            with pytest.raises(StoreError):
-                bulk.load_many([key, broken])
-            assert [one and one[0] for one in bulk.load_many([key])] == [payload]
-
-    # count
-
-    def test_count_is_the_number_of_live_records(self, bulk: BulkStore) -> None:
-        """count: how many live records there are, with and without an owner; the dead do not count."""
-        assert bulk.count() == 0
-        live = [self.live(bulk, LONG, owner)[0] for owner in (None, "ada", "bob") for _ in range(10)]
-        assert bulk.count() == len(live)
-        for owner in (None, "ada"):
-            self.dead(bulk, owner)
-        assert bulk.count() == len(live)
-        bulk.delete(live[0])
-        bulk.purge()
-        assert bulk.count() == len(live) - 1
-
-    # clear
-
-    def test_clear_removes_every_record(self, bulk: BulkStore) -> None:
-        """clear: returns how many live records it removed; load, keys, owned_by and count find none."""
-        live = [self.live(bulk, LONG, owner)[0] for owner in (None, "ada", "bob") for _ in range(10)]
-        self.dead(bulk, "ada")
-        assert [bulk.clear(), bulk.clear()] == [len(live), 0]
-        assert bulk.load_many(live) == [None] * len(live)
-        assert [*bulk.keys(), *bulk.owned_by("ada"), *bulk.owned_by("bob")] == []
-        assert bulk.count() == 0
-
-    def test_clear_of_more_records_than_a_batch(self, bulk: BulkStore) -> None:
-        """clear: any number of records, each counted once."""
-        for number in range(2 * PAGE + 2):
-            self.live(bulk, LONG, "ada" if number % 2 else None)
-        assert bulk.clear() == 2 * PAGE + 2
-        assert list(bulk.keys()) == []
-
-    def test_clear_leaves_a_store_to_go_on_with(self, bulk: BulkStore) -> None:
-        """clear: the keys are free, and what is created afterwards is found and listed."""
-        key, payload = self.live(bulk, LONG, "ada")
-        bulk.clear()
-        assert bulk.replace(key, payload, new_payload(), LONG, "ada") is False
-        fresh = new_payload()
-        assert bulk.create(key, fresh, LONG, "ada") is True
-        found = bulk.load(key)
-        assert found is not None and found[0] == fresh
-        assert list(bulk.keys()) == [key]
-        assert key in bulk.owned_by("ada")
-
-    def test_clear_ends_while_others_write(self, bulk: BulkStore, second: Store) -> None:
-        """clear ends while others go on creating records; those from before it are gone."""
-        before = [self.live(bulk, LONG, "ada") for _ in range(60)]
-        stop = threading.Event()
-        made: list[tuple[str, bytes]] = []
-
-        def write() -> int:
-            while not stop.is_set():
-                made.append(self.live(second, LONG, "ada"))
-            return 0
-
-        def clear() -> int:
-            removed = bulk.clear()
-            stop.set()
-            return removed
-
-        try:
-            _, removed = together([write, clear])
-        finally:
-            stop.set()
-        assert bulk.load_many([key for key, _ in before]) == [None] * len(before)
-        left = [bulk.load(key) for key, _ in made]
-        assert all(one is None or one[0] == payload for one, (_, payload) in zip(left, made, strict=True))
-        assert removed + bulk.count() == len(before) + len(made)
-
-    # what comes from outside
-
-    @pytest.mark.parametrize("name", ["load_many", "count", "clear"])
-    def test_bulk_work_that_is_interrupted_leaves_a_store_that_works(
-        self, bulk: BulkStore, name: str
-    ) -> None:
-        """An exception from outside passes through bulk work; the store works and counts right."""
-
-        def fail() -> None:  # pragma: no cover (inside Steps)
-            raise Outside
-
-        def operation(store: Store, key: str, payload: bytes, fresh: bytes) -> object:
-            return getattr(store, name)(*([[key]] if name == "load_many" else []))
-
-        for step in self._steps_of(bulk, operation):
-            key, payload = self.live(bulk, LONG, "ada")
-            with suppress(Outside), Steps(bulk, step, fail):
-                operation(bulk, key, payload, b"")
-            assert together([partial(self._works, bulk, [])]) == [True]
-            self._is_whole(bulk, key, {payload: "ada", **({None: ""} if name == "clear" else {})})
-            assert bulk.count() == len(list(bulk.keys()))
-            bulk.delete(key)
+        assert ended and failures == []
+        assert self.works(store, [key for key, _ in records])

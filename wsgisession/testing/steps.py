@@ -1,0 +1,64 @@
+"""Something happens in the middle of an operation: at any step of a store's own code. Does not know which store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from ..stores.base import Store
+
+
+class Outside(BaseException):
+    """An exception that has nothing to do with the store, as a signal handler or gevent.Timeout raises it."""
+
+
+class Steps:
+    """Runs a function at one step of what is done inside ``with``; counts the steps if that is never reached.
+
+    A step is where Python may run a signal handler in the store's own code: a function begins, or a call has
+    returned. What happens inside the libraries that a store uses is one step, because a store cannot mend
+    them. No step is between ``__enter__`` of a lock and the block: Python runs no handler there (that CPython
+    3.14 does is a mistake of its own, its issue 148874). A finalizer is no step, because what is raised in it
+    reaches nobody.
+
+    Args:
+        store: whose steps are counted: those of its package.
+        step: which of them, from 1.
+        act: what is run there, once. What it raises is raised there.
+    """
+
+    def __init__(self, store: Store, step: int, act: Callable[[], object]) -> None:
+        self.package = type(store).__module__.partition(".")[0]
+        self.step, self.act = step, act
+        self.count = 0
+
+    def __enter__(self) -> Steps:
+        self.before = sys.getprofile()
+        sys.setprofile(self._look)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        sys.setprofile(self.before)
+
+    # Coverage cannot see what runs inside a profile function, because Python traces nothing there.
+    def _look(self, frame: FrameType, event: str, argument: object) -> None:  # pragma: no cover
+        caller = frame if event == "c_return" else frame.f_back
+        if event == "c_return" and getattr(argument, "__name__", "") == "__enter__":
+            return
+        if event != "c_call" and (self._counts(frame) or self._counts(caller)):
+            self.count += 1
+            if self.count == self.step:
+                if self._in_finalizer(frame):
+                    self.count -= 1
+                else:
+                    self.act()
+
+    def _in_finalizer(self, frame: FrameType | None) -> bool:  # pragma: no cover
+        while frame is not None and frame.f_code.co_name != "__del__":
+            frame = frame.f_back
+        return frame is not None
+
+    def _counts(self, frame: FrameType | None) -> bool:  # pragma: no cover
+        name = frame.f_globals.get("__name__", "") if frame else ""
+        return name.partition(".")[0] == self.package and not name.startswith(f"{__package__}.")
