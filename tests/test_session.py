@@ -438,21 +438,6 @@ class TestPersistent:
 class TestTooLate:
     """After the headers."""
 
-    @pytest.mark.parametrize(
-        "act",
-        [
-            lambda s: s.regenerate(),
-            lambda s: setattr(s, "owner", "bob"),
-            lambda s: setattr(s, "persistent", True),
-        ],
-        ids=["regenerate", "owner", "persistent"],
-    )
-    def test_what_needs_the_cookie(self, site: Site, act: Any) -> None:
-        """HeadersSent, where it is done."""
-        session: Session = site.request(lambda s: len(s) and s or s, site.start({"a": 1})).result
-        with pytest.raises(HeadersSent):
-            act(session)
-
     def test_after_a_failure_changes_are_dropped(self, site: Site) -> None:
         """save() says False, atomic() runs, nothing is stored; a new id is still an error."""
         cookie = site.start({"a": 1})

@@ -383,7 +383,7 @@ class Visit:
         assert self.stored is not None
         login = self._renew and draft.facts.owner is not None and draft.facts.owner != draft.base.owner
         self._cookies.found[self.stored.key] = marker
-        if not login:
+        if not login:  # first: whatever comes in between, a session that is gone never looks like a new one
             self._gone, self._renew = True, False
         self.stored, self._set = None, False
         if not login:
