@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import math
 from collections import OrderedDict
 from collections.abc import Callable
@@ -174,3 +175,13 @@ def test_shared_parts_are_no_change_of_the_line() -> None:
     value = CODEC.decode(line)
     value[1] = value[0]
     assert CODEC.encode(value, "v") == line
+
+
+def test_who_else_holds_a_value_makes_no_difference() -> None:
+    """A value has the mark that it had when nobody but a variable held it."""
+    line = b'{"name":"Zo"}'
+    mark = fingerprint(json.loads(line), line)
+    value = json.loads(line)
+    assert unchanged(value, mark)
+    holders = [value, {"k": value}]
+    assert unchanged(value, mark) and holders
