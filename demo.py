@@ -9,6 +9,12 @@ To learn the library, read the actions, from ``count`` to ``elsewhere``. After t
 
 from __future__ import annotations
 
+import sys
+
+# Before what an older Python cannot import.
+if sys.version_info < (3, 11):
+    sys.exit("demo.py needs Python 3.11 or newer, and this is Python %d.%d" % sys.version_info[:2])
+
 import argparse
 import base64
 import hashlib
@@ -19,7 +25,6 @@ import re
 import secrets
 import signal
 import socket
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping

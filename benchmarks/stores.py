@@ -97,11 +97,11 @@ def _redis(kind: str, plan: Plan, port: int) -> dict[str, Any]:
     """Count the server's reads per request, and measure a request and redis-py's own part of it."""
     import redis
 
-    from wsgisession.stores import RedisStore
+    from wsgisession.stores import from_url
 
     ours = Ours()
     client = redis.Redis(port=port)
-    ours.store = RedisStore(client)
+    ours.store = from_url(f"redis://127.0.0.1:{port}")
     turn = _turn(ours, ACTIONS[kind])
     turn(3)
     probe = redis.Redis(port=port)

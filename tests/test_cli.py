@@ -267,10 +267,10 @@ class TestStreams:
         """Exit code 141, and not a word."""
         for _ in range(1000):
             manager.issue({}, "ada")
-        process = self.pipe(place, stdout=subprocess.PIPE)
-        assert process.stdout is not None and process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == b"" and process.wait() == 141
+        with self.pipe(place, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stderr is not None
+            process.stdout.close()
+            assert process.stderr.read() == b"" and process.wait() == 141
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
     def test_a_full_disk(self, place: Path, manager: SessionManager) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.breadth import breadth
 from support.values import TEXTS, VALUES
 
 from wsgisession import Codec, JSONCodec, Record, SessionManager, StoreError, UnsupportedType
@@ -155,6 +156,8 @@ UNREADABLE = {
     "empty": b"",
     "not JSON": b"pickle",
     "binary": b"\x80\x04\x95\xff",
+    "an empty line": b"\n",
+    "null": b"null",
     "object": b"{}",
     "number": b"1",
     "no head": b"[]",
@@ -167,6 +170,7 @@ UNREADABLE = {
     "owner with NUL": b'[1,"n",1.0,"a\\u0000",false,[]]',
     "owner too long": b'[1,"n",1.0,"' + b"a" * 256 + b'",false,[]]',
     "owner a lone surrogate": b'[1,"n",1.0,"\\ud800",false,[]]',
+    "version str": b'["1","n",1.0,null,false,[]]',
     "version true": b'[true,"n",1.0,null,false,[]]',
     "version 1.0": b'[1.0,"n",1.0,null,false,[]]',
     "nonce": b"[1,7,1.0,null,false,[]]",
@@ -202,7 +206,8 @@ UNREADABLE = {
     "marker, version 2": b'[2,"n"]',
     "marker, version true": b'[true,"n"]',
     "marker, nonce": b"[1,2]",
-    "marker, successor": b'[1,"n",null]',
+    "marker, successor null": b'[1,"n",null]',
+    "marker, successor int": b'[1,"n",7]',
     "marker with a value": b'[1,"n"]\n1',
     "marker with a member more": b'[1,"n","k",0]',
 }
@@ -233,7 +238,7 @@ def test_damaged_payload(record: Record, data: st.DataObject) -> None:
 
 
 @given(VALUES)
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=breadth.much(15, 50))
 def test_immutable_values_need_no_mark(value: Any) -> None:
     """What counts as immutable has no way to change in place."""
     if type(value) in IMMUTABLE:

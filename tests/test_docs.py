@@ -176,3 +176,22 @@ def test_each_picture_is_shown() -> None:
     texts = [(ROOT / page).read_text(encoding="utf-8") for page in PAGES]
     shown = {name for text in texts for name in re.findall(r"!\[[^\]]+\]\(images/([^)#]+)", text)}
     assert shown == {picture.name for picture in (ROOT / "docs" / "images").iterdir()}
+
+
+def test_the_site_is_in_the_order_of_what_people_want_to_do() -> None:
+    """From the start to the inside; every page is in it once."""
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
+    parts = re.findall(r"^  - ([^:]+):", nav, re.MULTILINE)
+    assert parts[:9] == [
+        "Home",
+        "Start",
+        "Your framework",
+        "Login and more",
+        "Production",
+        "Troubleshooting",
+        "Reference",
+        "Operations",
+        "Inside",
+    ]
+    named = [f"docs/{page}" for page in re.findall(r"(\S+\.md)$", nav, re.MULTILINE)]
+    assert sorted(page for page in named if page != "docs/changelog.md") == PAGES

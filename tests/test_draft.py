@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.breadth import breadth
 from support.versions import SESSIONS, SMALL, versions
 
 from wsgisession import JSONCodec, Record, UnsupportedType
 from wsgisession.draft import Draft
-from wsgisession.merge import merge, same
+from wsgisession.merge import merge_value, same
 
 
 class Noting(JSONCodec):
@@ -58,13 +59,13 @@ def change(draft: Draft, base: dict[str, Any], ours: dict[str, Any]) -> None:
 
 
 @given(versions())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=breadth.much(40, 200))
 def test_it_agrees_with_merge(sides: Any) -> None:
     """The draft shows, and would store, what merging the plain values gives, in the same order."""
     base, ours, theirs = sides
     draft = Draft(CODEC, record(lines(base)))
     change(draft, base, ours)
-    expected = merge(*deepcopy((base, shown(draft), theirs)))
+    expected = merge_value(*deepcopy((base, shown(draft), theirs)))
     draft.rebase(record(lines(theirs)))
     assert same(shown(draft), expected)
     if theirs != base:  # another order alone is nothing that merge looks at
@@ -74,7 +75,7 @@ def test_it_agrees_with_merge(sides: Any) -> None:
 
 
 @given(versions())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=breadth.much(40, 200))
 def test_what_the_application_holds_stays_part_of_it(sides: Any) -> None:
     """A dict or list handed out before the merge shows the merged data, and what it says later is stored."""
     base, ours, theirs = sides
@@ -259,7 +260,7 @@ def test_a_merge_that_fails_touches_nothing() -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=breadth.much(40, 200))
 def test_it_stores_what_a_dict_would_hold(data: st.DataObject) -> None:
     """Whatever is read, assigned, changed inside, deleted and cleared, in any order, over several commits."""
     model = deepcopy(data.draw(SESSIONS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -162,33 +163,12 @@ def test_environs(environ: dict[str, Any], name: str) -> None:
     assert seen[0]["Set-Cookie"].startswith(name + "=")
 
 
+# A few of those that the codec cannot unpack; its own tests have them all.
 BROKEN = [
     b"",
-    b"\n",
     b"garbage",
-    b"\xff\xfe",
-    b"\x80\x04K\x01.",
-    b"null",
-    b"{}",
-    b"[]",
-    b"[1]",
-    b'[2,"n0nce",1.0,null,false,[]]',
-    b'["1","n0nce",1.0,null,false,[]]',
-    b'[true,"n0nce",1.0,null,false,[]]',
-    b"[1,7,1.0,null,false,[]]",
-    b'[1,"n0nce","1",null,false,[]]',
-    b'[1,"n0nce",NaN,null,false,[]]',
-    b'[1,"n0nce",1e999,null,false,[]]',
-    b'[1,"n0nce",true,null,false,[]]',
-    b'[1,"n0nce",1.0,7,false,[]]',
-    b'[1,"n0nce",1.0,null,0,[]]',
-    b'[1,"n0nce",1.0,null,false,{}]',
-    b'[1,"n0nce",1.0,null,false,[7]]\n1',
     b'[1,"n0nce",1.0,null,false,["a"]]',
-    b'[1,"n0nce",1.0,null,false,["a"]]\n1\n2',
-    b'[1,"n0nce",1.0,null,false,["a","a"]]\n1\n2',
     b'[1,"n0nce",1.0,null,false,[]] trailing',
-    b'[1,"n0nce",7]',
     b"[" * 100_000,
 ]
 
@@ -212,7 +192,7 @@ def test_a_payload_nobody_can_read(payload: bytes, caplog: Any) -> None:
     assert store.load(key) is None and site.request(lambda s: s.new, cookie).result is True
 
 
-VALUES = [b"", b"nonsense", b"[1", b'{"~unknown":1}', b"1 2", b"\xff", b"NaN", b"[" * 5000]
+VALUES = [b"", b"nonsense", b'{"~unknown":1}', b"[" * 5000]
 
 
 @pytest.mark.parametrize("line", VALUES, ids=lambda line: repr(line[:24]))
@@ -352,7 +332,9 @@ CONFIGURATIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "error", "words"), CONFIGURATIONS, ids=lambda item: repr(item)[:40])
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"), CONFIGURATIONS, ids=lambda item: re.sub(" at 0x.*", "", repr(item))[:40]
+)
 def test_a_wrong_configuration(wrong: dict[str, Any], error: type[Exception], words: str) -> None:
     """An error when the middleware is built, in words that say what to pass instead."""
     options: dict[str, Any] = {"app": lambda environ, start_response: [], "secret": SECRET, **wrong}
@@ -387,16 +369,6 @@ def test_a_codec_that_takes_fewer_types() -> None:
     codec.accepts = codec.accepts - {float}
     with pytest.raises(UnsupportedType, match="no floats"):
         Site(codec=codec).request(lambda s: s.update(a=1.5))
-
-
-def test_multiprocess_with_memory_is_one_warning(caplog: Any) -> None:
-    """It names the alternatives, once."""
-    site = Site()
-    for _ in range(3):
-        environ = {"wsgi.multiprocess": True, "test.handler": len, "test.status": "200 OK"}
-        site.middleware(environ, lambda status, headers: None)
-    (record,) = caplog.records
-    assert "sqlite:" in record.message and "redis:" in record.message and "postgresql:" in record.message
 
 
 def test_a_logout_beside_a_forged_cookie() -> None:

@@ -154,6 +154,55 @@ def test_no_object_reaches_into_another(path: Path) -> None:
     assert foreign == []
 
 
+# They break the core on purpose, to show that the explorer and the races notice.
+BREAKERS = {"mutations.py", "test_races_caught.py"}
+# Private names of the package in tests: each forces a fault, or sees one, that nothing else can.
+DOORS = {
+    "_before_fork": "a fork that comes while another fork is prepared",
+    "_configure": "psycopg's own: what a pool does with a new connection",
+    "_connect": "an exception loses a connection that was just opened",
+    "_dues": "the invariants of a memory store",
+    "_evict": "a record is written between the look for one to give up and the end of that one",
+    "_grace": "a child waits for less than seconds",
+    "_make_dumps": "a Python without the json module's own encoder",
+    "_ping": "a server is asked in time and answers too late",
+    "_pool": "see _connect",
+    "_prepare": "the file is replaced, or cannot be written, while a connection is opened",
+    "_ready": "an exception comes while an answer is read",
+    "_receive": "an exception comes while a transaction is ended",
+    "_run": "what a server says that nobody has here",
+    "_shards": "the invariants of a memory store",
+    "_Shelf": "see _connect",
+    "_sweep": "another program writes between a write and its sweep",
+    "_timeout": "a store gets less time once it has a connection",
+    "_totals": "the invariants of a memory store",
+    "_transactions": "see _timeout",
+    "_transport": "another command comes between two of the same operation",
+}
+
+
+def test_tests_use_few_private_names() -> None:
+    """Of the package's: those listed above, and each of them is used."""
+    package = [ast.parse(path.read_text(encoding="utf-8")) for path in MODULES]
+    private = {name for tree in package for name in private_names(tree)[0] if re.match(r"_[^_]", name)}
+    used: set[str] = set()
+    for path in Path(__file__).parent.rglob("*.py"):
+        if path.name in BREAKERS or path == Path(__file__):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        own, uses = private_names(tree)
+        names = {use.attr for use in uses} - own
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wsgisession"):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr"):
+                names |= {
+                    str(part.value).rpartition(".")[2] for part in node.args if isinstance(part, ast.Constant)
+                }
+        used |= names & private - PUBLIC
+    assert used == set(DOORS)
+
+
 def test_every_file_of_tests_has_a_name_of_its_own() -> None:
     """pytest cannot collect two modules of one name in one run, so the wide tests would not begin."""
     names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]

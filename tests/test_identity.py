@@ -201,7 +201,9 @@ def test_a_secret_that_is_too_short(secret: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", [None, 7, True, {NEW}, iter([NEW]), bytearray(NEW), [[NEW]], [NEW, None]], ids=repr
+    "secret",
+    [None, 7, True, {NEW}, pytest.param(iter([NEW]), id="iterator"), bytearray(NEW), [[NEW]], [NEW, None]],
+    ids=repr,
 )
 def test_a_secret_of_the_wrong_type(secret: object) -> None:
     """Such as the None of an environment variable that is not set."""

@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from support.leaks import Leaks, leaks
 from support.web import SECRET, Site
 
-from wsgisession import SessionManager
 from wsgisession.identity import Identity, digest
 from wsgisession.log import event
 
+CONFTEST = Path(__file__).with_name("conftest.py")
 
-def test_nothing_secret_was_written() -> None:
-    """At DEBUG level, by everything that ran before this test, which is moved to the end of the run."""
-    SessionManager(secret=SECRET).issue({"a": 1})
-    assert any("created" in text for text in leaks.texts), "nobody listened"
-    assert leaks.found() == []
+
+LEAKING = """
+import logging
+import pytest
+from wsgisession import SessionManager
+
+@pytest.mark.parametrize("number", range(4))
+def test_it(number):
+    token = SessionManager(secret="x" * 16 + "y" * 16).issue({"a": 1}).partition("=")[2]
+    if number == 3:
+        from wsgisession.log import event
+        event(logging.DEBUG, "test", "it was %s", key=token)
+"""
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.wide)])
+def test_a_run_that_wrote_something_secret_fails(tmp_path: Path, workers: int) -> None:
+    """Whichever process wrote it: at the end of a run each looks through all that it logged, at DEBUG level."""
+    (tmp_path / "conftest.py").write_text(CONFTEST.read_text())
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_leaking.py").write_text(LEAKING)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(workers)]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, CONFTEST.parents[:2]))}
+    run = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
+    assert "4 passed" in run.stdout and "secret, and written" in run.stdout, run.stdout + run.stderr
+    assert run.returncode == 1
 
 
 def test_what_this_process_makes_is_known() -> None:

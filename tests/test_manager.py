@@ -75,22 +75,6 @@ def test_open_finds_only_live_sessions(site: Site) -> None:
     assert site.manager.open("x" * 43) is None
 
 
-@pytest.mark.parametrize(
-    "act",
-    [
-        lambda s: s.regenerate(),
-        lambda s: setattr(s, "owner", "bob"),
-        lambda s: setattr(s, "persistent", True),
-    ],
-    ids=["regenerate", "owner", "persistent"],
-)
-def test_an_opened_session_has_no_cookie_to_change(site: Site, act: Any) -> None:
-    """What needs the visitor's cookie is a SessionError."""
-    site.start({"a": 1})
-    with pytest.raises(SessionError, match="cookie"):
-        act(site.manager.open(site.live()[0]))
-
-
 def test_an_opened_session_that_is_destroyed_stays_so(site: Site) -> None:
     """What is written afterwards is dropped: nobody would hold the id of a new one."""
     cookie = site.start({"a": 1})

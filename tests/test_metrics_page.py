@@ -33,6 +33,9 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         for block in blocks(PAGE, "python"):
             run(PAGE, block, namespace)
         yield namespace
+    for handler in logging.getLogger("wsgisession").handlers:
+        if hasattr(handler, "socket"):
+            handler.socket.close()
     for logger, level, propagate, handlers in before:
         logger.setLevel(level)
         logger.propagate = propagate

@@ -24,8 +24,10 @@ SKIPPING = {
 
 @pytest.mark.parametrize(
     ("ci", "outcome"),
-    [("true", "1 failed, 1 xfailed, 4 errors"), ("", "5 skipped, 1 xfailed")],
-    ids=["CI", "no CI"],
+    [
+        pytest.param("true", "1 failed, 1 xfailed, 4 errors", id="CI"),
+        pytest.param("", "5 skipped, 1 xfailed", id="no CI", marks=pytest.mark.wide),
+    ],
 )
 def test_a_skip_is_a_failure_where_ci_is_set(tmp_path: Path, ci: str, outcome: str) -> None:
     """Skips in bodies, marks, fixtures and at collection fail with CI set, with their reason, and only then."""

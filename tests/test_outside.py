@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any
 
 import pytest
 from support.clock import Clock
-from support.plain_store import PlainStore
 from support.store_double import StoreDouble
 from support.web import SECRET, Site
 
@@ -110,16 +108,6 @@ class TestFromCookie:
         session = site.manager.from_cookie(site.start({}, "ada"))
         with pytest.raises(SessionError, match="cookie"):
             act(session)
-
-    def test_it_can_be_ended(self) -> None:
-        """The visitor is logged out with their next request."""
-        site = Site()
-        cookie = site.start({}, "ada")
-        session = site.manager.from_cookie(cookie)
-        assert session is not None
-        session.destroy()
-        session["a"] = 1
-        assert session.save() is False and session.gone and site.live() == []
 
     def test_a_manager_without_a_secret(self) -> None:
         """A SessionError that says what to pass: without one, any cookie would do."""
@@ -294,11 +282,3 @@ class TestABrokenRecordInAListing:
         with pytest.raises(StoreError):
             list(site.manager.sessions())
         assert store.calls.count("load") == 3
-
-
-def test_a_store_without_load_many() -> None:
-    """It is asked key by key."""
-    site = Site(PlainStore(time.monotonic))
-    for number in range(3):
-        site.start({"n": number}, "ada")
-    assert sorted(info.data["n"] for info in site.manager.owned_by("ada")) == [0, 1, 2]

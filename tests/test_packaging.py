@@ -75,6 +75,7 @@ def isolated(installed: Path, script: str) -> object:
     return json.loads(run(sys.executable, "-I", "-S", "-c", prelude + script, cwd=installed.parent))
 
 
+@pytest.mark.wide
 def test_the_sdist_is_enough_to_test_and_to_package(built: Path) -> None:
     """Sources, tests, demo, site, license and changelog are in it; what a build or a run leaves behind is not."""
     (path,) = built.glob("*.tar.gz")

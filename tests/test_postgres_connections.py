@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextvars import ContextVar
 from functools import partial
 from threading import Event, Thread
@@ -15,7 +13,8 @@ from typing import Any
 
 import pytest
 from support import postgres_server
-from support.postgres_server import backends, created, execute, hurry, shared_postgres, until, waiting
+from support.postgres_fixtures import name, pool, store, url
+from support.postgres_server import backends, created, execute, hurry, until, waiting
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import postgres_pool
@@ -26,37 +25,7 @@ pytestmark = [
     pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing())),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
 ]
-numbers = itertools.count()
-
-
-@pytest.fixture
-def name() -> str:
-    """A name for this test's table and for its connections."""
-    return f"connections_{next(numbers)}"
-
-
-@pytest.fixture
-def url(name: str) -> str:
-    """Where this test connects to; the server knows its connections by their name."""
-    return f"{shared_postgres().url}?application_name={name}"
-
-
-@pytest.fixture
-def store(name: str, url: str) -> Iterator[PostgresStore]:
-    """A store with connections of its own, one of them open."""
-    store = PostgresStore(connector(url), table=name)
-    store.purge()
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def pool(url: str) -> Iterator[Any]:
-    """The caller's pool, with one connection."""
-    from psycopg_pool import ConnectionPool
-
-    with ConnectionPool(url, min_size=1, max_size=1, open=False) as pool:
-        yield pool
+FIXTURES = name, pool, store, url  # by these names pytest finds them here
 
 
 # Pools

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from support import postgres_server
+from support.postgres_fixtures import name, pool, store, url
 from support.postgres_server import (
     backends,
     created,
@@ -29,37 +29,7 @@ from wsgisession.stores.postgres_pipeline import Pipeline
 from wsgisession.testing import new_key, new_payload, together
 
 pytestmark = pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing()))
-numbers = itertools.count()
-
-
-@pytest.fixture
-def name() -> str:
-    """A name for this test's table and for its connections."""
-    return f"outages_{next(numbers)}"
-
-
-@pytest.fixture
-def url(name: str) -> str:
-    """Where this test connects to; the server knows its connections by their name."""
-    return f"{shared_postgres().url}?application_name={name}"
-
-
-@pytest.fixture
-def store(name: str, url: str) -> Iterator[PostgresStore]:
-    """A store with connections of its own, one of them open."""
-    store = PostgresStore(connector(url), table=name)
-    store.purge()
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def pool(url: str) -> Iterator[Any]:
-    """The caller's pool, with one connection."""
-    from psycopg_pool import ConnectionPool
-
-    with ConnectionPool(url, min_size=1, max_size=1, open=False) as pool:
-        yield pool
+FIXTURES = name, pool, store, url  # by these names pytest finds them here
 
 
 @pytest.fixture
@@ -201,6 +171,48 @@ def test_an_interrupted_operation_costs_its_connection(
             store.load(new_key())
     assert (store.load(key) or (None,))[0] == payload
     until(lambda: not set(backends(name)) & set(before))
+
+
+def test_the_wait_for_an_interrupted_transaction_is_short(
+    proxy: Proxy, name: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the server does not say how it ended, the exception goes on all the same, and the next operation works."""
+    store = PostgresStore(through(proxy, url), table=name)
+    key, payload = created(store)
+    ready, left = postgres_pipeline._ready, [1]
+
+    def interrupt(*arguments: Any) -> bool:
+        if left:
+            left.pop()
+            raise KeyboardInterrupt
+        return ready(*arguments)
+
+    monkeypatch.setattr(postgres_pipeline, "_ready", interrupt)
+    monkeypatch.setattr(postgres_pipeline, "FAREWELL", 0.01)
+    proxy.mute = True
+    with pytest.raises(KeyboardInterrupt):
+        store.load(new_key())
+    proxy.mute = False
+    assert (store.load(key) or (None,))[0] == payload
+    store.close()
+
+
+def test_an_exception_after_the_answer_waits_for_nothing(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was interrupted when all had been said is over already."""
+    key, payload = created(store)
+    receive = Pipeline._receive
+
+    def interrupted(*arguments: Any) -> Any:
+        monkeypatch.setattr(Pipeline, "_receive", receive)
+        receive(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pipeline, "_receive", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.load(key)
+    assert (store.load(key) or (None,))[0] == payload
 
 
 def test_a_large_payload_goes_both_ways(store: PostgresStore) -> None:

@@ -59,6 +59,7 @@ def connect(request: pytest.FixtureRequest, proxy: Proxy) -> Iterator[Any]:
     with ConnectionPool(url, min_size=2, max_size=2, open=True) as pool:
         pool.wait(10)
         yield pool
+        proxy.cut()  # whatever a worker of the pool still waits for ends now, instead of the pool's patience
 
 
 def test_after_a_time_out_nobody_waits(

@@ -43,6 +43,7 @@ def hostile_pool() -> Iterator[Any]:
         yield pool
 
 
+@pytest.mark.wide
 class TestHostilePool(PostgresContract):
     """The caller's pool, whatever is set on its connections."""
 

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from support.breadth import breadth
 from support.store_double import StoreDouble
 from support.web import SECRET, Site, together
 
@@ -22,7 +23,7 @@ from wsgisession import (
 )
 from wsgisession.turns import Turns
 
-THREADS, REQUESTS = 8, 200
+THREADS, REQUESTS = 8, breadth.much(50, 200)
 
 
 def repeating() -> StoreDouble:
@@ -55,6 +56,8 @@ def site(store: StoreDouble) -> Site:
 class TestNoLostWrites:
     """Promise 1: overlapping requests of one session keep each other's changes."""
 
+    pytestmark = pytest.mark.both
+
     def overlap(self, site: Site, cookie: str, change: Any) -> None:
         """Run all requests, each with a millisecond between its read and its write."""
 
@@ -71,7 +74,7 @@ class TestNoLostWrites:
         together(THREADS, work)
 
     def test_different_keys(self) -> None:
-        """Eight threads, each with its own key: none of 1600 updates is lost."""
+        """Eight threads, each with its own key: none of their hundreds of updates is lost."""
         site = Site()
         cookie = site.start({"start": True})
 

@@ -14,6 +14,7 @@ from support.redis_servers import shared_redis
 
 from wsgisession.errors import StoreError
 from wsgisession.stores.redis import RedisStore
+from wsgisession.testing import together
 
 pytestmark = pytest.mark.skipif(redis_servers.missing() is not None, reason=str(redis_servers.missing()))
 
@@ -150,7 +151,7 @@ def test_a_connection_that_the_server_closed_is_replaced(named: Any) -> None:
 
 
 def test_close_in_the_middle_of_a_command(named: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """close() while a command is on its way: its connection is not kept either."""
+    """close() in another thread while a command is on its way: its connection is not kept either."""
     from redis.connection import AbstractConnection
 
     store = RedisStore(named, new_prefix(), owns_client=True)
@@ -159,7 +160,7 @@ def test_close_in_the_middle_of_a_command(named: Any, monkeypatch: pytest.Monkey
 
     def closing(self: Any, *args: Any, **options: Any) -> Any:
         monkeypatch.setattr(AbstractConnection, "read_response", real)
-        store.close()
+        together([store.close])
         return real(self, *args, **options)
 
     monkeypatch.setattr(AbstractConnection, "read_response", closing)

@@ -52,6 +52,7 @@ class TestServers(RedisContract):
         return redis.Redis(port=self.server.port)
 
 
+@pytest.mark.wide
 class TestOldProtocol(RedisContract):
     """RESP2, with nothing repeated, and a pool that makes threads wait."""
 
@@ -62,6 +63,7 @@ class TestOldProtocol(RedisContract):
         return redis.Redis.from_pool(redis.BlockingConnectionPool(port=port, protocol=2, max_connections=3))
 
 
+@pytest.mark.wide
 class TestLeastRights(RedisContract):
     """RESP3, as a user who may use the documented commands on keys with the prefix and nothing else.
 

@@ -676,7 +676,7 @@ class TestErrors:
 def _refused_as_nobody(top: Path, path: Path) -> bool:
     """Whether a store on the file is refused, and nothing written, for a user who may only read it."""
     if os.geteuid() == 0:
-        for parent in [top, *top.parents][:3]:
+        for parent in [top, *top.parents][:4]:
             if parent.stat().st_uid == 0 and parent != Path("/tmp"):
                 parent.chmod(0o755)
         os.setgroups([])

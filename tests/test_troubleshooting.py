@@ -97,3 +97,32 @@ CAUSES = {
 def test_each_cause_of_a_failing_store_is_there(cause: str) -> None:
     """As it is printed."""
     assert f'*"{cause}"*' in PAGE
+
+
+NOT_OURS = {  # Python's words, and SQLite's
+    "cannot import name 'SessionMiddleware' from 'wsgisession' (unknown location)",
+    "unable to open database file",
+    "attempt to write a readonly database",
+    "database or disk is full",
+    "database disk image is malformed",
+}
+QUOTES = sorted(set(QUOTED.findall(PAGE)) - NOT_OURS)
+
+
+def said() -> Iterator[str]:
+    """Yield every text in the package's code, without the places where a value is put in."""
+    for path in Path(wsgisession.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield " ".join(node.value.split())
+
+
+SAID = "\n".join(said())
+
+
+@pytest.mark.parametrize("quote", QUOTES)
+def test_what_is_quoted_is_said(quote: str) -> None:
+    """Three words in a row of each quoted message are in the code: the page names no message of yesterday."""
+    words = quote.replace("…", " ").split()
+    runs = [" ".join(words[start : start + 3]) for start in range(max(1, len(words) - 2))]
+    assert any(run in SAID for run in runs)

@@ -12,7 +12,6 @@ from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +19,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.breadth import breadth
 from support.values import CODEC, PATH, nested
 
 import wsgisession
@@ -98,6 +98,7 @@ def no_collections() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.mark.both
 @pytest.mark.usefixtures("no_collections")
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def no_collections() -> Iterator[None]:
 )
 def test_an_error_from_outside_goes_on(act: Callable[[], Any], make: Callable[[], Exception]) -> None:
     """Whenever it strikes, it comes out as it is."""
-    for moment in count(1):
+    for moment in breadth.steps(13):
         error = make()
         struck, came = interrupted(act, moment, error)
         if not struck:
@@ -217,7 +218,7 @@ def hiding(depth: int) -> bytes:
 @pytest.mark.parametrize(
     "read", [CODEC.decode, javascript.read, lambda line: list(javascript.members(b'{"a":%b}' % line))]
 )
-@pytest.mark.parametrize("depth", [900, 950, 990, 1000, 5_000, 100_000])
+@pytest.mark.parametrize("depth", [900, 950, 990, 1000, 5_000, pytest.param(100_000, marks=pytest.mark.wide)])
 @pytest.mark.parametrize(
     "make",
     [

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.breadth import breadth
 from support.values import CODEC, PLAIN, TEXTS, back, encode, nested
 
 from wsgisession.errors import UnsupportedType
@@ -194,7 +195,7 @@ def test_any_line_is_read_or_a_value_error(line: bytes) -> None:
 
 
 @given(PLAIN)
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=breadth.much(10, 30))
 def test_without_the_prebuilt_encoder(value: Any) -> None:
     """If json does not offer its encoder ready-made, the public one gives the same text and the same errors."""
     slow = _make_dumps(None)

@@ -27,6 +27,7 @@ HABITS = {
     "and not": r"^(?!.*\bneither\b).*(?:,| and) nor\b",
     "for ever, or without an answer": r"\bfor good\b|\bin vain\b",
     "the same": r"\blikewise\b",
+    "one of the two versions": r"^(?:<{7}|={7}|>{7})(?: |$)",
 }
 
 
@@ -58,6 +59,7 @@ def test_words(path: Path) -> None:
         "Hence the name.",
         "It knows no store, nor a cookie.",
         "It is gone for good.",
+        "=======",
     ],
 )
 def test_a_habit_is_found(line: str) -> None:

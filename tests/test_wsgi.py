@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import sys
-import weakref
 from typing import Any
 from wsgiref.handlers import SimpleHandler
 from wsgiref.util import FileWrapper, setup_testing_defaults
@@ -379,23 +377,3 @@ def test_a_server_can_count_the_chunks() -> None:
     SimpleHandler(io.BytesIO(), out, io.StringIO(), environ, multithread=False).run(wrap(own_single))
     head, _, body = out.getvalue().partition(b"\r\n\r\n")
     assert b"Content-Length: 3" in head and b"Set-Cookie: " in head and body == b"one"
-
-
-def test_no_reference_cycle() -> None:
-    """What was in the environ is freed with the request, without the collector."""
-
-    class Thing:
-        pass
-
-    gc.collect()
-    gc.disable()
-    try:
-        for shape in (plain_list, generator, error_page):
-            thing = Thing()
-            gone = weakref.ref(thing)
-            server = Server(wrap(shape), **{"test.thing": thing})
-            server.run()
-            del server, thing
-            assert gone() is None, shape
-    finally:
-        gc.enable()

@@ -1,4 +1,4 @@
-"""What the middleware refuses, and what a request leaves behind: no cycle, an environ that can be used again."""
+"""What a request leaves behind: no cycle, an environ that can be used again."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import sys
 import weakref
 from typing import Any
 from wsgiref.util import FileWrapper
-from wsgiref.validate import validator
 
 import pytest
 from support.server import BODIES, KEY, TEXT, Make, Server, answering, stored, wrap
 from support.store_double import failing
-from support.web import SECRET
 
-from wsgisession import SessionMiddleware, StoreError
+from wsgisession import StoreError
 
 
 def test_an_environ_used_again_after_a_failed_commit() -> None:
@@ -83,6 +81,8 @@ def caught_then_fails(environ: Any, start_response: Any) -> Any:
 @pytest.mark.parametrize(
     ("shape", "chunks", "options"),
     [
+        (answering(BODIES["list"]), None, {}),
+        (answering(BODIES["iterator"]), None, {}),
         (caught_untouched, None, {}),
         (caught_then_body, None, {}),
         (caught_then_body, 0, {}),
@@ -94,13 +94,11 @@ def caught_then_fails(environ: Any, start_response: Any) -> Any:
         (answering(BODIES["file"], write=True), None, {}),
     ],
     ids=[
-        *("untouched", "served", "abandoned", "raises", "fails"),
+        *("list", "iterator", "untouched", "served", "abandoned", "raises", "fails"),
         *("abandoned iterator", "list, no commit", "iterator, no commit", "file"),
     ],
 )
-def test_no_reference_cycle_where_a_request_fails(
-    shape: Any, chunks: int | None, options: dict[str, Any]
-) -> None:
+def test_no_reference_cycle(shape: Any, chunks: int | None, options: dict[str, Any]) -> None:
     """What was in the environ is freed with the request, without the collector, however the request ended."""
 
     class Thing:
@@ -121,33 +119,3 @@ def test_no_reference_cycle_where_a_request_fails(
         assert gone() is None
     finally:
         gc.enable()
-
-
-@pytest.mark.parametrize(
-    ("app", "secret", "options", "error", "words"),
-    [
-        ("app", SECRET, {}, TypeError, "app must be a WSGI application"),
-        (validator, None, {}, TypeError, "python -m wsgisession secret"),
-        (validator, SECRET, {"environ_key": b"a.b"}, TypeError, "environ_key must be a str"),
-        (validator, SECRET, {"environ_key": "session"}, ValueError, "must contain a dot"),
-    ],
-    ids=["app", "secret", "key type", "key"],
-)
-def test_a_wrong_configuration(
-    app: Any, secret: Any, options: Any, error: type[Exception], words: str
-) -> None:
-    """Refused when the middleware is built, in words that say what to pass."""
-    with pytest.raises(error, match=words):
-        SessionMiddleware(app, secret=secret, **options)
-
-
-def test_several_processes_with_a_store_of_one(caplog: pytest.LogCaptureFixture) -> None:
-    """One warning per middleware that names the alternatives; none where one process serves."""
-    middleware = wrap(answering(BODIES["list"], touch=False))
-    Server(middleware, **{"wsgi.multiprocess": False}).run()
-    assert caplog.messages == []
-    for _ in range(2):
-        Server(middleware, **{"wsgi.multiprocess": True}).run()
-    assert len(caplog.messages) == 1 and all(
-        word in caplog.text for word in ("sqlite:", "redis:", "postgresql:")
-    )

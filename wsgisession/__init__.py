@@ -1,5 +1,11 @@
 """Server-side sessions for any WSGI application: the public names, nothing else. Knows no details; each has its module."""
 
+import sys
+
+# Before anything that an older Python cannot read. An ImportError would come with a traceback, and say no more.
+if sys.version_info < (3, 11):
+    sys.exit("wsgisession needs Python 3.11 or newer, and this is Python %d.%d" % sys.version_info[:2])
+
 from wsgisession.codec import Codec
 from wsgisession.cookie import Cookie
 from wsgisession.errors import (

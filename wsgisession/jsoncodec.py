@@ -5,8 +5,8 @@ each value in the order of the keys. The head of a record with an idle timeout o
 ``[2, nonce, created, owner, persistent, [keys], seconds]``. JSON never contains a raw newline, so a payload splits and
 joins at C speed and a value is decoded only when it is read.
 
-A marker is ``[1, nonce, successor]`` alone. After a login or a logout the successor is written with ``~`` before it, so
-that a worker with version 1.0 of the library finds nothing there: it must not end the session of a new login.
+A marker is ``[1, nonce, successor]`` alone. After a login or a logout, ``~`` is written before the successor. Then a worker
+with version 1.0 of the library finds nothing there, and does not end the session of a new login.
 """
 
 from __future__ import annotations

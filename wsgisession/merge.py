@@ -31,18 +31,12 @@ MISSING: Final = _Missing()
 _BY_REPR = frozenset((float, Decimal, datetime, time))
 
 
-def merge(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the merge of two versions of ``base``, none of which is changed.
-
-    The result may share parts of ``ours`` and ``theirs``.
-    The order of the keys is that of the only side that changed, else theirs followed by our new keys.
-    """
-    merged: dict[str, Any] = merge_value(dict(base), dict(ours), dict(theirs))
-    return merged
-
-
 def merge_value(base: Any, ours: Any, theirs: Any) -> Any:
-    """Return the merge of one value, by the table above; each argument, and the result, may be ``MISSING``."""
+    """Return the merge of one value, by the table above; each argument, and the result, may be ``MISSING``.
+
+    No argument is changed; the result may share parts of ``ours`` and ``theirs``. The keys of a dict are in the order of
+    the only side that changed, else in that of theirs, followed by our new ones.
+    """
     if same(theirs, base):
         return ours
     if same(ours, base):

@@ -1,8 +1,8 @@
 """Visit: one request's session, from the cookie to a draft, from the draft to the store, and back to a cookie.
 
 What a session is follows from what its visit holds. It is live if a record is ``stored``. It is ``gone`` if its record was
-there and is no more, or if a newer cookie is on its way: it reads as empty, and nothing of it is stored. Otherwise it is
-new. Nothing happens before the first touch. Knows cookies, but no environ and no headers.
+there and is no more, or if a newer cookie is on its way. Then it is empty, and nothing of it is stored. Otherwise it is new.
+Nothing happens before the first touch. Knows cookies, but no environ and no headers.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Visit:
         "_mixes",
         "_renew",
         "_reported",
+        "_resign",
         "_scheme",
         "_set",
         "began",
@@ -104,6 +105,8 @@ class Visit:
     """True: a new id is due with the next commit."""
     _reported: tuple[str, ...]
     """The keys of values that cannot be read."""
+    _resign: bool
+    """True: the cookie came under a former name or an old secret. A response that is no failure sets it again."""
     _set: bool
     """True: this response sets the cookie."""
 
@@ -131,7 +134,7 @@ class Visit:
         self.stored = self._id = None
         self.own = self._reported = ()
         self.passive = self.began = self._set = self._renew = self._gone = False
-        self._by_key = self._destroyed = self._in_atomic = False
+        self._by_key = self._destroyed = self._in_atomic = self._resign = False
         self._mixes = True
         self.touched = True  # last: from here on everything above is there, whatever comes in between
         live = cookies.live()
@@ -140,9 +143,9 @@ class Visit:
         self._gone = cookies.hide
         return self._blank()
 
-    def _start(self, id: str | None, again: bool, stored: Stored) -> Draft:
-        """Start from a live record. ``again``: its cookie came under an old secret or a former name, and is set again."""
-        self._id, self._set, self.stored = id, again, stored
+    def _start(self, id: str | None, resign: bool, stored: Stored) -> Draft:
+        """Start from a live record."""
+        self._id, self._resign, self.stored = id, resign, stored
         self.own = (stored.key,)
         if self.phase is SENT:
             self.setup.advice.warn_once("late read")
@@ -380,7 +383,7 @@ class Visit:
         assert self.stored is not None
         login = self._renew and draft.facts.owner is not None and draft.facts.owner != draft.base.owner
         self._cookies.found[self.stored.key] = marker
-        if not login:
+        if not login:  # first: whatever comes in between, a session that is gone never looks like a new one
             self._gone, self._renew = True, False
         self.stored, self._set = None, False
         if not login:
@@ -522,6 +525,8 @@ class Visit:
             )
             if due or draft.pending() or self._renew:
                 self.commit()
+            if self._resign and self.stored is not None:
+                self._set = True
         if self._set and self.stored is before:
             self._confirm()
         self.phase = phase

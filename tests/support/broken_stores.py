@@ -16,6 +16,51 @@ from wsgisession.errors import StoreError
 LONG = 3600.0
 
 
+class Abandoned(BaseException):
+    """The test is over, and whoever still waits for a lock would wait for ever."""
+
+
+class Waits:
+    """Locks whose waiting threads end when a test is over, so that none stays behind, least of all inside a profiler."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+
+    def lock(self, make: Callable[[], Any] = threading.Lock) -> WaitingLock:
+        """Return a new lock."""
+        return WaitingLock(make(), self._over)
+
+    def abandon(self) -> None:
+        """End all waits for the locks that there are."""
+        self._over.set()
+        self._over = threading.Event()
+
+
+class WaitingLock:
+    """A lock of ``Waits``."""
+
+    def __init__(self, lock: Any, over: threading.Event) -> None:
+        self._lock, self._over = lock, over
+
+    def acquire(self) -> None:
+        while not self._lock.acquire(timeout=0.02):
+            if self._over.is_set():
+                raise Abandoned
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
+
+waits = Waits()
+"""Those of the stores below."""
+
+
 class LoadsBytearrays(PlainStore):
     def load(self, key: str) -> Any:
         found = super().load(key)
@@ -344,7 +389,7 @@ class ListsWhatIsBeingChanged(PlainStore):
 class ListsUnderALock(PlainStore):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.listing = threading.RLock()
+        self.listing = waits.lock(threading.RLock)
 
     def keys(self) -> Iterator[str]:
         with self.listing:
@@ -449,7 +494,7 @@ class ForParentsOnly(PlainStore):
 class LockStaysLockedInTheChild(PlainStore):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.own_lock = threading.Lock()
+        self.own_lock = waits.lock()
 
     def replace(self, *args: Any) -> Any:
         with self.own_lock:
@@ -640,7 +685,7 @@ class StaysLocked(PlainStore):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.own_lock = threading.Lock()
+        self.own_lock = waits.lock()
 
     def alone(self, operation: Callable[..., Any], *args: Any) -> Any:
         self.own_lock.acquire()

@@ -6,15 +6,17 @@ import os
 import pty
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
+from support.breadth import breadth
+from support.interpreter import PATIENCE, start
 from support.leaks import leaks
 
 from wsgisession.__main__ import main
-
-PATIENCE = 60  # seconds; far more than any command takes here
 
 
 class Done(NamedTuple):
@@ -41,16 +43,28 @@ def environment(store: str | None, **more: str) -> dict[str, str]:
     )
 
 
-def run(*arguments: str, store: str | None = None, cwd: Path | None = None, **options: Any) -> Done:
+def run(*arguments: str, store: str | None = None, cwd: Path | None = None) -> Done:
     """Run a command with pipes."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, open(os.devnull, "rb") as nothing:
+        streams = nothing.fileno(), out.fileno(), err.fileno()
+        code = _start(arguments, streams, environment(store), cwd)()
+        for stream in (out, err):
+            stream.seek(0)
+        done = Done(code, out.read().decode(), err.read().decode())
+    leaks.written(done.err if arguments[:1] == ("secret",) else done.out + done.err)
+    return done
+
+
+def _start(
+    arguments: Sequence[str], streams: tuple[int, int, int], environ: dict[str, str], cwd: Path | None
+) -> Callable[[], int]:
+    if not breadth.wide:
+        return start(arguments, streams, environ, cwd)
     command = [sys.executable, "-m", "wsgisession", *arguments]
-    env = environment(store)
-    done = subprocess.run(
-        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, **options
+    process = subprocess.Popen(
+        command, cwd=cwd, env=environ, stdin=streams[0], stdout=streams[1], stderr=streams[2]
     )
-    out, err = done.stdout.decode(), done.stderr.decode()
-    leaks.written(err if arguments[:1] == ("secret",) else out + err)
-    return Done(done.returncode, out, err)
+    return lambda: process.wait(PATIENCE)
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> Done:
@@ -72,14 +86,7 @@ def on_terminal(
     ours, theirs = pty.openpty()
     try:
         os.write(ours, answer.encode())
-        process = subprocess.Popen(
-            [sys.executable, "-m", "wsgisession", *arguments],
-            cwd=cwd,
-            env=environment(store),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-        )
+        wait = _start(arguments, (theirs, theirs, theirs), environment(store), cwd)
     finally:
         os.close(theirs)
     screen = b""
@@ -90,7 +97,7 @@ def on_terminal(
         pass
     finally:
         os.close(ours)
-    code = process.wait(PATIENCE)
+    code = wait()
     text = screen.decode().replace("\r\n", "\n")
     leaks.written(text)
     return code, text

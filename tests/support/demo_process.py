@@ -38,6 +38,7 @@ class Process:
         self.end = end
         self._output = tempfile.TemporaryFile("w+")  # not a pipe, which nobody would empty
         self._errors = tempfile.TemporaryFile("w+")
+        self._said: tuple[str, str] | None = None  # all of it, once the files are closed
         self.process = subprocess.Popen(
             [sys.executable, *command],
             stdout=self._output,
@@ -48,11 +49,16 @@ class Process:
 
     @property
     def out(self) -> str:
-        return self._read(self._output)
+        return self._read(self._output) if self._said is None else self._said[0]
 
     @property
     def err(self) -> str:
-        return self._read(self._errors)
+        return self._read(self._errors) if self._said is None else self._said[1]
+
+    def _close(self) -> None:
+        self._said = self.out, self.err
+        self._output.close()
+        self._errors.close()
 
     def _read(self, file: object) -> str:
         size = os.fstat(file.fileno()).st_size  # type: ignore[attr-defined]
@@ -63,6 +69,8 @@ class Process:
         while not (found := self.said.search(self.out + self.err)):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
+                self.process.wait()
+                self._close()
                 raise AssertionError(self.out + self.err)
             time.sleep(0.01)
         self.url = found[1]
@@ -76,6 +84,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self._close()
         leaks.written(self.out + self.err)
         if kind is None:
             assert (

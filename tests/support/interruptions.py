@@ -123,10 +123,11 @@ def interrupted(
     return interruption.happened, answer
 
 
-def at_every_line(request_: str, owner: str | None, swallowed: bool) -> None:
-    """Send a request again and again, each time interrupted one line later, and look at what is left."""
-    at, happened = 0, True
+def at_every_line(request_: str, owner: str | None, swallowed: bool, step: int = 1) -> None:
+    """Send a request again and again, each time interrupted a line later, or ``step`` lines; look at what is left."""
+    at, happened = -1, True
     while happened:
+        at += step
         site = Site(MemoryStore())
         cookie = site.start({"log": [], "private": owner}, owner)
         if owner is not None:
@@ -137,7 +138,6 @@ def at_every_line(request_: str, owner: str | None, swallowed: bool) -> None:
         except AssertionError as error:
             error.add_note(f"at line {at} of {request_!r}")
             raise
-        at += 1
     assert at > 10
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 from support.cli import run
 from support.cli_commands import APPLICATION, Commands, manager_of
 from support.copying import Move, check_a_move
+from support.ports import free_port
 from support.postgres_server import execute, shared_postgres
 from support.redis_servers import new_server, shared_one_node_cluster, shared_redis
 
-from wsgisession import MemoryStore, SessionManager
+from wsgisession import MemoryStore, SessionManager, StoreError
 from wsgisession.stores import from_url
 
 pytestmark = pytest.mark.wide
@@ -176,3 +178,50 @@ def test_what_redis_has_to_be_told() -> None:
     assert done.code == 3 and "does not answer" in done.out and "swordfish" not in done.out + done.err
     done = run("list", store=f"redis://user:swordfish@127.0.0.1:{server.port}")
     assert (done.code, done.out, done.err.count("\n")) == (3, "", 1) and "swordfish" not in done.err
+
+
+def a_wrong_database(url: str) -> str:
+    return url.replace("/postgres", "/nowhere")
+
+
+def a_wrong_password(url: str) -> str:
+    return url.replace(":swordfish", ":swordfish2")
+
+
+# What is wrong, the URL, and what is said.
+CAUSES: dict[str, tuple[Callable[[], str], str]] = {
+    "Redis, refused": (lambda: f"redis://:swordfish@127.0.0.1:{free_port()}", "connection refused"),
+    "Redis, a password": (
+        lambda: f"redis://ada:swordfish@127.0.0.1:{shared_redis().port}",
+        "wrong user name or password",
+    ),
+    "Redis, a database": (lambda: f"redis://127.0.0.1:{shared_redis().port}/999", "no such database"),
+    "a Cluster": (lambda: f"redis://127.0.0.1:{shared_one_node_cluster().port}", "write redis+cluster://"),
+    "PostgreSQL, refused": (
+        lambda: f"postgresql://ada:swordfish@127.0.0.1:{free_port()}/d",
+        "the connection was refused",
+    ),
+    "PostgreSQL, a password": (
+        lambda: a_wrong_password(shared_postgres().url),
+        "the role's name or the password is wrong",
+    ),
+    "PostgreSQL, a database": (
+        lambda: a_wrong_database(shared_postgres().url),
+        "there is no such database",
+    ),
+}
+
+
+@pytest.mark.parametrize(("url", "words"), CAUSES.values(), ids=CAUSES.keys())
+def test_why_the_store_cannot_be_used(
+    url: Callable[[], str], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The cause is on the command line, in the error and in the log, and the password is nowhere."""
+    place = url()
+    for command in ("list", "check"):
+        done = run(command, store=place)
+        assert done.code == 3 and words in done.out + done.err
+        assert "swordfish" not in done.out + done.err
+    with pytest.raises(StoreError, match=re.escape(words)):
+        SessionManager(place).owned_by("ada")
+    assert words in caplog.text and "swordfish" not in caplog.text.partition("Traceback")[0]

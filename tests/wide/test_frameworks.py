@@ -148,6 +148,8 @@ def test_login_cart_stream_logout(visitor: Visitor) -> None:
     assert Visitor(visitor.app.app, logged_in).show() == {"owner": None}
 
 
+# The error page of web.py shows lines of files that it leaves open.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_error_saves_nothing(visitor: Visitor, sessions: SessionManager) -> None:
     """Neither for a new visitor, who gets no cookie, nor for a known one."""
     before = sessions.count()

@@ -309,6 +309,7 @@ def test_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
     environ = Request.blank("/", environ={"wsgi.file_wrapper": Wrapper}).environ
     body = shop.app(environ, lambda *args: None)
     assert isinstance(body, Wrapper) and [*body] == [b"abcdef"] and shop.manager.count() == 2
+    body.file.close()
 
 
 def test_what_a_subscriber_changes_is_saved() -> None:

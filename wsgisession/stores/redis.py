@@ -50,7 +50,7 @@ class RedisStore:
     round trip, except on a Cluster. Give the client finite timeouts. One that is made from a URL has them. An
     ACL of ``~prefix*`` is enough, with ``+evalsha +eval +get +set +pttl +exists +pexpire +pexpireat +del +scan +time
     +zadd +zrange +zrangebyscore +zremrangebyscore``. If Redis may evict keys, sessions end early: set
-    ``maxmemory-policy noeviction``.
+    ``maxmemory-policy noeviction``. ``client`` and ``prefix`` can be read afterwards.
 
     Args:
         client: a ``redis.Redis`` (also from ``Sentinel.master_for``) or ``redis.RedisCluster``, without

@@ -280,7 +280,8 @@ class SQLiteStore:
                 f"{self.path} was removed or replaced while this process has it open; the next operation uses"
                 " the new file"
             )
-        for path in (self.path, f"{self.path}-wal", f"{self.path}-shm"):
+        modes = hasattr(os, "getuid")  # Windows says 0666 of every file
+        for path in (self.path, f"{self.path}-wal", f"{self.path}-shm") if modes else ():
             mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0
             if mode & 0o077:
                 yield f"{path} has mode {mode:04o}: other users of this machine can open it; chmod 600"

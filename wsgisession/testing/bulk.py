@@ -5,6 +5,7 @@ Knows no more of how a store works than the contract of every store does.
 
 from __future__ import annotations
 
+import gc
 import threading
 from contextlib import suppress
 from functools import partial
@@ -14,7 +15,7 @@ import pytest
 
 from ..errors import StoreError
 from ..stores.base import BulkStore, Store
-from .contract import SLACK, StoreContract
+from .contract import SLACK, StoreContract, interrupts
 from .helpers import LONG, new_key, new_payload, together
 from .samples import NO_KEYS
 from .steps import Outside, Steps
@@ -178,6 +179,7 @@ class BulkStoreContract(StoreContract):
 
     # what comes from outside
 
+    @interrupts
     @pytest.mark.parametrize("name", ["load_many", "count", "clear"])
     def test_bulk_work_that_is_interrupted_leaves_a_store_that_works(
         self, bulk: BulkStore, name: str
@@ -198,3 +200,4 @@ class BulkStoreContract(StoreContract):
             self.assert_whole(bulk, key, {payload: "ada", **({None: ""} if name == "clear" else {})})
             assert bulk.count() == len(list(bulk.keys()))
             bulk.delete(key)
+        gc.collect()

@@ -19,7 +19,8 @@ class Steps:
     A step is where Python may run a signal handler in the store's own code: a function begins, or a call has
     returned. What happens inside the libraries that a store uses is one step, because a store cannot mend
     them. No step is between ``__enter__`` of a lock and the block: Python runs no handler there (that CPython
-    3.14 does is a mistake of its own, its issue 148874).
+    3.14 does is a mistake of its own, its issue 148874). A finalizer is no step, because what is raised in it
+    reaches nobody.
 
     Args:
         store: whose steps are counted: those of its package.
@@ -48,7 +49,15 @@ class Steps:
         if event != "c_call" and (self._counts(frame) or self._counts(caller)):
             self.count += 1
             if self.count == self.step:
-                self.act()
+                if self._in_finalizer(frame):
+                    self.count -= 1
+                else:
+                    self.act()
+
+    def _in_finalizer(self, frame: FrameType | None) -> bool:  # pragma: no cover
+        while frame is not None and frame.f_code.co_name != "__del__":
+            frame = frame.f_back
+        return frame is not None
 
     def _counts(self, frame: FrameType | None) -> bool:  # pragma: no cover
         name = frame.f_globals.get("__name__", "") if frame else ""
