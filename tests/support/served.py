@@ -43,8 +43,14 @@ class Browser:
         headers["Connection"] = "close"
         if body is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-        connection.request("GET" if body is None else "POST", path, body, headers)
-        answer = connection.getresponse()
+        try:
+            connection.request("GET" if body is None else "POST", path, body, headers)
+            answer = connection.getresponse()
+        except BaseException:  # the server is not there yet, or no longer
+            connection.close()
+            raise
+        if connection.sock is not None:  # some servers keep it open; it ends with the answer
+            connection.sock.close()
         for header in answer.headers.get_all("Set-Cookie") or []:
             pair, *attributes = header.split("; ")
             name, _, value = pair.partition("=")
