@@ -685,3 +685,20 @@ def _refused_as_nobody(top: Path, path: Path) -> bool:
     with pytest.raises(StoreError, match="readonly database"):
         SQLiteStore(path)
     return True
+
+
+def test_what_interrupts_the_opening_of_a_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal handler or a finalizer that uses the store just then gets an error; the operation itself goes on."""
+    store, connect, told = SQLiteStore(tmp_path / "sessions.db"), sqlite_file.File.connect, []
+
+    def interrupted(self: sqlite_file.File) -> Any:
+        with pytest.raises(StoreError, match="interrupts the opening of a file"):
+            store.load(new_key())
+        told.append(True)
+        return connect(self)
+
+    monkeypatch.setattr(sqlite_file.File, "connect", interrupted)
+    assert store.load(new_key()) is None and told == [True]
+    store.close()

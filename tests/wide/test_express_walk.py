@@ -93,6 +93,8 @@ def terminals(home: Path, ports: dict[str, int], environment: dict[str, str]) ->
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(shell.pid, signal.SIGKILL)
             shell.wait(PATIENCE)
+            assert shell.stdin is not None
+            shell.stdin.close()
 
 
 def answer(command: str, home: Path, environment: dict[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -40,10 +41,11 @@ ROWS = re.findall(r"(?m)^\| (\w+) \| (https?)\b", (ROOT / "docs/how-to/proxy.md"
 
 def asked(port: int, path: str, **headers: str) -> tuple[str, str]:
     """Return which scheme the application saw, and the cookie that was set."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("GET", path, headers={name.replace("_", "-"): text for name, text in headers.items()})
-    answer = connection.getresponse()
-    return answer.read().decode(), answer.headers["Set-Cookie"]
+    with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        sent = {name.replace("_", "-"): text for name, text in headers.items()}
+        connection.request("GET", path, headers=sent)
+        answer = connection.getresponse()
+        return answer.read().decode(), answer.headers["Set-Cookie"]
 
 
 def test_the_page_names_the_servers() -> None:
