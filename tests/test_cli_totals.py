@@ -95,7 +95,9 @@ def test_many_owners_are_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(100_000):
         found.add(f"user{number}")
         found.add(f"user{number % 5000}")
-    assert 95_000 < len(found) < 105_000
+    assert (
+        90_000 < len(found) < 110_000
+    )  # six times the standard error: the hashes are others in each process
 
 
 class Paged(MemoryStore):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from argparse import Namespace
 from bisect import bisect_right
 from collections import Counter
-from hashlib import blake2b
 from heapq import heappush, heappushpop
 
 from wsgisession.cli.codes import OK
@@ -76,7 +75,7 @@ class Different:
 
     def add(self, name: str) -> None:
         """Count a name, if it was not there before."""
-        hashed = int.from_bytes(blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+        hashed = hash(name) % 2**64
         if hashed in self._kept:
             return
         if len(self._kept) < EXACT:

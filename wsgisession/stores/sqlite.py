@@ -67,7 +67,9 @@ _EXPECTED = " AND payload = ?"
 # The keys as one JSON array: any number of them is one parameter, and what no text of SQLite's can be matches
 # nothing.
 _LOAD_MANY = (
-    f"SELECT key, payload, expires FROM sessions WHERE key IN (SELECT value FROM json_each(?)) AND {_LIVE}"
+    # Key by key: "IN" would sort them first, and take half as long again.
+    "SELECT sessions.key, payload, expires FROM json_each(?) AS asked"
+    f" CROSS JOIN sessions ON sessions.key = asked.value WHERE {_LIVE}"
 )
 _OWNED_BY = f"SELECT key FROM sessions WHERE owner = ? AND key > ? AND {_LIVE} ORDER BY key LIMIT {PAGE}"
 _KEYS = f"SELECT rowid, key, {_LIVE} FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT {PAGE}"
