@@ -251,6 +251,8 @@ def _options(redis: Any, parts: Parts) -> tuple[dict[str, Any], dict[str, Any]]:
         raise _Bad("max_connections is a number above 0")
     if str(options.get("protocol", 2)) not in ("2", "3"):
         raise _Bad("protocol is 2 or 3")
+    if "protocol" in options:
+        options["protocol"] = int(options["protocol"])  # redis-py 6.0 leaves it a text
     if options.get("ssl_cert_reqs", "none") not in CERT_REQS:
         raise _Bad(f"ssl_cert_reqs is one of {', '.join(CERT_REQS)}")
     return prefix, options
