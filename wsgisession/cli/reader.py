@@ -141,5 +141,5 @@ class Reader:
                     yield self._entry(key, record, now + left, len(payload))
 
     def _entry(self, key: str, record: Record, expires: float, size: int) -> Entry:
-        created, owner, persistent, idle_timeout = record.facts
-        return Entry(key, self._show(key), owner, created, expires, persistent, idle_timeout, size)
+        shown, owner, created = self._show(key), record.owner, record.created
+        return Entry(key, shown, owner, created, expires, record.persistent, record.idle_timeout, size)
