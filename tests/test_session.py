@@ -197,6 +197,27 @@ class TestLife:
         assert site.request(lambda s: s.created, cookie).result == start
         assert site.request(lambda s: s.expires, cookie).result == pytest.approx(start + 100, abs=1)
 
+    def test_a_session_begins_when_it_is_stored(self) -> None:
+        """Before that, and while an owner leaves, it begins now."""
+        clock = Clock()
+        site = Site(clock=clock)
+        start = clock()
+
+        def slow(session: Session) -> list[float]:
+            seen = [session.created]
+            clock.advance(5)
+            session.owner = "ada"
+            seen.append(session.created)
+            session.save()
+            clock.advance(5)
+            seen.append(session.created)
+            session.owner = None
+            return [*seen, session.created]
+
+        answer = site.request(slow)
+        assert answer.result == [start, start + 5, start + 5, start + 10]
+        assert site.request(lambda s: s.created, answer.cookie).result == start + 10
+
     def test_a_wrong_clock_kills_nothing(self) -> None:
         """A day ahead: the session lives on, its expiry is no longer moved, and a write keeps what is left."""
         clock = Clock()

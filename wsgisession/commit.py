@@ -50,17 +50,19 @@ class Commit:
         Args:
             first: what to do once it is clear that the draft can be stored.
         """
-        records, record = self._records, draft.record()
+        records = self._records
+        now = records.clock()
+        record = draft.record().begun(now)
         payload = self._pack(record)
         if first is not None:
             first()
-        ttl, since = self._limits.first(record, records.clock()), monotonic()
+        ttl, since = self._limits.first(record, now), monotonic()
         try:
-            created = records.create(key, payload, ttl, record.owner)
+            stored = records.create(key, payload, record, ttl)
         except BaseException:  # its reply may be lost, and then its owner would see a session that nobody has
             self.withdraw(key)
             raise
-        if not created:
+        if stored is None:
             error = StoreError(
                 "the store says that a random 256-bit key is taken; it does not keep the contract"
             )
@@ -68,7 +70,7 @@ class Commit:
             raise error
         draft.saved(record)
         event(logging.INFO, "created", "session created", key=records.show(key))
-        return Stored(key, payload, record, since + ttl)
+        return stored
 
     def save(self, draft: Draft, stored: Stored, *, moves: bool, overtaken: Meet | None = None) -> Stored:
         """Bring the stored record up to date with a draft.
@@ -89,14 +91,12 @@ class Commit:
         record = draft.record()
         if record is stored.record:
             return self._refresh(stored, moves)
-        records, payload = self._records, self._pack(record)
-        ttl, since = self._next(record, draft, stored, moves), monotonic()
+        payload = self._pack(record)
         draft.attempted(payload)
-        if not records.replace(stored.key, stored.payload, payload, ttl, record.owner):
-            draft.refused()
-            return None
-        draft.saved(record)
-        return Stored(stored.key, payload, record, stored.until if ttl is None else since + ttl)
+        done = self._records.replace(stored, payload, record, self._next(record, draft, stored, moves))
+        if done is not None:
+            draft.saved(record)
+        return done
 
     def _next(self, record: Record, draft: Draft, stored: Stored, moves: bool) -> float | None:
         """Return the seconds to store with a write. None: the expiry stays as it is."""
@@ -114,14 +114,13 @@ class Commit:
         left = stored.left()
         if not (moves or left == NO_EXPIRY) or not self._limits.may_be_due(stored.record, left):
             return stored
-        ttl, since = self._limits.due(stored.record, left, self._records.clock()), monotonic()
+        ttl = self._limits.due(stored.record, left, self._records.clock())
         if ttl is None:
             return stored
         try:
-            done = self._records.touch(stored, ttl)
+            return self._records.touch(stored, ttl)
         except StoreError:  # logged; nothing is lost by it, and the next request tries again
             return stored
-        return Stored(stored.key, stored.payload, stored.record, since + ttl) if done else None
 
     def move(
         self, draft: Draft, stored: Stored, key: str, *, owner_changed: bool, mixes: bool, moves: bool
@@ -152,14 +151,14 @@ class Commit:
                 ttl: float | None = self._limits.first(record, records.clock())
             else:
                 ttl = self._next(record, draft, old, moves)
-            ttl, since = old.left() if ttl is None else ttl, monotonic()
+            if ttl is None:
+                ttl = old.left()
             if new is None:
-                done = records.create(key, payload, ttl, record.owner)
+                new = records.create(key, payload, record, ttl)
             else:
-                done = records.replace(key, new.payload, payload, ttl, record.owner)
-            if not done:  # somebody ended it already
+                new = records.replace(new, payload, record, ttl)
+            if new is None:  # somebody ended it already
                 raise Gone
-            new = Stored(key, payload, record, since + ttl)
             if not records.leave_marker(old, key, owner_changed=owner_changed):
                 return None
             draft.saved(record)
@@ -180,10 +179,7 @@ class Commit:
         records = self._records
 
         def attempt(stored: Stored) -> Stored | None:
-            payload = records.codec.pack(stored.record)
-            if not records.replace(stored.key, stored.payload, payload, None, stored.record.owner):
-                return None
-            return Stored(stored.key, payload, stored.record, stored.until)
+            return records.replace(stored, records.codec.pack(stored.record), stored.record, None)
 
         return attempt(stored) or self._again(stored, attempt, lambda theirs: None)
 

@@ -22,7 +22,9 @@ LONGEST_MAX_AGE = 400 * 86400  # seconds, RFC 6265bis 5.5
 TOKEN_LENGTH = 87  # of the value we mean to send: id, dot, signature
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # token, RFC 9110 5.6.2
-_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]*")  # cookie-octet, RFC 6265bis 4.1.1
+_OCTETS = bytes(
+    octet for octet in range(0x21, 0x7F) if octet not in b'",;\\'
+)  # cookie-octet, RFC 6265bis 4.1.1
 # av-octet, RFC 6265bis 4.1.1. Not ending in a space, which browsers trim: the path would be another one.
 _PATH = re.compile(r"/(?:[ -:<-~]*[!-:<-~])?")
 # One leading dot is ignored by browsers (RFC 6265bis 5.6.3); "_" is no host name's by the book, but in use.
@@ -164,7 +166,8 @@ class Cookie:
         Raises:
             ValueError: the value, from an ``Identity`` of the application's own, is not one a browser would keep.
         """
-        if len(name) + len(value) > COOKIE_LIMIT or not _VALUE.fullmatch(value):
+        fits = len(name) + len(value) <= COOKIE_LIMIT and value.isascii()
+        if not fits or value.encode().translate(None, _OCTETS):  # what no browser would keep is left over
             raise ValueError(
                 f"browsers would reject the token for the cookie {name[:80]!r}: Identity.sign has to return at most "
                 f"{COOKIE_LIMIT - len(name)} characters of visible ASCII without quote, comma, semicolon and backslash"

@@ -48,7 +48,7 @@ class Draft:
 
     def __init__(self, codec: Codec, record: Record) -> None:
         self._codec = codec
-        self._attempt: bytes | None = None  # what the store was given last, until it said whether it took it
+        self._attempt: bytes | None = None  # what the store was given last, until it took something
         self._attempts: tuple[int, ...] = ()  # hashes of such payloads before that
         self._start(record)
 
@@ -194,10 +194,6 @@ class Draft:
         if self._attempt is not None:
             self._attempts += (hash(self._attempt),)  # an outage may be long and a payload is not small
         self._attempt = payload
-
-    def refused(self) -> None:
-        """Take note that the store did not take what was attempted last."""
-        self._attempt = None
 
     def wrote(self, payload: bytes) -> bool:
         """True if what is stored is this draft's own, from a write whose reply was lost."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from wsgisession.codec import Codec, check_codec
@@ -93,6 +94,7 @@ class SessionManager:
             else Identity([b"nobody signs with this: it has no secret"]),
             advice,
             BadSignatures(advice),
+            Record(inf, None, self.cookie.persistent, {}),
             (self.cookie.names("http"), self.cookie.names("https")),
         )
         """What every visit shares; for the middleware and for adapters."""
@@ -113,7 +115,8 @@ class SessionManager:
         identity = self._signer("issue() signs a cookie")
         check_owner(owner)
         setup = self.setup
-        draft = Draft(self.codec, Record(self.records.clock(), owner, self.cookie.persistent, {}))
+        draft = Draft(self.codec, setup.blank)
+        draft.set_facts(owner=owner)
         for key, value in (data or {}).items():
             if type(key) is not str:
                 raise TypeError(f"a session's keys are str, not {type(key).__name__}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -89,17 +88,15 @@ class SessionMiddleware:
         self._alone = isinstance(self.manager.store, MemoryStore)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        key = self._environ_key
+        if key in environ and self._serves(environ[key]):
+            return self.app(environ, start_response)
         visit = new_visit(self._setup, environ.get("HTTP_COOKIE"), environ.get("wsgi.url_scheme"))
-        session = session_of(visit)
-        found = environ.setdefault(self._environ_key, session)
-        if found is not session:
-            if self._serves(found):
-                return self.app(environ, start_response)
-            environ[self._environ_key] = session
+        environ[key] = session_of(visit)
         if self._alone and environ.get("wsgi.multiprocess"):
             self._alone = False
             self._setup.advice.warn_once("memory store")
-        response = _respond(visit, start_response)
+        response = _respond(self, environ, visit, start_response)
         try:
             body = self.app(environ, response.start)
         except BaseException:
@@ -118,14 +115,9 @@ class SessionMiddleware:
                     visit.phase = OVER
                     response.server_write = start_response(status, headers)
                     return body
-        handed_on = whole or _is_file(body, environ.get("wsgi.file_wrapper"))
-        if handed_on:
+        if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
-        if visit.touched and visit.began:
-            self._advise(environ, visit)
-        if handed_on:
             return body
-        response.begins = partial(self._advise, environ, visit)
         return _SizedBody(response, body) if hasattr(kind, "__len__") else _Body(response, body)
 
     def _two_sessions(self) -> None:
@@ -142,7 +134,7 @@ class SessionMiddleware:
             " give each its own environ_key and cookie name"
         )
 
-    def _advise(self, environ: WSGIEnvironment, visit: Visit) -> None:
+    def advise(self, environ: WSGIEnvironment, visit: Visit) -> None:
         """Warn if a session that began will not be found again, or if its cookie takes the place of another one."""
         cookie, warn_once = self._setup.cookie, self._setup.advice.warn_once
         if environ.get("wsgi.url_scheme") != "https" and cookie.secure is not False:
@@ -197,8 +189,10 @@ def _is_file(body: object, wrapper: object) -> bool:
 class _Response:
     """One response: holds the application's headers back until the session is safe. Called, it is the application's write()."""
 
-    __slots__ = ("_start_response", "begins", "held", "sent", "server_write", "visit")
+    __slots__ = ("_environ", "_middleware", "_start_response", "held", "sent", "server_write", "visit")
 
+    _middleware: SessionMiddleware
+    _environ: WSGIEnvironment
     _start_response: StartResponse
     visit: Visit
     sent: bool | None
@@ -206,8 +200,6 @@ class _Response:
     held: tuple[str, Headers, ExcInfo] | None
     """What it was called with, until that leaves."""
     server_write: Callable[[bytes], object] | None
-    begins: Callable[[], None] | None
-    """What to do if a session begins with a streamed body."""
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo = None) -> Callable[[bytes], object]:
         """Be the application's start_response."""
@@ -245,8 +237,8 @@ class _Response:
             cookies = visit.leave(status < "500", over)
             if visit.touched:
                 headers = personal(headers, cookies, len(visit.own) > 0)
-                if visit.began and self.begins is not None:
-                    self.begins()
+                if cookies and visit.began:
+                    self._middleware.advise(self._environ, visit)
             self.sent = True
             if exc_info is None:
                 self.server_write = self._start_response(status, headers)
@@ -284,12 +276,16 @@ class _Response:
         self.held = None
 
 
-def _respond(visit: Visit, start_response: StartResponse) -> _Response:
+def _respond(
+    middleware: SessionMiddleware, environ: WSGIEnvironment, visit: Visit, start_response: StartResponse
+) -> _Response:
     """Return the response of a request. A function for the same reason as ``new_visit``."""
     response = _Response()
+    response._middleware = middleware
+    response._environ = environ
     response.visit = visit
     response._start_response = start_response
-    response.sent = response.held = response.server_write = response.begins = None
+    response.sent = response.held = response.server_write = None
     return response
 
 

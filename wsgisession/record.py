@@ -123,11 +123,24 @@ class Record:
         places = self._places
         if not places:  # a session that begins
             return self._like(_places_of[tuple(lines)], list(lines.values()), None)
-        if not removed and lines.keys() <= places.keys():  # mostly; a list is copied, and no dict is built
+        if not removed:
             mine = [*self.lines]
-            for key, line in lines.items():
-                mine[places[key]] = line
-            return self._like(places, mine, self.head)
+            try:
+                for key, line in lines.items():
+                    mine[places[key]] = line
+            except KeyError:  # a new key
+                pass
+            else:  # mostly; a list was copied, and no dict built
+                return record_of(
+                    self._created,
+                    self.owner,
+                    self.persistent,
+                    self.idle_timeout,
+                    places,
+                    mine,
+                    self.head,
+                    self.extra,
+                )
         data = self.data
         for key in removed:
             data.pop(key, None)
@@ -142,6 +155,19 @@ class Record:
         if (created, owner, persistent, idle_timeout) == self.facts:
             return self
         return record_of(created, owner, persistent, idle_timeout, self._places, self.lines, None, self.extra)
+
+    def begun(self, created: float) -> Record:
+        """Return the record of a session that begins now, with the same values."""
+        return record_of(
+            created,
+            self.owner,
+            self.persistent,
+            self.idle_timeout,
+            self._places,
+            self.lines,
+            None,
+            self.extra,
+        )
 
     def without_values(self) -> Record:
         """Return a record of the same facts without any value."""

@@ -27,6 +27,7 @@ _SHORTEST = 0.0005  # seconds
 _HOPS = 8  # changes of id that are followed; markers that lead in a circle lead nowhere
 _BATCH = 1000  # keys in one look at the store
 _TRIES = 8  # writes of others to a session that is to end soon
+_NOBODYS = Record(0.0, None, False, {})  # what a store has to know of a marker: it has no owner
 _OUTAGE = 3  # loads that fail in a row: it is the store, and not the payloads
 
 
@@ -111,34 +112,39 @@ class Records:
         found = self.find(key)
         return found if isinstance(found, Stored) else None
 
-    def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
-        """Put a payload under a free key. False: the key is taken."""
+    def create(self, key: str, payload: bytes, record: Record, ttl: float) -> Stored | None:
+        """Put a record under a free key. None: the key is taken."""
         since = monotonic()
         try:
-            return self.store.create(key, payload, ttl, owner)
+            done = self.store.create(key, payload, ttl, record.owner)
         except StoreError as error:
             self.failed(error, "create", since, key)
             raise
+        return Stored(key, payload, record, since + ttl) if done else None
 
-    def replace(
-        self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None
-    ) -> bool:
-        """Swap in a payload. False: another one stands there by now, or none. ``ttl`` None: the expiry stays."""
+    def replace(self, stored: Stored, payload: bytes, record: Record, ttl: float | None) -> Stored | None:
+        """Swap in a record. None: another one stands there by now, or nothing does. ``ttl`` None: the expiry stays."""
         since = monotonic()
         try:
-            return self.store.replace(key, expected, payload, ttl, owner)
+            done = self.store.replace(stored.key, stored.payload, payload, ttl, record.owner)
         except StoreError as error:
-            self.failed(error, "replace", since, key)
+            self.failed(error, "replace", since, stored.key)
             raise
+        return (
+            Stored(stored.key, payload, record, stored.until if ttl is None else since + ttl)
+            if done
+            else None
+        )
 
-    def touch(self, stored: Stored, ttl: float) -> bool:
-        """Set the expiry of a record. False: it is no longer what stands there."""
-        since = monotonic()
+    def touch(self, stored: Stored, ttl: float) -> Stored | None:
+        """Set the expiry of a record. None: it is no longer what stands there."""
+        record, since = stored.record, monotonic()
         try:
-            return self.store.touch(stored.key, ttl, stored.record.owner, stored.payload)
+            done = self.store.touch(stored.key, ttl, record.owner, stored.payload)
         except StoreError as error:
             self.failed(error, "touch", since, stored.key)
             raise
+        return Stored(stored.key, stored.payload, record, since + ttl) if done else None
 
     def delete(self, key: str, expected: bytes | None = None) -> bool:
         """Remove what stands under a key. False: there was nothing, or something else than ``expected``."""
@@ -154,7 +160,12 @@ class Records:
         if not self.codec.markers:
             return self.delete(stored.key, stored.payload)
         marker = self.codec.pack(Marker(successor, owner_changed))
-        return self.replace(stored.key, stored.payload, marker, MARKER_SECONDS)
+        return self.replace(stored, marker, _NOBODYS, MARKER_SECONDS) is not None
+
+    def mark(self, key: str, successor: str) -> None:
+        """Leave the marker of a login or a logout under a key, if nothing stands there."""
+        if self.codec.markers:
+            self.create(key, self.codec.pack(Marker(successor, True)), _NOBODYS, MARKER_SECONDS)
 
     def _read(self, key: str, found: tuple[bytes, float], since: float) -> Stored | Marker | None:
         payload, left = found

@@ -11,7 +11,6 @@ from collections.abc import Collection
 
 from wsgisession.cookie import Cookie
 from wsgisession.errors import StoreError
-from wsgisession.limits import MARKER_SECONDS
 from wsgisession.log import event
 from wsgisession.record import Marker
 from wsgisession.records import Stored
@@ -155,8 +154,8 @@ class RequestCookies:
             self.find_others()
             self.end_others(own)
             for key, stands in self.found.items():
-                if stands is None and records.codec.markers:
-                    records.create(key, records.codec.pack(Marker(successor, True)), MARKER_SECONDS)
+                if stands is None:
+                    records.mark(key, successor)
         except StoreError:  # logged; the login itself stands
             pass
 

@@ -202,7 +202,7 @@ class Session(MutableMapping[str, Any]):
     @property
     def created(self) -> float:
         """When it began, in POSIX seconds. A login or a logout by ``owner`` begins it again."""
-        return self._visit.load().facts.created
+        return self._visit.created()
 
     @property
     def expires(self) -> float:

@@ -9,6 +9,7 @@ from wsgisession.cookie import Cookie
 from wsgisession.diagnosis import Advice, BadSignatures
 from wsgisession.identity import Identity
 from wsgisession.limits import Limits
+from wsgisession.record import Record
 from wsgisession.records import Records
 
 
@@ -24,5 +25,7 @@ class Setup:
     """Makes ids, and signs them. Nobody asks it if the manager has no secret: its sessions are only opened by their key."""
     advice: Advice
     bad_signatures: BadSignatures
+    blank: Record
+    """What lies under a session for which nothing is stored. It begins when it is stored: until then, ``created`` is infinite."""
     names: tuple[tuple[str, ...], tuple[str, ...]]
     """The cookie's names on the wire, over http and over https: the present one, then the former ones."""

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ from wsgisession.draft import Draft
 from wsgisession.errors import HeadersSent, SessionError, StoreError
 from wsgisession.info import SessionInfo
 from wsgisession.log import event
-from wsgisession.record import NO_LINES, NO_PLACES, Marker, Record, record_of
+from wsgisession.record import Marker
 from wsgisession.records import End, Stored
 from wsgisession.request_cookies import RequestCookies, cookies_of
 from wsgisession.shared import Setup
@@ -57,7 +58,6 @@ class Visit:
         "_resign",
         "_scheme",
         "_set",
-        "began",
         "draft",
         "own",
         "passive",
@@ -86,8 +86,6 @@ class Visit:
     """The record behind the session. None: there is none."""
     own: tuple[str, ...]
     """The keys that this session has and had in this request. With any, what the application shows may be personal."""
-    began: bool
-    """True: this request has stored a session that was not there before."""
     passive: bool
     """True: this request is no use of the session. Its expiry is not moved."""
     _by_key: bool
@@ -133,7 +131,7 @@ class Visit:
         cookies = self._cookies = cookies_of(self.setup, self._header, self._scheme)
         self.stored = self._id = None
         self.own = self._reported = ()
-        self.passive = self.began = self._set = self._renew = self._gone = False
+        self.passive = self._set = self._renew = self._gone = False
         self._by_key = self._destroyed = self._in_atomic = self._resign = False
         self._mixes = True
         self.touched = True  # last: from here on everything above is there, whatever comes in between
@@ -141,7 +139,8 @@ class Visit:
         if live is not None:
             return self._start(*live)
         self._gone = cookies.hide
-        return self._blank()
+        draft = self.draft = Draft(self.setup.records.codec, self.setup.blank)
+        return draft
 
     def _start(self, id: str | None, resign: bool, stored: Stored) -> Draft:
         """Start from a live record."""
@@ -152,17 +151,10 @@ class Visit:
         draft = self.draft = Draft(self.setup.records.codec, stored.record)
         return draft
 
-    def _blank(self) -> Draft:
-        """Start an empty draft, with nothing behind it."""
+    def _blank(self) -> None:
+        """Start again with an empty draft and nothing behind it."""
         self.stored = None
-        self.draft = Draft(self.setup.records.codec, self._empty())
-        return self.draft
-
-    def _empty(self) -> Record:
-        setup = self.setup
-        return record_of(
-            setup.records.clock(), None, setup.cookie.persistent, None, NO_PLACES, NO_LINES, None
-        )
+        self.draft = Draft(self.setup.records.codec, self.setup.blank)
 
     # What the application asks for
 
@@ -200,9 +192,19 @@ class Visit:
         return limits.due(self.stored.record, self.stored.left(), now) is not None
 
     @property
+    def began(self) -> bool:
+        """True if this request has stored a session, and its cookies brought none that lives."""
+        return len(self.own) > 0 and self.own[0] not in self._cookies.found
+
+    @property
     def logged_in(self) -> bool:
         """True if the session has an owner, as this request has it."""
         return self.draft is not None and self.draft.facts.owner is not None
+
+    def created(self) -> float:
+        """Return when the session began, in POSIX seconds. What is not stored begins now."""
+        created = self.load().facts.created
+        return self.setup.records.clock() if created == inf else created
 
     def expires(self) -> float:
         """Return when the session ends unless it is used again, in POSIX seconds."""
@@ -222,7 +224,7 @@ class Visit:
         self._renew = owner is not None or not self._gone
         if draft.facts.owner is not None:
             self._mixes = False
-            draft.restart(self._empty())
+            draft.restart(self.setup.blank)
         draft.set_facts(owner=owner)
 
     def set_length(self, **facts: bool | float | None) -> None:
@@ -354,12 +356,9 @@ class Visit:
             draft.rebase(heir.record)
         elif draft.base.lines:
             draft.rebase(draft.base.without_values())
-        if owner is not None:
-            draft.set_facts(created=setup.records.clock())
         id, key = self._new_id()
         first = partial(cookies.end_others, self.own) if cookies.found else None
         self._has(id, setup.commit.create(draft, key, first))
-        self.began = True
         if newer:
             cookies.mark_others(self.own, key)
         if heir is not None:
@@ -520,10 +519,8 @@ class Visit:
             return []
         before = self.stored
         if ok:
-            due = before is not None and self.setup.limits.may_be_due(
-                before.record, before.until - monotonic()
-            )
-            if due or draft.pending() or self._renew:
+            changes, may_be_due = draft.pending() or self._renew, self.setup.limits.may_be_due
+            if changes or (before is not None and may_be_due(before.record, before.until - monotonic())):
                 self.commit()
             if self._resign and self.stored is not None:
                 self._set = True

@@ -7,13 +7,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from wsgisession import StoreError, draft, records, request_cookies
+from wsgisession import StoreError, draft, records
 from wsgisession.commit import Commit
 from wsgisession.draft import Draft
 from wsgisession.merge import MISSING, merge_value
 from wsgisession.middleware import _Response
-from wsgisession.record import Marker
-from wsgisession.records import End, Records
+from wsgisession.record import Marker, Record
+from wsgisession.records import End, Records, Stored
 from wsgisession.request_cookies import RequestCookies
 from wsgisession.visit import Visit
 
@@ -47,21 +47,24 @@ class Mutation(NamedTuple):
 
 # Records
 
+NOBODYS = Record(0.0, None, False, {})
 _replace, _end_owned = Records.replace, Records.end_owned
 
 
-def replace_blindly(
-    self: Records, key: str, expected: bytes, payload: bytes, ttl: Any, owner: Any = None
-) -> bool:
-    found = self.store.load(key)
-    return found is not None and self.store.replace(key, found[0], payload, ttl, owner)
+def replace_blindly(self: Records, stored: Stored, payload: bytes, record: Record, ttl: Any) -> Stored | None:
+    found = self.store.load(stored.key)
+    if found is None:
+        return None
+    return _replace(self, Stored(stored.key, found[0], record, stored.until), payload, record, ttl)
 
 
 def replace_or_create(
-    self: Records, key: str, expected: bytes, payload: bytes, ttl: Any, owner: Any = None
-) -> bool:
-    done = _replace(self, key, expected, payload, ttl, owner)
-    return done or (self.store.load(key) is None and self.store.create(key, payload, ttl or 60.0, owner))
+    self: Records, stored: Stored, payload: bytes, record: Record, ttl: Any
+) -> Stored | None:
+    done = _replace(self, stored, payload, record, ttl)
+    if done is None and self.store.load(stored.key) is None:
+        return self.create(stored.key, payload, record, ttl or 60.0)
+    return done
 
 
 def no_marker(self: Records, stored: Any, successor: str, *, owner_changed: bool) -> bool:
@@ -74,17 +77,18 @@ def old_id_lives(self: Records, stored: Any, successor: str, *, owner_changed: b
 
 def says(word: bool) -> Callable[..., bool]:
     def leave_marker(self: Records, stored: Any, successor: str, *, owner_changed: bool) -> bool:
-        return self.replace(stored.key, stored.payload, self.codec.pack(Marker(successor, word)), 60.0)
+        return self.replace(stored, self.codec.pack(Marker(successor, word)), NOBODYS, 60.0) is not None
 
     return leave_marker
 
 
 def mark_blindly(self: Records, stored: Any, successor: str, *, owner_changed: bool) -> bool:
-    return replace_blindly(self, stored.key, b"", self.codec.pack(Marker(successor, owner_changed)), 60.0)
+    marker = self.codec.pack(Marker(successor, owner_changed))
+    return replace_blindly(self, stored, marker, NOBODYS, 60.0) is not None
 
 
-def touch_blindly(self: Records, stored: Any, ttl: float) -> bool:
-    return self.store.touch(stored.key, ttl, stored.record.owner)
+def touch_blindly(self: Records, stored: Stored, ttl: float) -> Stored | None:
+    return stored if self.store.touch(stored.key, ttl, stored.record.owner) else None
 
 
 def delete_blindly(self: Records, key: str, expected: bytes | None = None) -> bool:
@@ -174,7 +178,8 @@ def empty_after_a_failure(self: Visit) -> Draft:
     try:
         return _load(self)
     except StoreError:
-        return self._blank()
+        self._blank()
+        return _load(self)
 
 
 def merge_always(self: Visit, overtaken: Any = None) -> bool:
@@ -330,7 +335,7 @@ MUTATIONS = [
     Mutation(
         "a marker stands for an hour",
         GONE,
-        ((records, "MARKER_SECONDS", 3600.0), (request_cookies, "MARKER_SECONDS", 3600.0)),
+        ((records, "MARKER_SECONDS", 3600.0),),
         _at(ANONYMOUS, "read", "login"),
     ),
     Mutation(
