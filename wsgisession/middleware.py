@@ -207,7 +207,7 @@ class _Response:
             raise TypeError(
                 f"start_response() takes a status of type str such as '200 OK', not {type(status).__name__}"
             )
-        if self.sent is not None and exc_info is None:
+        if exc_info is None and self.sent is not None:
             raise AssertionError("start_response() was called again without exc_info (PEP 3333)")
         if not self.sent:
             self.sent = False

@@ -102,10 +102,10 @@ class Records:
         since = monotonic()
         try:
             found = self.store.load(key)
-        except StoreError as error:
+            return None if found is None else self._read(key, found, since)
+        except StoreError as error:  # of the store, or a record of a later version
             self.failed(error, "load", since, key)
             raise
-        return None if found is None else self._read(key, found, since)
 
     def load(self, key: str) -> Stored | None:
         """Return the live record under a key. None: there is none."""
@@ -174,9 +174,6 @@ class Records:
         except ValueError as error:
             event(logging.ERROR, "unreadable", f"a record cannot be read: {error}", key=self.show(key))
             return None
-        except StoreError as error:  # of a later version
-            self.failed(error, "load", monotonic(), key)
-            raise
         if isinstance(content, Marker):
             return content
         return Stored(key, payload, content, since + left if left != NO_EXPIRY else -inf)
@@ -263,6 +260,7 @@ class Records:
                         raise item
                     found = None if item is None else self._read(key, item, since)
                 except StoreError as error:
+                    self.failed(error, "load", since, key)
                     unusable = error
                 else:
                     if isinstance(found, Stored):
