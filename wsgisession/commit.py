@@ -91,12 +91,15 @@ class Commit:
         record = draft.record()
         if record is stored.record:
             return self._refresh(stored, moves)
-        payload = self._pack(record)
-        draft.attempted(payload)
-        done = self._records.replace(stored, payload, record, self._next(record, draft, stored, moves))
-        if done is not None:
-            draft.saved(record)
-        return done
+        payload, ttl = self._pack(record), self._next(record, draft, stored, moves)
+        try:
+            done = self._records.replace(stored, payload, record, ttl)
+            if done is not None:
+                draft.saved(record)
+            return done
+        except BaseException:  # a lost reply: it may be stored all the same
+            draft.attempted(payload)
+            raise
 
     def _next(self, record: Record, draft: Draft, stored: Stored, moves: bool) -> float | None:
         """Return the seconds to store with a write. None: the expiry stays as it is."""

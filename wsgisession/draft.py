@@ -30,7 +30,6 @@ class Draft:
 
     __slots__ = (
         "_added",
-        "_attempt",
         "_attempts",
         "_codec",
         "_marks",
@@ -48,8 +47,9 @@ class Draft:
 
     def __init__(self, codec: Codec, record: Record) -> None:
         self._codec = codec
-        self._attempt: bytes | None = None  # what the store was given last, until it took something
-        self._attempts: tuple[int, ...] = ()  # hashes of such payloads before that
+        self._attempts: tuple[
+            int, ...
+        ] = ()  # hashes of payloads that may be stored, although their reply was lost
         self._start(record)
 
     def _start(self, record: Record) -> None:
@@ -177,7 +177,7 @@ class Draft:
         self.base = self.facts = record
         self._removed, self._added = _NOTHING, {}
         self._hold(self._values)
-        self._attempt, self._attempts = None, ()
+        self._attempts = ()
 
     def _hold(self, values: dict[str, Any]) -> None:
         """Keep values that the application may hold; a change in place must be noticed."""
@@ -190,14 +190,12 @@ class Draft:
     # Overlapping requests
 
     def attempted(self, payload: bytes) -> None:
-        """Take note, before it is tried, that this payload of the draft may be stored from now on."""
-        if self._attempt is not None:
-            self._attempts += (hash(self._attempt),)  # an outage may be long and a payload is not small
-        self._attempt = payload
+        """Take note that this payload of the draft may be stored, although nobody said so."""
+        self._attempts += (hash(payload),)  # an outage may be long and a payload is not small
 
     def wrote(self, payload: bytes) -> bool:
         """True if what is stored is this draft's own, from a write whose reply was lost."""
-        return payload == self._attempt or (len(self._attempts) > 0 and hash(payload) in self._attempts)
+        return len(self._attempts) > 0 and hash(payload) in self._attempts
 
     def rebase(self, theirs: Record) -> None:
         """Put this draft's changes on top of what another request stored meanwhile: the three-way merge.
@@ -243,7 +241,7 @@ class Draft:
         self._removed = frozenset(key for key in record.keys if key not in lines)
         self._added = {key: None for key in lines if key not in record}
         self._marks.update(dict.fromkeys(own))
-        self._attempt, self._attempts = None, ()
+        self._attempts = ()
 
     def _merged_facts(self, ours: Record, theirs: Record) -> tuple[float, str | None, bool, float | None]:
         base = self.base
