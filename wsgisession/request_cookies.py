@@ -25,7 +25,7 @@ _UNUSUAL = 190  # characters of a header; in a shorter one nothing is ever left 
 class RequestCookies:
     """The validly signed cookies of one request. ``cookies_of`` makes them."""
 
-    __slots__ = ("_header", "_scheme", "_setup", "found", "hide", "names")
+    __slots__ = ("_header", "_scheme", "_setup", "found", "hide", "id", "names", "stale")
 
     _setup: Setup
     _header: str | None
@@ -36,15 +36,17 @@ class RequestCookies:
     """True: a newer cookie is on its way, or several sessions live, or not all cookies were seen. None may begin."""
     names: tuple[str, ...]
     """The cookie's names on the wire: the present one, then the former ones."""
+    id: str | None
+    """The id that the browser has, or is to get. None: there is none."""
+    stale: bool
+    """True: that id came under a former name or an old secret. A response that is no failure sets the cookie again."""
 
     # What came
 
-    def live(self) -> tuple[str, bool, Stored] | None:
-        """Return the one session that lives, of those that the cookies brought.
+    def live(self) -> Stored | None:
+        """Return the one session that lives, of those that the cookies brought, and take note of its id.
 
-        Returns:
-            Its id; True if the cookie is to be set again, because of an old secret or a former name; its record. None: no
-            session lives, or several do, and nobody can tell which one is meant.
+        None: no session lives, or several do, and nobody can tell which one is meant.
         """
         header = self._header
         if not header:
@@ -67,8 +69,9 @@ class RequestCookies:
                 stored = found[key] = records.find(key)
                 if isinstance(stored, Stored):
                     lives += 1
-                    one = id, old_secret or name != names[0], stored
-            if lives or any(found.values()):  # a marker too: the newer cookie has the present name
+                    one = stored
+                    self.id, self.stale = id, old_secret or name != names[0]
+            if found and any(found.values()):  # a marker too: the newer cookie has the present name
                 break
         if lives == 1:
             return one
@@ -161,11 +164,15 @@ class RequestCookies:
 
     # What the response says of them
 
-    def set(self, id: str, max_age: int | None) -> list[str]:
-        """Return the Set-Cookie values that give the browser this id, and take away the cookies of former names."""
-        setup, name = self._setup, self.names[0]
-        cookie, secure = setup.cookie, setup.cookie.is_secure(self._scheme)
-        token = setup.signer.sign(name, id)
+    def token(self) -> str | None:
+        """Return the value that the cookie should have by now. None: there is no id."""
+        return None if self.id is None else self._setup.signer.sign(self.names[0], self.id)
+
+    def set(self, max_age: int | None) -> list[str]:
+        """Return the Set-Cookie values that give the browser the id, and take away the cookies of former names."""
+        cookie, name, token = self._setup.cookie, self.names[0], self.token()
+        assert token is not None
+        secure = cookie.is_secure(self._scheme)
         return [cookie.render(name, token, secure=secure, max_age=max_age), *self._expire_former(secure)]
 
     def expire(self) -> list[str]:
@@ -200,5 +207,6 @@ def cookies_of(setup: Setup, header: str | None, scheme: str | None) -> RequestC
     cookies._scheme = scheme
     cookies.names = setup.names[scheme == "https"]
     cookies.found = {}
-    cookies.hide = False
+    cookies.hide = cookies.stale = False
+    cookies.id = None
     return cookies

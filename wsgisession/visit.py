@@ -50,12 +50,10 @@ class Visit:
         "_destroyed",
         "_gone",
         "_header",
-        "_id",
         "_in_atomic",
         "_mixes",
         "_renew",
         "_reported",
-        "_resign",
         "_scheme",
         "_set",
         "draft",
@@ -95,7 +93,6 @@ class Visit:
     """True: ``destroy()`` ended what the cookies stood for."""
     _gone: bool
     """True: it was there and is no more, or a newer cookie is on its way."""
-    _id: str | None
     _in_atomic: bool
     _mixes: bool
     """False: an owner left in this request, and what others save is not merged."""
@@ -103,8 +100,6 @@ class Visit:
     """True: a new id is due with the next commit."""
     _reported: tuple[str, ...]
     """The keys of values that cannot be read."""
-    _resign: bool
-    """True: the cookie came under a former name or an old secret. A response that is no failure sets it again."""
     _set: bool
     """True: this response sets the cookie."""
 
@@ -114,7 +109,7 @@ class Visit:
         visit = new_visit(setup)
         visit.load()
         visit._by_key = True
-        visit._start(None, False, stored)
+        visit._start(stored)
         return visit
 
     # From the cookie to a draft
@@ -129,22 +124,22 @@ class Visit:
             return self.draft
         # A request that leaves its session alone needs none of this.
         cookies = self._cookies = cookies_of(self.setup, self._header, self._scheme)
-        self.stored = self._id = None
+        self.stored = None
         self.own = self._reported = ()
         self.passive = self._set = self._renew = self._gone = False
-        self._by_key = self._destroyed = self._in_atomic = self._resign = False
+        self._by_key = self._destroyed = self._in_atomic = False
         self._mixes = True
         self.touched = True  # last: from here on everything above is there, whatever comes in between
-        live = cookies.live()
-        if live is not None:
-            return self._start(*live)
+        stored = cookies.live()
+        if stored is not None:
+            return self._start(stored)
         self._gone = cookies.hide
         draft = self.draft = Draft(self.setup.records.codec, self.setup.blank)
         return draft
 
-    def _start(self, id: str | None, resign: bool, stored: Stored) -> Draft:
+    def _start(self, stored: Stored) -> Draft:
         """Start from a live record."""
-        self._id, self._resign, self.stored = id, resign, stored
+        self.stored = stored
         self.own = (stored.key,)
         if self.phase is SENT:
             self.setup.advice.warn_once("late read")
@@ -172,11 +167,7 @@ class Visit:
     def token(self) -> str | None:
         """What the cookie should hold by now, for an adapter that sets the cookie itself. None: nothing is stored."""
         self.load()
-        return (
-            None
-            if self.stored is None or self._id is None
-            else self.setup.signer.sign(self._cookies.names[0], self._id)
-        )
+        return None if self.stored is None else self._cookies.token()
 
     @property
     def unsaved(self) -> bool:
@@ -372,7 +363,7 @@ class Visit:
 
     def _has(self, id: str, stored: Stored) -> None:
         """Take note of the new id of this session."""
-        self._id, self.stored = id, stored
+        self._cookies.id, self.stored = id, stored
         self.own += (stored.key,)
         self._set = self._mixes = True
         self._renew = self._gone = False
@@ -522,7 +513,7 @@ class Visit:
             changes, may_be_due = draft.pending() or self._renew, self.setup.limits.may_be_due
             if changes or (before is not None and may_be_due(before.record, before.until - monotonic())):
                 self.commit()
-            if self._resign and self.stored is not None:
+            if self._cookies.stale and self.stored is not None:
                 self._set = True
         if self._set and self.stored is before:
             self._confirm()
@@ -560,11 +551,11 @@ class Visit:
             return []
         if not self._set:
             return self._cookies.expire()
-        stored, id = self.stored, self._id
-        assert stored is not None and id is not None
+        stored = self.stored
+        assert stored is not None
         # As it is stored: if the response tells of a failure, the draft may hold more.
         max_age = max(round(stored.left()), 1) if self.setup.limits.dated(stored.record) else None
-        return self._cookies.set(id, max_age)
+        return self._cookies.set(max_age)
 
 
 def new_visit(setup: Setup, header: str | None = None, scheme: str | None = None) -> Visit:
