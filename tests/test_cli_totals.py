@@ -12,18 +12,14 @@ from support.cli_commands import manager_of
 
 from wsgisession import JSONCodec, MemoryStore, Record, SessionManager, StoreError
 from wsgisession.cli import reader, totals
-from wsgisession.cli.reader import Entry, Reader
+from wsgisession.cli.reader import Reader
 from wsgisession.cli.totals import Different, Totals
 
 
-def entry(size: int = 10, age: float = 0.0, owner: str | None = None) -> Entry:
-    return Entry("k", "k", owner, 1000.0 - age, 2000.0, False, None, size)
-
-
-def counted(*entries: Entry) -> Totals:
+def counted(*sizes: int, age: float = 0.0) -> Totals:
     found = Totals()
-    for one in entries:
-        found.add(one, 1000.0)
+    for size in sizes:
+        found.add(Record(1000.0 - age, None, False, {}), size, 1000.0)
     return found
 
 
@@ -60,7 +56,7 @@ def test_no_rows_of_zeros(tmp_path: Path) -> None:
 )
 def test_ages(seconds: float, name: str) -> None:
     """Each class begins where the one before it ends; a session from the future is young."""
-    assert [one for one, often in counted(entry(age=seconds)).by_age().items() if often] == [name]
+    assert [one for one, often in counted(10, age=seconds).by_age().items() if often] == [name]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +64,7 @@ def test_ages(seconds: float, name: str) -> None:
 )
 def test_sizes(size: int, name: str) -> None:
     """The same for bytes."""
-    assert [one for one, often in counted(entry(size)).by_size().items() if often] == [name]
+    assert [one for one, often in counted(size).by_size().items() if often] == [name]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +72,7 @@ def test_sizes(size: int, name: str) -> None:
 )
 def test_the_median(sizes: tuple[int, ...], median: int) -> None:
     """One in the middle, the upper of two."""
-    lengths = counted(*map(entry, sizes)).lengths()
+    lengths = counted(*sizes).lengths()
     assert lengths == {"total": sum(sizes), "median": median, "largest": max(sizes)}
 
 

@@ -74,10 +74,10 @@ def copy_all(reader: Reader, target: SessionManager, step: Callable[[int], None]
     there = Reader(target)
     copied = already_there = markers = 0
     for page in reader.pages(reader.store.keys()):
-        found = dict(reader.found(page))
-        taken = {key for key, _ in there.found(list(found))}
-        for key, (payload, left) in found.items():
-            content = reader.read(payload)
+        contents = list(reader.contents(page))
+        keys = [key for key, *_ in contents]
+        taken = {key for key, found in zip(keys, there.found(keys), strict=True) if found is not None}
+        for key, content, payload, left in contents:
             if isinstance(content, Closed):
                 continue
             owner = content.owner if isinstance(content, Record) else None

@@ -77,8 +77,8 @@ def end_each(manager: SessionManager, reader: Reader, started: float, progress: 
     for _ in range(PASSES):
         reader.unreadable, found = 0, 0
         for page in reader.pages(manager.store.keys()):
-            for key, (payload, _left) in reader.found(page):
-                if _began(reader.read(payload)) <= started:
+            for key, content, _, _ in reader.contents(page):
+                if _began(content) <= started:
                     found += 1
                     if manager.destroy(key):
                         count += 1

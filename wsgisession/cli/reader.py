@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from itertools import islice
+from itertools import filterfalse, islice
 from typing import NamedTuple
 
 from wsgisession.errors import StoreError
@@ -70,10 +70,10 @@ class Reader:
 
     def one(self, shown: str) -> tuple[Entry, Record] | None:
         """Return the live session of a key as people see it, with its record; None if there is none that can be read."""
-        key = self.find(shown)
-        for _, (payload, left) in () if key is None else self.found([key]):
-            if isinstance(record := self.read(payload), Record) and key is not None:
-                return self._entry(key, record, self.clock() + left, len(payload)), record
+        wanted = self.find(shown)
+        for key, content, payload, left in () if wanted is None else self.contents([wanted]):
+            if isinstance(content, Record):
+                return self._entry(key, content, self.clock() + left, len(payload)), content
         return None
 
     def find(self, shown: str) -> str | None:
@@ -90,24 +90,41 @@ class Reader:
         seen: set[str] = set()
         rest = iter(keys)
         while page := list(islice(rest, PAGE)):
-            fresh = [key for key in dict.fromkeys(page) if key not in seen]
+            fresh = list(filterfalse(seen.__contains__, dict.fromkeys(page)))
             if len(seen) >= SEEN:
                 seen.clear()
             seen.update(fresh)
             yield fresh
 
-    def found(self, page: list[str]) -> Iterator[tuple[str, Found]]:
-        """Yield what stands under the keys of a page, in one go if the store can."""
+    def contents(self, page: list[str]) -> Iterator[tuple[str, Record | Marker | Closed, bytes, float]]:
+        """Yield what stands under the keys of a page: key, content, payload and the seconds left. Count what is no session."""
+        unpack = self.codec.unpack
+        content: Record | Marker | Closed
+        for key, found in zip(page, self.found(page), strict=True):
+            if found is None:
+                continue
+            payload, left = found
+            try:
+                content = unpack(payload)
+            except ValueError:
+                self.unreadable += 1
+                content = Closed.UNREADABLE
+            except StoreError:
+                self.later += 1
+                content = Closed.LATER
+            if isinstance(content, Marker):
+                self.markers += 1
+            yield key, content, payload, left
+
+    def found(self, page: list[str]) -> Iterable[Found | None]:
+        """Return what the store has under the keys of a page, in one go if it can."""
         load_many = getattr(self.store, "load_many", None)
         try:
-            answers = None if load_many is None else load_many(page)
+            return self._each(page) if load_many is None else load_many(page)
         except (
             StoreError
         ):  # one payload of the page cannot be used, or the store is down; key by key tells which
-            answers = None
-        for key, found in zip(page, self._each(page) if answers is None else answers, strict=True):
-            if found is not None:
-                yield key, found
+            return self._each(page)
 
     def _each(self, page: list[str]) -> Iterator[Found | None]:
         for key in page:
@@ -119,26 +136,12 @@ class Reader:
                 self.unreadable += 1
                 yield None
 
-    def read(self, payload: bytes) -> Record | Marker | Closed:
-        """Return what a payload holds, and count it if that is no session."""
-        try:
-            content = self.codec.unpack(payload)
-        except ValueError:
-            self.unreadable += 1
-            return Closed.UNREADABLE
-        except StoreError:
-            self.later += 1
-            return Closed.LATER
-        if isinstance(content, Marker):
-            self.markers += 1
-        return content
-
     def _entries(self, keys: Iterable[str]) -> Iterator[Entry]:
         for page in self.pages(keys):
             now = self.clock()
-            for key, (payload, left) in self.found(page):
-                if isinstance(record := self.read(payload), Record):
-                    yield self._entry(key, record, now + left, len(payload))
+            for key, content, payload, left in self.contents(page):
+                if isinstance(content, Record):
+                    yield self._entry(key, content, now + left, len(payload))
 
     def _entry(self, key: str, record: Record, expires: float, size: int) -> Entry:
         shown, owner, created = self._show(key), record.owner, record.created

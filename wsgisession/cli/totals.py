@@ -12,10 +12,11 @@ from heapq import heappush, heappushpop
 
 from wsgisession.cli.codes import OK
 from wsgisession.cli.outcome import closed, plural
-from wsgisession.cli.reader import Entry, Reader
+from wsgisession.cli.reader import Reader
 from wsgisession.cli.terminal import Progress, Terminal
 from wsgisession.cli.text import columns, histogram, size
 from wsgisession.manager import SessionManager
+from wsgisession.record import Record
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 # Each class ends where the next one begins.
@@ -52,9 +53,12 @@ def stats(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> 
     """Print how many sessions live, whose, how large and how old."""
     reader, totals = Reader(manager), Totals()
     now = reader.clock()
-    with Progress("sessions read") as progress:
-        for entry in progress.over(reader.everybodys()):
-            totals.add(entry, now)
+    with Progress("records read") as progress:
+        for page in reader.pages(manager.store.keys()):
+            for _, content, payload, _ in reader.contents(page):
+                if isinstance(content, Record):
+                    totals.add(content, len(payload), now)
+            progress.step(len(page))
     facts = {**totals.facts(), "markers": reader.markers, "unreadable": reader.unreadable + reader.later}
     _print(terminal, facts, totals.lengths(), {"size": totals.by_size(), "age": totals.by_age()})
     return closed(reader, terminal)
@@ -100,15 +104,15 @@ class Totals:
         self._owners = Different()
         self._anonymous = self._persistent = 0
 
-    def add(self, entry: Entry, now: float) -> None:
-        """Count one session."""
-        self._sizes[entry.size] += 1
-        self._ages[bisect_right(AGE_BOUNDS, now - entry.created)] += 1
-        self._persistent += entry.persistent
-        if entry.owner is None:
+    def add(self, record: Record, size: int, now: float) -> None:
+        """Count one session, whose payload has so many bytes."""
+        self._sizes[size] += 1
+        self._ages[bisect_right(AGE_BOUNDS, now - record.created)] += 1
+        self._persistent += record.persistent
+        if record.owner is None:
             self._anonymous += 1
         else:
-            self._owners.add(entry.owner)
+            self._owners.add(record.owner)
 
     def facts(self) -> dict[str, int]:
         """Return the plain numbers."""
