@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -551,6 +552,19 @@ class TestErrors:
         ):
             SQLiteStore(path)
         assert path.read_bytes() == before
+
+    @pytest.mark.parametrize("key", ["x'6bff'", "CAST(x'6bff' AS TEXT)"], ids=["a BLOB", "no UTF-8"])
+    def test_a_key_that_is_no_text_hides_no_other(self, store: SQLiteStore, path: Path, key: str) -> None:
+        """Listings name all that another program, or a damaged disk, left alone, and they end."""
+        keys = [f"k{number:03}" for number in range(sqlite.PAGE - 1)]
+        for one in keys:
+            store.create(one, b"p", LONG, "ada")
+        ask(path, f"INSERT INTO sessions SELECT {key}, expires, owner, payload FROM sessions LIMIT 1")
+        store.create("l", b"p", LONG, "ada")
+        for listing in (store.keys(), store.owned_by("ada")):
+            named = list(islice(listing, 2 * sqlite.PAGE))
+            assert [one for one in named if store.load(one)] == [*keys, "l"]
+            assert len(store.load_many(named)) == len(named) <= sqlite.PAGE + 1
 
     def test_a_later_table_is_left_alone(self, path: Path) -> None:
         """What a later release made is not touched by this one."""

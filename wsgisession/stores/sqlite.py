@@ -71,8 +71,17 @@ _LOAD_MANY = (
     "SELECT asked.key, payload, expires FROM json_each(?) AS asked"
     f" CROSS JOIN sessions ON sessions.key = asked.value WHERE {_LIVE}"
 )
-_OWNED_BY = f"SELECT key FROM sessions WHERE owner = ? AND key > ? AND {_LIVE} ORDER BY key LIMIT {PAGE}"
-_KEYS = f"SELECT rowid, key, {_LIVE} FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT {PAGE}"
+# Keys are bytes, and those that are no text are left out: one that another program wrote, or a disk damaged, would keep
+# all others from being read. Every text is less than every BLOB.
+_OWNED_BY = (
+    "SELECT CAST(key AS BLOB) FROM sessions"
+    f" WHERE owner = ? AND key > CAST(? AS TEXT) AND key < x'' AND {_LIVE} ORDER BY key LIMIT {PAGE}"
+)
+# One row for a page: for each row, Python's module lets other threads run, which takes longer than to read a key.
+_KEYS = (
+    f"SELECT max(row), CAST(json_group_array(key) FILTER (WHERE key < x'' AND {_LIVE}) AS BLOB) FROM"
+    f" (SELECT rowid AS row, key, expires FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT {PAGE})"
+)
 _LOOK = (
     f"SELECT max(row), total(NOT ({_LIVE})) FROM"
     " (SELECT rowid AS row, expires FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT ?)"
@@ -208,7 +217,7 @@ class SQLiteStore:
 
         Between two pages nothing is held, so no reader grows the log.
         """
-        last = ""
+        last = b""
         while True:
             now = int(self._clock() * 1000)
             try:
@@ -216,22 +225,17 @@ class SQLiteStore:
             except UnicodeEncodeError:
                 return  # a lone surrogate: no owner
             for (last,) in page:
-                yield last
+                yield last.decode(errors="replace")
             if len(page) < PAGE:
                 return
 
     def keys(self) -> Iterator[str]:
         """Yield the keys of the live records, in pages like ``owned_by``."""
-        row = 0
-        while True:
+        row: int | None = 0
+        while row is not None:
             now = int(self._clock() * 1000)
-            page = self._run(_KEYS, (now, row), _all)
-            for _, key, live in page:
-                if live:
-                    yield key
-            if len(page) < PAGE:
-                return
-            row = page[-1][0]
+            row, page = self._run(_KEYS, (now, row), _one)
+            yield from json.loads(page.decode(errors="replace"))
 
     def purge(self) -> int:
         """Walk the table once and remove the dead, a page at a time.
