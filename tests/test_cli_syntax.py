@@ -10,6 +10,7 @@ import pytest
 
 from wsgisession.__main__ import build_parser, main
 from wsgisession.cli.syntax import Syntax
+from wsgisession.stores import SQLiteStore
 
 
 def told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -30,6 +31,8 @@ def told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("frobnicate", "no command 'frobnicate'; there are list, show"),
         ("sqlite:///s.db list", "the command comes first, then the store"),
         ("--json list", "'--json' cannot come before the command"),
+        ("--limt 3 list", "'--limt' cannot come before the command"),
+        ("--versoin", "there is no '--versoin'; did you mean --version?"),
         ("list --onwer ada", "list has no option '--onwer'; did you mean --owner?"),
         ("list --onwer=ada", "list has no option '--onwer'; did you mean --owner?"),
         ("destroy --al --yes", "destroy has no option '--al'; did you mean --all?"),
@@ -78,6 +81,28 @@ def test_a_limit_is_a_whole_number(typed: str, said: str, capsys: pytest.Capture
 def test_a_moment_is_a_duration_or_a_date(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Anything else says what to write."""
     assert "write 30min, 2h, 7d, or a moment such as" in told(["list", "--since", typed], capsys)
+
+
+@pytest.mark.parametrize(
+    "words", [["stats", ""], ["stats", "--store", ""], ["destroy", "", "--all", "--yes"]]
+)
+def test_an_empty_store_is_not_the_variables(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable of the shell that is not set names no store, and above all no other one to destroy."""
+    monkeypatch.setenv("WSGISESSION_STORE", "sqlite:////missing/sessions.db")
+    assert main(words) == 2 and "name a store" in capsys.readouterr().err
+
+
+def test_copy_wants_two_names(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither is read from the environment."""
+    url = f"sqlite:///{tmp_path}/s.db"
+    SQLiteStore(tmp_path / "s.db").close()
+    monkeypatch.setenv("WSGISESSION_STORE", url)
+    for words in (["copy", "", f"sqlite:///{tmp_path}/to.db"], ["copy", url, ""]):
+        assert main(words) == 2 and "name a store" in capsys.readouterr().err
 
 
 def test_an_owner_may_look_like_anything() -> None:

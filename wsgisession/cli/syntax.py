@@ -98,8 +98,9 @@ class Command:
                 result.append(word)
             elif word[:1] == "-" and KEY.fullmatch(word):
                 result.append(f" {word}")  # one key in 64 begins with a dash; a blank makes it no option
-            elif word[:1] != "-" and ":" in word and takes_store:
-                result += ["--store", word]  # no key has a colon, and each store has one
+            elif word[:1] != "-" and (":" in word or not word) and takes_store:
+                # No key has a colon, and each store has one; a variable of the shell that is not set is no store.
+                result += ["--store", word]
             else:
                 result.append(word)
         if sum(word.partition("=")[0] == "--store" for word in result) > 1:
@@ -186,7 +187,12 @@ class Syntax:
         first, *words = given
         if first[:1] == "-":
             self.parser.parse_known_args([first])  # --help and --version end here
-            self.parser.error(f"{_quoted(first, _OPTION, 'an option')} cannot come before the command")
+            known = ["--version", *(name for command in self.commands.values() for name in command.options)]
+            near = next(iter(get_close_matches(first, known, 1)), None)
+            told = _quoted(first, _OPTION, "an option")
+            if near in ("--help", "--version"):
+                self.parser.error(f"there is no {told}; did you mean {near}?")
+            self.parser.error(f"{told} cannot come before the command")
         self._check_command(first)
         command = self.commands[first]
         command.check(words)

@@ -49,7 +49,8 @@ def open_target(name: str | None, *, create: bool = False) -> SessionManager:
         Unusable: There is none of that name.
         StoreError: The store cannot be opened, or does not exist.
     """
-    name = name or os.environ.get(VARIABLE)
+    # An empty name was meant to be another store than the variable's, such as "$STORE" that is not set.
+    name = os.environ.get(VARIABLE) if name is None else name
     if not name:
         raise Unusable(f"name a store: a URL, module:middleware, or the environment variable {VARIABLE}")
     if found := _PLACE.fullmatch(name):
