@@ -17,7 +17,7 @@ from support.cli_commands import APPLICATION, Commands, manager_of
 from support.docs import blocks
 from support.web import SECRET, Site
 
-from wsgisession import Identity, MemoryStore, SessionManager
+from wsgisession import Identity, MemoryStore, SessionManager, __version__
 from wsgisession.__main__ import main
 from wsgisession.cli.reader import Reader
 from wsgisession.cli.syntax import Syntax
@@ -333,7 +333,7 @@ class TestOddities:
             assert (
                 done.code == 3
                 and done.out != ""
-                and "later version" in done.err
+                and f"({__version__}) wrote 1 record;" in done.err
                 and key not in done.out + done.err
             )
         assert call(capsys, "show", key, store).code == 3

@@ -36,12 +36,12 @@ def closed(reader: Reader, terminal: Terminal) -> int:
     """Say how many records could not be read, and return the exit code that follows."""
     if reader.unreadable:
         terminal.note(
-            f"{plural(reader.unreadable, 'record')} cannot be read and were left alone; if the application has a codec or an"
+            f"{plural(reader.unreadable, 'record')} cannot be read (left alone); if the application has a codec or an"
             " identity of its own, name it with --store module:middleware"
         )
     if reader.later:
         terminal.note(
-            f"{plural(reader.later, 'record')} were written by a later version of wsgisession than this one ({__version__});"
+            f"a later version of wsgisession than this one ({__version__}) wrote {plural(reader.later, 'record')};"
             " run the command with that version"
         )
         return UNREACHABLE
