@@ -114,7 +114,7 @@ def test_in_sqlite_a_listing_uses_the_index(tmp_path: Path, listing: str) -> Non
     SQLiteStore(path).close()
     crowd_file(path, FEW)
     plan = [row[3] for row in ask(path, f"EXPLAIN QUERY PLAN {listing}")]
-    assert plan == ["SEARCH sessions USING INDEX sessions_owner (owner=? AND key>?)"]
+    assert plan == ["SEARCH sessions USING INDEX sessions_owner (owner=? AND key>? AND key<?)"]
 
 
 @pytest.mark.both

@@ -229,17 +229,25 @@ class Records:
 
     def owned_by(self, owner: str) -> list[Stored]:
         """List an owner's live sessions, newest first. The store's index may name too many, so each record is read."""
-        return self._owned(owner)[0]
+        mine, _, unusable = self._owned(owner)
+        if unusable is not None:
+            raise unusable
+        return mine
 
-    def _owned(self, owner: str) -> tuple[list[Stored], set[str]]:
-        """List an owner's live sessions, and the keys the index named under which none lives."""
+    def _owned(self, owner: str) -> tuple[list[Stored], set[str], StoreError | None]:
+        """List an owner's live sessions, the keys the index named under which none lives, and why that may not be all."""
         keys = set(self._named("owned_by", lambda: self.store.owned_by(owner)))
-        live = list(self._live(keys))
+        live: list[Stored] = []
+        unusable: StoreError | None = None
+        try:
+            live.extend(self._live(keys))
+        except StoreError as error:
+            unusable = error
         mine = sorted(
             (stored for stored in live if stored.record.owner == owner),
             key=lambda stored: -stored.record.created,
         )
-        return mine, keys - {stored.key for stored in live}
+        return mine, keys - {stored.key for stored in live}, unusable
 
     def _named(self, operation: str, names: Callable[[], Iterator[str]]) -> Iterator[str]:
         since = monotonic()
@@ -341,13 +349,16 @@ class Records:
 
         Returns:
             How many ended.
+
+        Raises:
+            StoreError: The store failed, or a record cannot be used; in the second case all others have ended.
         """
         count = 0
         vanished: set[str] = set()
         for _ in self.attempts():
-            mine, dead = self._owned(owner)
+            mine, dead, unusable = self._owned(owner)
             doomed = self._without(mine, keep)
-            if not doomed and dead <= vanished:
+            if not doomed and unusable is None and dead <= vanished:
                 return count
             vanished |= dead
             if doomed and claim is not None and not claim():
@@ -356,6 +367,8 @@ class Records:
                 if self.delete(stored.key, stored.payload):
                     count += 1
                     event(logging.INFO, "revoked", "session revoked", key=self.show(stored.key), owner=owner)
+            if unusable is not None:
+                raise unusable
         raise SessionConflict("sessions of this owner kept appearing while they were being ended")
 
     def others(self, owner: str, keep: Collection[str]) -> list[Stored]:

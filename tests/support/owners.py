@@ -14,7 +14,7 @@ import pytest
 from support.store_double import StoreDouble
 from support.web import Site
 
-from wsgisession import Session
+from wsgisession import Session, StoreError
 
 Action = Callable[[Site, str], Any]
 """What steps in; it is given a site without hooks and the cookie of ada's first session."""
@@ -181,6 +181,15 @@ class Owners:
                 assert self.live() == {self.key_of(self.first)}, log
                 assert self.site.read(self.first) == {"n": 1, "saved": True}, log
                 assert self.site.read(self.second) == {}, log
+
+    def test_a_record_of_a_later_version_keeps_no_other_session_alive(self) -> None:
+        """All that can be read ends, and then the error says that this was not all."""
+        self.prepare()
+        assert self.site.manager.store.create("k" * 43, b'[9,"n0nce",{}]', 60.0, "ada")
+        for act in (lambda: self.site.manager.destroy_owned("ada"), self.live):
+            with pytest.raises(StoreError, match="later version"):
+                act()
+            assert [self.site.read(cookie) for cookie in (self.first, self.second)] == [{}, {}]
 
     # The index
 
