@@ -100,6 +100,20 @@ def test_an_owners_can_be_limited_too(url: str, manager: SessionManager, capsys:
     assert names(call(capsys, "list", url, "--owner", "al", "--limit", "1")) == ["al2"]
 
 
+@pytest.mark.parametrize("command", ["list", "destroy --yes"])
+@pytest.mark.parametrize("owner", ["", "a" * 256, "a\0b"], ids=["empty", "too long", "NUL"])
+def test_what_is_no_owner_is_said_in_the_words_of_the_shell(
+    command: str, owner: str, url: str, capsys: Capsys
+) -> None:
+    """It names the option, and does not say what to pass in Python."""
+    done = call(capsys, *command.split(), url, "--owner", owner)
+    assert (
+        done.code == 2
+        and done.err.startswith("wsgisession: --owner: an owner has ")
+        and "None" not in done.err
+    )
+
+
 @pytest.mark.parametrize("when", ["150min", "2h", "1d", "5s"])
 def test_since_a_while(when: str, url: str, manager: SessionManager, capsys: Capsys) -> None:
     """Those that began within that time."""

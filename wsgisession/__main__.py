@@ -63,7 +63,8 @@ def _run(options: Namespace) -> int:
     try:
         check_owner(getattr(options, "owner", None))
     except ValueError as error:
-        raise Unusable(str(error)) from None
+        what, _, _ = str(error).partition(";")  # after it: what to pass in Python
+        raise Unusable(f"--owner: {what}") from None
     logger = logging.getLogger("wsgisession")
     if (
         not logger.hasHandlers()
