@@ -464,7 +464,7 @@ BAD = {
     "sqlite:///coralfish.db?mode=ro": "no parameters",
     "sqlite:///coral#fish.db": "%23",
     "sqlite:///:memory:": "MemoryStore()",
-    "sqlite:///a%00b": "is no file",
+    "sqlite:///a%00b": "is not a file",
     "redis:coralfish": "followed by ://",
     "redis:/coralfish@h": "followed by ://",
     "redis://u:coral/fish@h": PLACE,

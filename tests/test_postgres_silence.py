@@ -19,7 +19,7 @@ from wsgisession.testing import new_key
 
 pytestmark = pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing()))
 numbers = itertools.count()
-NOT_ASKED = "not asked: it has not answered in time just now, and is tried once a second"
+NOT_ASKED = "it did not answer in time a moment ago; one request a second tries again"
 SILENT = "the server has not answered in time"
 
 

@@ -107,10 +107,10 @@ REAL: dict[str, tuple[Callable[[Standalone], str], str]] = {
         lambda server: f"redis+cluster://127.0.0.1:{server.port}",
         "belongs to no Cluster; write redis://",
     ),
-    "no Redis": (lambda server: f"redis://127.0.0.1:{chatterbox()}", "what came back is not Redis' protocol"),
+    "no Redis": (lambda server: f"redis://127.0.0.1:{chatterbox()}", "the reply is not Redis' protocol"),
     "hangs up": (
         lambda server: f"redis://127.0.0.1:{chatterbox(b'')}",
-        "the server closed the connection; a port that wants TLS",
+        "the server closed the connection; if this port wants TLS",
     ),
 }
 

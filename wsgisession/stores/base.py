@@ -16,20 +16,19 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 NO_EXPIRY = 0.001
-"""The seconds left of a record whose expiry somebody took away in the engine."""
+"""The seconds left of a record whose expiry somebody removed in the engine."""
 
 
 @runtime_checkable
 class Store(Protocol):
     """Where payloads live.
 
-    - Every operation is atomic on its own, safe from any number of threads, and safe in a process that is
-      forked later.
+    - Every operation is atomic. Any number of threads may call it, and a process that is forked later.
     - All times are durations in seconds (float, positive, kept to the millisecond). The store decides whose
       clock counts. A store inside one process uses a monotonic clock.
     - A record that has expired does not exist for any operation, even if it was not purged yet.
-    - What the engine raises becomes a ``StoreError`` with the cause chained. So does a payload in the engine
-      that is not bytes. ``delete(key)`` still removes that record.
+    - An error of the engine becomes a ``StoreError``, with the cause chained. A payload in the engine that is not bytes
+      is a ``StoreError`` too. ``delete(key)`` still removes that record.
     - A wrong key (empty, of any length, with a lone surrogate, a NUL or a line break) is not found. A wrong
       owner owns nothing. Neither is an error.
     - An exception from outside (a signal handler, ``gevent.Timeout``, ``MemoryError``) passes through
@@ -57,7 +56,7 @@ class Store(Protocol):
     def replace(
         self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None
     ) -> bool:
-        """Swap in payload, expiry and owner (None clears it), only if the live payload equals ``expected``.
+        """Replace payload, expiry and owner (None clears it), only if the live payload equals ``expected``.
 
         With ``ttl=None`` the expiry and the owner stay exactly as they are. ``owner`` is then the record's own, as
         for ``touch``. False, and no change, if the payload is another one. It never creates a record. Also True
@@ -73,7 +72,7 @@ class Store(Protocol):
         """
 
     def delete(self, key: str, expected: bytes | None = None) -> bool:
-        """Remove a record. False if there was no live one, so also if this is repeated after a lost reply.
+        """Remove a record. False if there was no live one, for example if a lost reply made somebody repeat it.
 
         With ``expected`` also False, and no change, if the live payload does not equal it.
         """
@@ -82,7 +81,7 @@ class Store(Protocol):
         """Yield the keys of this owner's live records, in any order. May name too many, never too few."""
 
     def keys(self) -> Iterator[str]:
-        """Yield the keys of the live records, in any order, without holding up writers."""
+        """Yield the keys of the live records, in any order. No writer waits for it."""
 
     def purge(self) -> int:
         """Remove dead records in bounded batches and return how many; 0 means that nothing was left."""
@@ -101,15 +100,15 @@ class BulkStore(Store, Protocol):
     def load_many(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:
         """Return for each key, in this order, what ``load`` would return.
 
-        Any number of keys; the store cuts them into pages of 1,000. Raises ``StoreError`` if a payload in a
-        page is no bytes: the caller then reads that page key by key.
+        Any number of keys; the store cuts them into pages of 1,000. Raises ``StoreError`` if a payload in a page is not
+        bytes. The caller then reads that page key by key.
         """
 
     def count(self) -> int:
         """Return how many live records there are. Records that are written meanwhile may count or not."""
 
     def clear(self) -> int:
-        """Remove every record, in bounded batches, and return how many live ones that were.
+        """Remove every record, in bounded batches, and return how many of them were live.
 
         Records that were made after it began may stay.
         """
@@ -119,7 +118,7 @@ class DiagnosingStore(Store, Protocol):
     """A store that can tell an operator what is wrong with its engine. Optional, like ``BulkStore``."""
 
     def diagnose(self) -> Iterator[str]:
-        """Yield what an operator should change, one sentence each. Changes nothing."""
+        """Yield what an operator should change, one sentence for each thing. Changes nothing."""
 
     def settings(self) -> dict[str, str]:
         """Return the engine's version and the settings that matter, for a person. Changes nothing.

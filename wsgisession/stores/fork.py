@@ -1,15 +1,15 @@
-"""Keeps a fork from falling into the middle of a store's operation. One guard for all stores of a process.
+"""Keeps a fork from happening during a store's operation. One guard for all stores of a process.
 
-Only the thread that forks lives on in the child. A lock that another thread held stays locked there for ever,
-and what that thread was using is half done. So ``os.fork`` waits until the operations in progress are over,
-and new ones wait until the fork is done. Two stores need it: redis-py has locks of its own, and a SQLite
-connection must not cross a fork at all.
+The child has only the thread that forked. A lock that another thread held stays locked there for ever, and what that
+thread was changing is half changed. So ``os.fork`` waits until the operations in progress are over, and new ones wait
+until the fork is done. Two stores need it: redis-py has locks of its own, and a SQLite connection must not cross a fork
+at all.
 
 Every thread has a lock of its own and holds it during an operation; a fork takes the locks of all other
-threads. A lock is taken and given back in C, where no signal handler runs, so an exception from outside
-cannot leave behind that somebody is inside. A count of those who are inside could stay wrong. The locks
-are reentrant, so code that runs in the middle of an operation on the same thread (a signal handler, a
-finalizer) never waits for itself, and a fork never for its own thread.
+threads. A lock is taken and released in C, where no signal handler runs. So an exception from outside cannot leave a
+lock taken. (A count of the threads inside could stay wrong.) The locks are reentrant, so code that runs in the middle
+of an operation on the same thread (a signal handler, a finalizer) never waits for itself. A fork never waits for its
+own thread.
 
 Knows nothing of engines, connections or sessions.
 """
@@ -28,9 +28,9 @@ GRACE = 10.0
 
 
 class _Own(threading.local):
-    """Has the lock of the thread that asks, made when it is first asked for."""
+    """Has the lock of the current thread, made when it is first used."""
 
-    __slots__ = ("_enroll",)  # what is in a slot, all threads see
+    __slots__ = ("_enroll",)  # a slot is the same for all threads
     lock: Any
 
     def __init__(self, enroll: Callable[[Any], None]) -> None:
@@ -40,8 +40,8 @@ class _Own(threading.local):
         if name != "lock":
             raise AttributeError(name)
         lock = threading.RLock()
-        self._enroll(lock)  # first: forks know every lock that a thread uses
-        # Another one, if code that interrupted this has made it.
+        self._enroll(lock)  # first, so that a fork knows every lock that a thread uses
+        # This is another lock if code that interrupted this method has made one.
         return self.__dict__.setdefault("lock", lock)
 
 
@@ -54,9 +54,9 @@ class Guard:
 
     def __init__(self, grace: float = GRACE) -> None:
         self._grace = grace
-        # Of all threads; without callbacks, which an exception could skip.
+        # The locks of all threads; without callbacks, because an exception could skip one.
         self._locks: list[weakref.ref[Any]] = []
-        self._room = 16  # how many of them, before those of threads that ended are left out
+        self._room = 16  # with more locks than this, those of ended threads are removed
         # Held during a fork: no thread gets a lock of its own, and no other one forks.
         self._registry = threading.RLock()
         self._forker: int | None = None
@@ -66,8 +66,8 @@ class Guard:
         self.before_fork: list[Callable[[bool], None]] = []
         """Called before the fork, when the operations have ended.
 
-        The argument says if that is so. It is False if one of another thread did not end in time, or if this
-        thread itself is inside, because a signal handler or a finalizer forks.
+        The argument is False if an operation of another thread did not end in time, or if this thread itself is inside
+        one, because a signal handler or a finalizer forks.
         """
         self.in_child: list[Callable[[], None]] = []
         """Called in the child, before anything else can use a store."""
@@ -84,14 +84,14 @@ class Guard:
 
     @property
     def forking(self) -> bool:
-        """True if this thread is in the middle of a fork: what it opens now would be on both sides."""
+        """True if this thread is in the middle of a fork: both processes would have what it opens now."""
         return self._forker == threading.get_ident()
 
     def shut(self) -> None:
         """Keep new operations waiting, and wait for those of other threads, but not longer than the grace."""
         deadline = time.monotonic() + self._grace
         quiet = not _held(self.own.lock)
-        quiet &= self._registry.acquire(timeout=self._grace)  # first: from now on there are no more locks
+        quiet &= self._registry.acquire(timeout=self._grace)  # first: from now on no lock is added
         for lock in self._others():
             quiet &= lock.acquire(timeout=max(deadline - time.monotonic(), 0))
         self._forker = threading.get_ident()
@@ -106,7 +106,7 @@ class Guard:
             _release(lock)
 
     def reset(self) -> None:
-        """Begin again, in a child: of those who were inside, only this thread exists any more."""
+        """Begin again, in a child, which has only this thread."""
         if self._process == os.getpid():
             return
         self._registry = threading.RLock()
@@ -133,7 +133,7 @@ class Guard:
 
 
 def _held(lock: Any) -> bool:
-    """Whether this thread holds a lock. A condition is the only one that tells."""
+    """Whether this thread holds a lock. Only a condition can tell."""
     try:
         threading.Condition(lock).notify()
     except RuntimeError:
@@ -142,9 +142,9 @@ def _held(lock: Any) -> bool:
 
 
 def _release(lock: Any) -> None:
-    """Give a lock back as often as this thread has taken it.
+    """Release a lock as often as this thread has taken it.
 
-    The lock itself knows, whatever was interrupted before.
+    The lock itself knows how often, whatever was interrupted before.
     """
     while True:
         try:
@@ -161,8 +161,7 @@ def _before_fork() -> None:
     try:
         guard.shut()
     except BaseException:
-        # A signal handler raised. Python prints such an exception and forks all the same, so it must not be
-        # for nothing.
+        # A signal handler raised. Python prints such an exception and forks all the same, so the guard must be shut.
         guard.shut()
         raise
 

@@ -1,10 +1,10 @@
 """Sessions in the memory of one process: the default store, bounded in records and in bytes.
 
-Every record lives in one of 256 shards, so that neither a growing dict nor a sweep ever holds up a request
-for more than a 256th of the work, which is microseconds, with or without a GIL.
+Every record lives in one of 256 shards, so a growing dict or a sweep delays a request only by a 256th of the work. That
+is microseconds, with or without a GIL.
 
-This module does not know what a payload means, and nothing about other processes: each process has sessions
-of its own.
+This module does not know what a payload means, and it knows nothing of other processes: each process has sessions of
+its own.
 """
 
 from __future__ import annotations
@@ -23,27 +23,26 @@ from .memory_shard import SIZE, Full, Shard, Totals, owner_name, unpack
 SHARDS = 256
 SWEEP = 8  # steps of reclaiming that one write pays for; a record takes about four on its way out
 BATCH = 256  # steps that purge() takes at a time
-# Rounds and steps in search of an expired record, before a live one goes although there may be one.
+# Rounds and steps in search of an expired record. After that a live one is removed, even if an expired one is left.
 SEARCH = 512, 16
 QUIET = 60.0  # seconds between two warnings about evicted sessions
 
 
 class MemoryStore:
-    """Sessions in this process alone. They end with it. It is for one process, with any number of threads.
+    """Sessions in the memory of this process. They end with the process. Any number of threads may use them.
 
-    When it is full, it removes expired records first. Then it removes the record without an owner that was
-    not written for the longest time, and then any such record. It warns at most once a minute. Reading does not
-    count as writing here. (To find an expired record, one request looks at some 8,000. The next request goes on
-    from there.)
+    If the store is full, it removes expired records first. After those it removes the record whose last write is the
+    oldest: one without an owner if there is any. It warns at most once a minute. Reading does not count as writing. (To
+    find an expired record, one request looks at up to about 8,000 records. The next request goes on from there.)
 
     Each write also removes a few expired records. There is no thread and no timer. ``close()`` does nothing: the
-    records live as long as the store does, and you can go on using it. A forked child begins with a copy, and
-    from then on the two are separate.
+    records live as long as the store does, and you can go on using it. A forked child begins with a copy of the
+    records. After that, neither process sees what the other one changes.
 
     Args:
         max_sessions: how many records are kept. Expired ones that are not reclaimed yet are counted too.
-        max_bytes: how many bytes of payload are kept. Each record needs some 200 to 350 bytes more. One payload
-            that is larger than this is a ``StoreError``.
+        max_bytes: how many bytes of payload are kept. Each record needs about 200 to 350 bytes more. One payload that
+            is larger than ``max_bytes`` is a ``StoreError``.
         clock: returns seconds since any fixed time, and never goes backwards.
     """
 
@@ -64,8 +63,7 @@ class MemoryStore:
         self._totals = Totals(max_sessions, max_bytes)
         self._dues = [inf] * SHARDS
         self._shards = [Shard(number, self._dues, self._totals) for number in range(SHARDS)]
-        # For records without an owner and for owned ones: in this shard, no last write has a number below
-        # this.
+        # For records without an owner, and for owned ones: no last write in this shard has a smaller number.
         self._oldest = [0] * SHARDS, [0] * SHARDS
         self._unreported = 0  # evictions
         self._quiet_until = -inf
@@ -162,7 +160,7 @@ class MemoryStore:
         return sum(shard.delete(key, None, now) for shard in self._shards for key in shard.snapshot())
 
     def close(self) -> None:
-        """Do nothing: there is nothing to give back."""
+        """Do nothing: there is nothing to close."""
 
     def _refuse(self, ttl: float | None, payload: bytes = b"") -> NoReturn:
         if ttl is not None and not 0 < ttl < inf:
@@ -172,11 +170,11 @@ class MemoryStore:
         raise ValueError("an owner has at most 255 characters")
 
     def _sweep(self, now: float) -> None:
-        """After a write, reclaim a little in one shard; the writes go round, so that all get their turn."""
+        """After a write, remove a few expired records in one shard; each write takes the next shard."""
         self._shards[self._totals.stamp % SHARDS].reclaim(now, SWEEP)
 
     def _make_room(self, full: Full, attempt: Callable[[], bool]) -> bool:
-        """Give up one record after another until the attempt fits."""
+        """Remove one record after another until the attempt fits."""
         while True:
             if not self._free_expired() and self._evict(full.horizon):
                 self._unreported += 1
@@ -204,9 +202,8 @@ class MemoryStore:
         """Remove the least recently written record, one without an owner if there is any; False if there is
         none.
 
-        Only the first records of the shards are compared, and ``_oldest`` keeps most of them from being
-        looked at: what was the least recent write in a shard bounds it for ever, because later writes have
-        higher numbers.
+        Only the first records of the shards are compared, and ``_oldest`` saves most of these looks. The number of the
+        least recent write in a shard can only grow, because later writes have higher numbers.
         """
         for owned, oldest in enumerate(self._oldest):
             while (stamp := min(bounds := oldest.copy())) < horizon:

@@ -1,19 +1,17 @@
-"""What a memory store is made of: shards of records, and the totals over all of them.
+"""The parts of a memory store: shards of records, and the totals over all of them.
 
-A record is one ``bytes`` object, a fixed head before owner and payload, so a garbage collection has nothing
-to visit.
+A record is one ``bytes`` object: a fixed head, then owner and payload. So the garbage collector has nothing to visit.
 
-There is one lock for all stores, and what is done under it is done whole or not at all. CPython runs other
-code (a signal handler, a finalizer, another thread) only when a function begins, a call has returned, or a
-loop goes round; up to 3.11 also when a container is made. So under the lock nothing is called and nothing
-loops: there is no place at which an exception from outside could leave a change half done, and no code that
-uses the store from inside an operation can ever find it locked by its own thread. (The lock keeps out the
-threads of a Python without a GIL.) What a change needs is prepared before, without the lock. Under the lock,
-the first thing is to see whether what was read still stands. If it does not, the change is not made, and the
-operation looks again. (It is a re-entrant lock only for the copies that listings make under it, and for what
-follows when memory ran out.)
+There is one lock for all stores. A change under it is made completely or not at all. CPython runs other code (a signal
+handler, a finalizer, another thread) only when a function begins, a call has returned, or a loop goes round; up to 3.11
+also when a container is made. So under the lock nothing is called and nothing loops. Then an exception from outside
+cannot leave a change half done, and code that uses the store from inside an operation never finds it locked by its own
+thread. (The lock keeps out the threads of a Python without a GIL.) What a change needs is prepared before, without the
+lock. Under the lock, the first step is to check that what was read is still there. If it is not, the change is not
+made, and the operation reads again. (The lock is re-entrant only for the copies that listings make under it, and for
+the case that memory ran out.)
 
-This module does not know how many shards there are, what a payload means, or which time it is.
+This module does not know how many shards there are, what a payload means, or what time it is.
 """
 
 from __future__ import annotations
@@ -24,15 +22,14 @@ from math import frexp, inf
 from struct import Struct
 from threading import RLock
 
-# A record: when it expires, when the wheel looks at it, the number of its last write, the length of the
-# owner's name; then that name (b"=" and UTF-8; nothing without an owner) and the payload.
+# A record: when it expires, when the wheel looks at it, the number of its last write, the length of the owner's name;
+# then the owner's name (b"=" and UTF-8; empty without an owner) and the payload.
 HEAD = Struct("<ddQH")
 SIZE = HEAD.size
 pack, unpack = HEAD.pack, HEAD.unpack_from
 
 lock = RLock()
-# A fork waits for what is done under the lock, so that the child's copy is whole. Windows has no fork, and no
-# hooks.
+# A fork waits until nobody holds the lock, so that the child's copy is whole. Windows has no fork, and no hooks.
 getattr(os, "register_at_fork", lambda **hooks: None)(
     before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
 )
@@ -44,7 +41,7 @@ def owner_name(owner: str) -> bytes:
 
 
 class Full(Exception):
-    """A write does not fit. Records last written before number ``horizon`` may go to make room for it."""
+    """A write does not fit. Records last written before number ``horizon`` may be removed to make room."""
 
     def __init__(self, horizon: int) -> None:
         self.horizon = horizon
@@ -61,22 +58,21 @@ class Totals:
 
 
 class Shard:
-    """Some of the records in the order of their last write, who owns them, and which to look at next.
+    """Some of the records in the order of their last write, their owners, and which records to look at next.
 
     The wheel's buckets are dicts of keys under the time they are due, never later than a key expires. A
-    bucket spans about a tenth of the time its records had left, so records that live for seconds and for
-    months cost the same: each moves to a narrower bucket three or four times, and deleting it leaves nothing
-    behind. A bucket maps each key to itself: the one object that the records and the index have as their key,
-    too.
+    bucket spans about a tenth of the time its records had left, so a record that lives for months costs the same as one
+    that lives for seconds: each moves to a narrower bucket three or four times. Deleting a record leaves nothing
+    behind. A bucket maps each key to itself, to the one object that is also the key in the records and in the index.
 
-    Most owners have one session, whose key stands in ``first``. Only further ones in the same shard make a
-    dict, in ``more``.
+    Most owners have one session. Its key is in ``first``. If an owner has more sessions in the same shard, their keys
+    are in a dict in ``more``.
     """
 
     __slots__ = ("anonymous", "buckets", "dues", "first", "made", "more", "number", "owned", "totals")
 
     def __init__(self, number: int, dues: list[float], totals: Totals) -> None:
-        # dues[number]: no bucket of this shard is due earlier, for all to see.
+        # dues[number]: no bucket of this shard is due earlier. Other code reads it.
         self.number, self.dues = number, dues
         self.totals = totals
         self.anonymous: dict[str, bytes] = {}
@@ -84,7 +80,7 @@ class Shard:
         self.first: dict[bytes, str] = {}
         self.more: dict[bytes, dict[str, None]] = {}
         self.buckets: dict[float, dict[str, str]] = {}
-        self.made = 0  # buckets, ever
+        self.made = 0  # how many buckets were ever made
 
     def find(self, key: str) -> bytes | None:
         """Return a record, live or dead. Without a GIL, this waits for a write that is half done."""
@@ -107,7 +103,7 @@ class Shard:
     def replace(
         self, key: str, expected: bytes, payload: bytes, ttl: float | None, name: bytes, now: float
     ) -> bool:
-        """Swap in a payload; without a ``ttl`` the expiry and the owner stay, whatever name is given."""
+        """Replace a payload; without a ``ttl`` the expiry and the owner stay, whatever name is given."""
         while True:
             held = self.anonymous.get(key) or self.owned.get(key) or self.find(key)
             if held is None:
@@ -128,7 +124,7 @@ class Shard:
                 record = pack(expires, due, stamp, len(name)) + name + payload
                 if self._write(key, held, due, record, len(payload) - len(current), owner, name):
                     return True
-            except Full:  # it is in use right now, so the last in line while others make room
+            except Full:  # it is in use now, so it is the last to be removed if others need room
                 self._write(key, held, due, pack(until, due, stamp, length) + held[SIZE:], 0, owner, owner)
                 raise Full(stamp) from None
 
@@ -165,7 +161,7 @@ class Shard:
         """Remove the least recently written record, owned or not, if that write had this number.
 
         Returns:
-            Whether it was removed, and the number of the least recent write there is now, or will be.
+            Whether it was removed, and the number that the least recent write has now, or will have.
         """
         records = self.owned if owned else self.anonymous
         removed = False
@@ -182,7 +178,7 @@ class Shard:
             removed = self._take(key, held)
 
     def reclaim(self, now: float, steps: int) -> int:
-        """Look at what is due, that many records at most; return how many were dead and are gone."""
+        """Look at records that are due, at most so many, and return how many dead ones were removed."""
         removed = 0
         while steps > 0 and (due := self.dues[self.number]) <= now:
             try:
@@ -193,11 +189,11 @@ class Shard:
             for key in keys:
                 held = self.anonymous.get(key) or self.owned.get(key) or self.find(key)
                 if held is None:
-                    continue  # it was removed at this very moment
+                    continue  # it was removed just now
                 expires, at, _, _ = unpack(held)
                 if expires <= now:
                     removed += self._take(key, held)
-                elif at == due:  # else it was moved at this very moment
+                elif at == due:  # otherwise it was moved just now
                     self._move(key, held, _due(expires, now))
             if len(keys) < steps:
                 self._turn()
@@ -205,7 +201,7 @@ class Shard:
         return removed
 
     def snapshot(self) -> dict[str, bytes]:
-        """Return all records by key; the lock is held for copies of references only."""
+        """Return all records by key; under the lock only references are copied."""
         with lock:
             return {**self.anonymous, **self.owned}
 
@@ -219,7 +215,7 @@ class Shard:
             return keys
 
     def _add(self, key: str, payload: bytes, expires: float, name: bytes, now: float) -> bool:
-        """Put a record where none is. False, and no change, if one is there by now; raises ``Full``."""
+        """Add a record. False, and no change, if the key has one by now; raises ``Full``."""
         totals = self.totals
         if totals.records >= totals.max_records or totals.size + len(payload) > totals.max_bytes:
             raise Full(totals.stamp + 1)
@@ -260,13 +256,13 @@ class Shard:
     def _write(
         self, key: str, held: bytes, due: float, record: bytes, growth: int, before: bytes, name: bytes
     ) -> bool:
-        """Put a record in place of the one held, as the latest write, on the same spot of the wheel.
+        """Replace the held record, as the latest write, in the same bucket of the wheel.
 
         Returns:
-            False, and no change, if what is held does not stand there any more.
+            False, and no change, if the held record is not there any more.
 
         Raises:
-            Full: its payload grows, and there is no room.
+            Full: the new payload is larger, and there is no room.
         """
         totals = self.totals
         if growth > 0 and totals.size + growth > totals.max_bytes:
@@ -301,7 +297,7 @@ class Shard:
         return True
 
     def _move(self, key: str, held: bytes, due: float) -> bool:
-        """Set a record on another spot of the wheel; it keeps its place in the order of writes."""
+        """Move a record to another bucket of the wheel; it keeps its place in the order of writes."""
         expires, former, stamp, length = unpack(held)
         records = self.owned if length else self.anonymous
         record = pack(expires, due, stamp, length) + held[SIZE:]
@@ -327,7 +323,7 @@ class Shard:
         return True
 
     def _take(self, key: str, held: bytes) -> bool:
-        """Remove a record and all that knows of it. False, and no change, if it is not there any more."""
+        """Remove a record from everywhere. False, and no change, if it is not there any more."""
         _, due, _, length = unpack(held)
         start = SIZE + length
         name, released = held[SIZE:start], len(held) - start
@@ -354,10 +350,10 @@ class Shard:
         return True
 
     def _undo(self, key: str, held: bytes | None, name: bytes) -> None:
-        """Take back a change in which memory ran out half way: nothing else can come up there.
+        """Undo a change in which memory ran out half way. No other error can happen there.
 
-        Whatever knows of the key goes; then what was held comes again, as the latest write. If there is no
-        memory for that either, its session is lost.
+        The key is removed everywhere. Then the held record is added again, as the latest write. If there is no memory
+        for that either, its session is lost.
         """
         self.dues[self.number] = -inf  # look at the wheel again
         self._forget(key, name)
@@ -380,7 +376,7 @@ class Shard:
         self.totals.size += size
 
     def _forget(self, key: str, name: bytes) -> None:
-        """Remove whatever knows of a key, and what this owner has of it."""
+        """Remove a key everywhere, also from this owner's keys."""
         for due, bucket in list(self.buckets.items()):
             bucket.pop(key, None)
             if not bucket:
@@ -394,16 +390,16 @@ class Shard:
         self.owned.pop(key, None)
 
     def _turn(self) -> None:
-        """See which bucket is next, because one was emptied. (It went with its last key.)"""
+        """Look which bucket is next, because one was emptied. (A bucket is removed with its last key.)"""
         made = self.made
         earliest = min(list(self.buckets), default=inf)
         with lock:
-            if self.made == made:  # otherwise a new bucket may be earlier: look again next time
+            if self.made == made:  # otherwise a new bucket may be due earlier: look again next time
                 self.dues[self.number] = earliest
 
 
 def _due(expires: float, now: float) -> float:
-    """Return when the wheel looks at a record that expires then."""
+    """Return when the wheel looks at a record with this expiry."""
     left = expires - now
-    # Down to a multiple of a power of two between a 16th and an 8th of what is left: always ahead of now.
+    # Rounded down to a multiple of a power of two between a 16th and an 8th of what is left: always later than now.
     return expires if left < 0.125 else expires - expires % 2.0 ** (frexp(left)[1] - 4)

@@ -1,16 +1,15 @@
-"""What to do about an engine that does not answer: fail at once, and let one operation a second find out
-whether it is back.
+"""What to do if an engine does not answer: fail at once, and let one operation a second try whether it is back.
 
 A server that hangs (stopped, swapped out, behind a cable that was cut) costs each request that asks it a whole
-time-out. If every request waited for that, all workers would soon be waiting, also for visitors whose pages
-need no session. So after the first time-out nobody asks for a second. After that one operation in each second
-may ask, until one gets an answer.
+time-out. If every request waited so long, all workers would soon be waiting, and visitors whose pages need no session
+would wait too. So for one second after the first time-out nobody asks. Then one operation in each second may ask, until
+one gets an answer.
 
-There is no lock, and nothing that somebody has to give back. A turn is a second of its own. If the one
-that takes it is interrupted, it has used up this second and no other. So a signal handler, a finalizer or a fork at any
-point leaves nothing closed.
+There is no lock, and nothing that somebody has to give back. Each second is one turn. If the operation that takes a
+turn is interrupted, only this second is used up. So a signal handler, a finalizer or a fork at any point leaves nothing
+closed.
 
-Knows nothing of engines, and no clock: the caller says what the time is.
+Knows nothing of engines, and no clock: the caller passes the time.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ PAUSE = 1.0  # seconds without any attempt after a time-out, and seconds for eac
 
 
 class Outage:
-    """Whether one engine (one node of a Cluster) may be asked, by what became of the last ones who did.
+    """Whether one engine (one node of a Cluster) may be asked, judged by what happened to the last operations.
 
     ``now`` is always ``time.monotonic()``. An engine that reports an error has answered, and so has a machine
     that refuses the connection: only a wait without an answer is an outage.
@@ -32,7 +31,7 @@ class Outage:
 
     @property
     def lasts(self) -> bool:
-        """True if the engine's last word was none: who may ask it now tries something out."""
+        """True if the engine did not answer last time: an operation that may ask it now is a trial."""
         return self._silence is not None
 
     def admits(self, now: float) -> bool:
@@ -58,14 +57,14 @@ class _Silence:
 
     def __init__(self, since: float) -> None:
         self._since = since
-        self._taken: dict[int, object] = {}  # who has taken the last seconds' turns
+        self._taken: dict[int, object] = {}  # who has taken the turn, by second
 
     def take_turn(self, now: float) -> bool:
         turn = int((now - self._since) / PAUSE)
         if turn < 1:
             return False
         me = object()
-        # One step, with and without a GIL: of any number of threads that come this far one is first.
+        # One step, with and without a GIL: of all threads that come here, exactly one is first.
         if self._taken.setdefault(turn, me) is not me:
             return False
         for past in [taken for taken in tuple(self._taken) if taken < turn]:

@@ -1,7 +1,7 @@
 """Sessions in PostgreSQL: one table, one statement per operation, the server's clock.
 
-Every operation is one READ COMMITTED transaction, in which an UPDATE that waited for another one looks at the row again as
-it is then: under REPEATABLE READ it would raise 40001 instead.
+Every operation is one READ COMMITTED transaction. If an UPDATE had to wait for another one, PostgreSQL then reads the
+row again. Under REPEATABLE READ it would raise 40001 instead.
 
 This module does not know what a payload means, how commands reach a server, or who else uses its connections.
 """
@@ -32,17 +32,18 @@ class PostgresStore:
     database can run the statements in ``ddl``. Dead records stay in the table until ``purge()``. Times are the server's
     wall clock. After a restart of the server, broken connections are noticed before they are used, and replaced.
 
-    A connection from the caller's pool is used for one transaction, in one round trip, and goes back as it was. A pool
-    belongs to the process that made it: in a forked child the store opens connections of its own, like the pool's.
+    A connection from the caller's pool is used for one transaction, in one round trip, and is given back unchanged. A
+    pool belongs to the process that made it. In a forked child the store opens its own connections, in the same way as
+    the pool.
 
     Args:
         connect: a ``psycopg_pool.ConnectionPool``, or a function that opens a new psycopg connection with each call. The
             store keeps up to ten such connections. It may call the function in a thread of its own.
         table: the table's name. Write ``schema.name`` if it is not found along the ``search_path``.
-        timeout: seconds that one operation may take, with all waiting for a connection and for locks. After that it is a
-            ``StoreError``. If a server has stopped answering, it takes one second more. After that the server is asked
-            once a second, for half a second, until it answers.
-        create: False: a missing table is a ``StoreError`` at the first operation.
+        timeout: seconds that one operation may take, all waiting for a connection and for locks included. After that it
+            is a ``StoreError``. If the server does not answer at all, the operation takes one second more. From then on
+            the server is asked once a second, for half a second, until it answers.
+        create: False: if the table is missing, the first operation is a ``StoreError``.
 
     Raises:
         TypeError, ValueError: an argument is not what it must be.
@@ -69,7 +70,7 @@ class PostgresStore:
         """Load records, up to a thousand in one statement.
 
         Returns:
-            payload and seconds left of each, in the order of the keys; None for one that has no live record.
+            payload and seconds left of each, in the order of the keys; None for a key that has no live record.
         """
         page = postgres_table.PAGE
         found: dict[str, tuple[bytes, float] | None] = {}
@@ -94,7 +95,7 @@ class PostgresStore:
             return self._changed(self._sql.replace_all, key, expected, payload, _interval(ttl), _name(owner))
         except Failed as error:
             if error.code in CONFLICT:
-                return False  # somebody else's transaction won, each time
+                return False  # each time another transaction was first
             raise
 
     def touch(self, key: str, ttl: float, owner: str | None = None, expected: bytes | None = None) -> bool:
@@ -103,7 +104,7 @@ class PostgresStore:
         return self._changed(self._sql.touch_if, key, _interval(ttl), expected)
 
     def delete(self, key: str, expected: bytes | None = None) -> bool:
-        """Remove a record, with ``expected`` only that payload. False if there was none, also when it is repeated."""
+        """Remove a record, with ``expected`` only that payload. False if there was none, so a repetition is False too."""
         if expected is None:
             return self._changed(self._sql.delete, key)
         return self._changed(self._sql.delete_if, key, expected)
@@ -120,7 +121,7 @@ class PostgresStore:
                 yield key.decode()
 
     def _pages(self, statement: Statement, *values: bytes | None) -> Iterator[list[bytes]]:
-        """Yield keys in order; between two pages nothing is held, neither connection nor snapshot."""
+        """Yield keys in order. Between two pages no connection and no snapshot is held."""
         last, count = b"", postgres_table.PAGE
         while count == postgres_table.PAGE:
             result = self._run(READ, statement, last, *values)
@@ -130,7 +131,7 @@ class PostgresStore:
                 last = page[-1]
 
     def purge(self) -> int:
-        """Remove dead records, a thousand per transaction, and return how many. Rows that others hold are left."""
+        """Remove dead records, a thousand per transaction, and return how many. Rows that others have locked are left."""
         total, count = 0, postgres_table.PAGE
         while count == postgres_table.PAGE:
             count = self._run(WRITE, self._sql.purge).command_tuples
@@ -138,7 +139,7 @@ class PostgresStore:
         return total
 
     def count(self) -> int:
-        """Return how many live records there are, counted page by page while others go on."""
+        """Return how many live records there are, counted page by page while others read and write."""
         total, last, seen = 0, b"", postgres_table.COUNTED
         while seen == postgres_table.COUNTED:
             result = self._run(READ, self._sql.count, last)
@@ -147,12 +148,12 @@ class PostgresStore:
         return total
 
     def clear(self) -> int:
-        """Remove all records, a thousand per transaction, and return how many were live. What begins meanwhile may stay."""
+        """Remove all records, a thousand per transaction, and return how many were live. New ones may stay."""
         pages = self._pages(self._sql.all_keys)
         return sum(_number(self._run(WRITE, self._sql.clear, _array(page)), 0) for page in pages)
 
     def diagnose(self) -> Iterator[str]:
-        """Yield what an operator should change, one sentence each."""
+        """Yield what an operator should change, one sentence for each thing."""
         result = self._run(READ, self._sql.diagnose)
         clock, version, dead, indexes = (_number(result, column) for column in range(4))
         if abs(skew := clock / 1e6 - time.time()) > 5:
@@ -172,7 +173,7 @@ class PostgresStore:
         return dict(zip(names, [f"PostgreSQL {values[0]}", *values[1:]], strict=True))
 
     def close(self) -> None:
-        """Close the connections this store has opened; the caller's pool stays open. A later operation connects again."""
+        """Close the connections that this store opened. The caller's pool stays open. A later operation connects again."""
         self._transactions.close()
 
     def _changed(self, statement: Statement, key: str, *values: bytes | None) -> bool:
@@ -193,10 +194,10 @@ class PostgresStore:
 
 
 def connector(url: str) -> Callable[[], Any]:
-    """Return a callable that connects to a ``postgresql://`` URL, every wait of it bounded.
+    """Return a callable that connects to a ``postgresql://`` URL. Every wait is bounded.
 
     Raises:
-        ValueError: it is no such URL; the message does not repeat it, since it may contain a password.
+        ValueError: it is no such URL. The message does not repeat it, because it may contain a password.
         ModuleNotFoundError: psycopg is not installed.
     """
     try:
@@ -216,12 +217,12 @@ def connector(url: str) -> Callable[[], Any]:
 
 
 def _possible(key: str) -> bool:
-    """Whether there can be a record under this key, in every encoding that a database and a client may have."""
+    """Whether a record can have this key, whatever encoding the database and the client have."""
     return key.isascii() and "\0" not in key
 
 
 def _live(result: Any, row: int, column: int) -> tuple[bytes, float] | None:
-    """Return payload and seconds left out of two columns, None if nothing is left."""
+    """Return payload and seconds left from two columns; None if no time is left."""
     left = int.from_bytes(result.get_value(row, column + 1), signed=True)
     return (result.get_value(row, column), left / 1e6) if left > 0 else None
 

@@ -1,10 +1,10 @@
-"""Why there is no connection to PostgreSQL, in words of our own.
+"""Why there is no connection to PostgreSQL, in our own words.
 
-libpq's words can contain the host, the role and, for a malformed URL, the password. So none of them is repeated: they are
-looked through for what is known, and stay in the chained exception. PostgreSQL reports no code for a connection that it
-refuses, and a server may be set to another language than English; then only the kind of error is named.
+libpq's message can contain the host, the role and, if the URL is malformed, the password. So it is not repeated. It is
+searched for known phrases, and it stays in the chained exception. PostgreSQL reports no code for a connection that it
+refuses. A server may be set to a language other than English; then only the kind of error is named.
 
-Knows nothing of stores, and never how to connect.
+Knows nothing of stores, and not how to connect.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-# The first that is found counts. What a server says comes before what its words could contain, such as "ssl" in a name.
+# The first match counts. The server's own phrases come before words that could be part of a name, such as "ssl".
 CAUSES = [
     (re.compile(pattern, re.IGNORECASE), words)
     for pattern, words in (
@@ -73,7 +73,7 @@ CAUSES = [
     )
 ]
 
-# What psycopg's pool calls its own errors, which say nothing about the server.
+# The errors of psycopg's pool itself, which say nothing about the server.
 POOL = {
     "PoolTimeout": "the pool had none to spare in time; if the server is down, the log of psycopg.pool says why",
     "PoolClosed": "the pool is closed; call pool.open() when the worker starts",
@@ -83,12 +83,12 @@ SILENCE = "the server has not answered in time"
 
 
 def is_the_pools(error: Any) -> bool:
-    """Whether this is an error of the caller's pool, and not of the server or the way to it."""
+    """Whether this is an error of the caller's pool, and not of the server or the network."""
     return type(error).__name__ in POOL
 
 
 def cause(error: Any) -> str:
-    """Return why there is no connection. The words contain nothing of the error's own."""
+    """Return why there is no connection. No word of the error's own message is in it."""
     name, text = type(error).__name__, str(error)
     if is_the_pools(error):
         return POOL[name]

@@ -1,17 +1,17 @@
-"""One transaction on one connection that may belong to somebody else, in one round trip and within a bound.
+"""One transaction in one round trip, within a time limit, on a connection that may belong to somebody else.
 
-Commands go out through libpq's pipeline: BEGIN with the isolation level we mean, our own time limit for this transaction
-alone, the statement, COMMIT. So nothing the caller has set on a connection matters (autocommit, isolation level, read-only,
-time-outs, row factories, cursors, adapters), and nothing but a few prepared statements is left behind on one. Values travel
-beside the SQL, so that the server's log, which quotes the statement of an error, shows no session.
+Commands are sent through libpq's pipeline: BEGIN with our isolation level, a time limit for this transaction alone, the
+statement, COMMIT. So the caller's settings of a connection do not matter (autocommit, isolation level, read-only,
+time-outs, row factories, cursors, adapters). Only a few prepared statements are left on the connection. Values are sent
+beside the SQL. So the server's log, which quotes the statement of an error, shows no session.
 
-A statement with a name is prepared once on each connection: the server then parses and plans it no more, which takes more than
-half of its time (39 in place of 92 µs for a read). That works only if a connection leads to one server process for ever, and
-behind a pooler such as PgBouncer it does not. Which it is, the first transaction on a connection finds out: a pooler has given
-the client a process id of its own. Should somebody discard what is prepared, the server says so, and the connection is used
-without from then on.
+A statement with a name is prepared once on each connection. Then the server does not parse and plan it again, which
+saves more than half of its time (39 instead of 92 µs for a read). This works only if a connection always leads to the
+same server process. Behind a pooler such as PgBouncer it does not. The first transaction on a connection finds out: a
+pooler gives the client another process id than the server's. If somebody discards the prepared statements, the server
+says so. From then on the connection is used without them.
 
-Knows nothing of sessions, and not where connections come from or when to try again.
+Knows nothing of sessions, of where connections come from, or of when to try again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Statement(NamedTuple):
 
 Command = tuple[Statement, Sequence[bytes | None]]
 
-FAREWELL = 0.25  # seconds that an exception from outside waits for the server to end what it was doing
+FAREWELL = 0.25  # seconds to wait, after an exception from outside, until the server ends what it was doing
 
 
 def named(sql: bytes) -> Statement:
@@ -51,7 +51,7 @@ WHO = Statement(b"SELECT pg_backend_pid()")
 COMMIT = named(b"COMMIT")
 ROLLBACK = Statement(b"ROLLBACK")
 
-# What a server says that does not have a prepared statement (any more), has it already, or planned it for another table.
+# The server does not have a prepared statement (any more), has it already, or planned it for another table.
 UNPREPARED = frozenset({"26000", "42P05", "0A000"})
 
 
@@ -65,11 +65,11 @@ class Pipeline:
         self._lost = pq.ConnStatus.BAD
         self._idle, self._active = pq.TransactionStatus.IDLE, pq.TransactionStatus.ACTIVE
         self._failed, self._synced = pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_SYNC
-        # The names prepared on each connection; None: it does not keep any.
+        # The names prepared on each connection; None: this connection keeps none.
         self._prepared: WeakKeyDictionary[Any, set[bytes] | None] = WeakKeyDictionary()
 
     def alive(self, connection: Any) -> bool:
-        """Whether an idle connection still is one: the server's last words and the end of the stream are there to read."""
+        """Whether an idle connection still works. If the server closed it, there is something to read."""
         pgconn = connection.pgconn
         try:
             pgconn.consume_input()
@@ -84,8 +84,8 @@ class Pipeline:
         """Run the commands in one transaction and return the result (a ``PGresult``) of the last.
 
         Args:
-            deadline: until when (``time.monotonic``) the server may work on each of them.
-            grace: seconds after the deadline until which a silent server is waited for.
+            deadline: when (``time.monotonic``) the server must have finished each of them.
+            grace: seconds to wait after the deadline for a server that is silent.
 
         Raises:
             NoAnswer: the server is silent.
@@ -94,7 +94,7 @@ class Pipeline:
         limit = b"%d" % max(1, round((deadline - time.monotonic()) * 1000))
         until = deadline + grace
         last: list[Command] = [*commands, (COMMIT, ())]
-        # Unprepared, SET is cheaper than set_config, and a reader waits for no row.
+        # Without preparing, SET is cheaper than set_config. A reader waits for no row.
         plain: list[Command] = [(begin, ()), (Statement(b"SET LOCAL statement_timeout = " + limit), ())]
         if begin is WRITE:
             plain.append((LOCKS, ()))
@@ -116,7 +116,7 @@ class Pipeline:
         return self._exchange(connection, plain + last, None, until)[-2]
 
     def settle(self, connection: Any, error: Any, until: float) -> bool:
-        """End a transaction that failed; False if the connection is of no more use."""
+        """End a transaction that failed; False if the connection cannot be used any more."""
         if error.sqlstate is None or connection.pgconn.status == self._lost:
             return False
         try:
@@ -128,7 +128,7 @@ class Pipeline:
     def _exchange(
         self, connection: Any, commands: Sequence[Command], names: set[bytes] | None, until: float
     ) -> list[Any]:
-        """Send commands all at once and return their results; the first one's error, if one failed, after the last."""
+        """Send all commands at once and return their results. If some failed, the first error is raised after the last."""
         pgconn = connection.pgconn
         inside = pgconn.pipeline_status  # the caller's own pipeline mode
         pgconn.enter_pipeline_mode()
@@ -150,12 +150,12 @@ class Pipeline:
         return results
 
     def _conclude(self, pgconn: Any, ending: bool) -> None:
-        """Wait until an interrupted transaction is over, carried out or not, so that nothing of it happens later.
+        """Wait until an interrupted transaction is over, carried out or not, so that no part of it happens later.
 
         Args:
-            ending: its end was sent, or was about to be. It must not be sent twice: PgBouncer 1.18 takes the first of two
-                answers for the last, if the client leaves then. The next client gets the second one, and after that
-                other clients' replies.
+            ending: its end was sent, or was about to be sent. It must not be sent twice: if the client then leaves,
+                PgBouncer 1.18 takes the first of two answers for the last one. The next client gets the second answer,
+                and after that other clients' replies.
         """
         try:
             if not ending:
@@ -163,12 +163,12 @@ class Pipeline:
             if pgconn.transaction_status == self._active:
                 self._receive(pgconn, [], set(), time.monotonic() + FAREWELL)
         except (self._error, NoAnswer):
-            pass  # nobody can tell
+            pass  # nobody knows
 
     def _receive(
         self, pgconn: Any, awaited: list[bytes | None], names: set[bytes], until: float
     ) -> tuple[list[Any], Any]:
-        """Return the results of all that was sent, and the first error; add to ``names`` what was prepared."""
+        """Return the results of all commands that were sent, and the first error; add prepared names to ``names``."""
         while pgconn.flush():
             self._wait(pgconn, until, writing=True)
             pgconn.consume_input()
@@ -182,7 +182,7 @@ class Pipeline:
             status = None if result is None else result.status
             if status == self._synced:
                 if awaited and error is None:
-                    raise self._operational("what came back answers something else")
+                    raise self._operational("the reply belongs to something else")
                 return results, error
             if status == self._failed and error is None:
                 error = self._from_result(result)
@@ -212,11 +212,13 @@ def _ready(socket: int, writing: bool, seconds: float) -> bool:
 
 
 def _send(pgconn: Any, commands: Sequence[Command], names: set[bytes] | None) -> list[bytes | None]:
-    """Send commands, but not their end; return what each result is for, the last first: a name to prepare, or a command (None)."""
+    """Send commands, but not their end. Return what each result is for, the last one first: a name (prepared) or None
+    (run).
+    """
     awaited: list[bytes | None] = []
     for (sql, name), given in commands:
         values = list(given)  # psycopg 3.2, in C, takes nothing else
-        formats = [1] * len(values)  # binary, as the results
+        formats = [1] * len(values)  # binary, like the results
         if names is None or not name:
             pgconn.send_query_params(sql, values, None, formats, 1)
         else:

@@ -1,14 +1,15 @@
 """Where a store's PostgreSQL connections come from: the caller's pool, or a small one of the store's own.
 
-Nothing here counts what is in use, and there is no lock: what is in use are the objects that exist and are not idle. So an
-exception from outside (a signal handler that raises, ``gevent.Timeout``) can hit between any two steps. What it makes
-unreachable ceases to exist, and its place is free. The steps themselves are single operations of built-in types, which code
-that runs in between on the same thread (a signal handler, a finalizer) may use as well.
+There is no lock, and no count of the connections in use: those are the objects that exist and are not idle. So an
+exception from outside (a signal handler that raises, ``gevent.Timeout``) may come between any two steps. An object that
+becomes unreachable ceases to exist, and its place is free. Each step is a single operation of a built-in type. Code
+that runs between two steps on the same thread (a signal handler, a finalizer) may use the pool as well.
 
-Whatever waits for somebody else's code, connecting above all, is done in a thread of its own: no exception from outside
-reaches that, and the caller waits no longer than it wants. A connection that arrives too late is there for the next one.
+Whatever waits for somebody else's code, such as connecting, is done in a thread of its own. No exception from outside
+reaches that thread, and the caller waits only as long as it wants. A connection that arrives too late is kept for the
+next caller.
 
-Knows nothing of forks, transactions or tables: each of these belongs to one process, and is asked to lend connections.
+Knows nothing of forks, transactions or tables. A pool belongs to one process and lends connections.
 """
 
 from __future__ import annotations
@@ -28,12 +29,10 @@ from weakref import WeakValueDictionary, ref
 from wsgisession.errors import StoreError
 
 SIZE = 10  # connections that a store without the caller's pool has at most; PostgreSQL allows 100 in all by default
-IDLE = (
-    180.0  # seconds; firewalls and load balancers forget quiet connections after 240 or more, and say nothing
-)
-LOOK = 0.05  # seconds until somebody who waits for a connection looks again, even if no news came
-SILENCE = 0.2  # seconds of connecting without an answer that say something about the server
-MARGIN = 0.5  # seconds more than the caller's pool was allowed to wait
+IDLE = 180.0  # seconds; firewalls and load balancers drop quiet connections after 240 seconds or more, without a word
+LOOK = 0.05  # seconds until a caller that waits for a connection looks again, even without a notice
+SILENCE = 0.2  # after so many seconds of connecting without an answer, the server counts as silent
+MARGIN = 0.5  # seconds to wait longer than the caller's pool was allowed to
 
 
 class NoAnswer(StoreError):
@@ -79,9 +78,9 @@ class Own:
         self._connect = connect
         self._ready = ready  # the status of a connection outside a transaction
         self._idle: list[Place] = []  # the longest idle first
-        self._places: WeakValueDictionary[int, Place] = WeakValueDictionary()  # all there are, by number
+        self._places: WeakValueDictionary[int, Place] = WeakValueDictionary()  # all connections, by number
         self._numbers = itertools.count()
-        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()  # those who wait should look again
+        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()  # tells the callers that wait to look again
 
     def take(self, deadline: float) -> Place:
         asked = time.monotonic()
@@ -125,14 +124,14 @@ class Own:
         """Begin to open another connection, if there may be one more.
 
         Returns:
-            the list that will hold the error if it fails; None: all there may be are there.
+            the list that will hold the error if it fails; None: there are as many as allowed.
         """
         place = Place(next(self._numbers))
         self._places[place.number] = place
         if len(self._places) > SIZE:
             return None
         errors: list[BaseException] = []
-        # In the caller's context, because the callable may look up where to connect to in one.
+        # In the caller's context, because the callable may look up there where to connect to.
         _apart(copy_context().run, self._fill, place, errors)
         return errors
 
@@ -154,15 +153,15 @@ class Own:
         if any(place is not None and place.connection is connection for place in places):
             raise TypeError("connect must open a new connection with each call: one cannot serve two threads")
         if connection.pgconn.transaction_status != self._ready:
-            connection.commit()  # what the callable has set, for example SET search_path, and not committed
+            connection.commit()  # the callable may have set something, for example SET search_path, without committing it
         return connection
 
     def _tell(self) -> None:
-        if self._news.qsize() < SIZE:  # without anybody who waits they would pile up
+        if self._news.qsize() < SIZE:  # if nobody waits, errors would pile up
             self._news.put(None)
 
     def _close_idle(self, before: float) -> None:
-        """Close what was last used before a moment (``time.monotonic``)."""
+        """Close connections that were last used before this time (``time.monotonic``)."""
         while True:
             try:
                 if self._idle[0].since >= before:
@@ -180,23 +179,24 @@ class Loan:
     __slots__ = ("__weakref__", "held")
 
     def __init__(self) -> None:
-        self.held: list[Any] = []  # it, or nothing yet
+        self.held: list[Any] = []  # the connection, or nothing yet
 
     @property
     def connection(self) -> Any:
         return self.held[0]
 
     def borrow(self, pool: Any, timeout: float) -> None:
-        # The list itself asks the pool, so that no exception from outside falls between the answer and its being held.
+        # The list itself asks the pool, so no exception from outside can come between getting the connection and
+        # holding it.
         self.held.extend(map(pool.getconn, (timeout,)))
 
 
 class Lent:
     """The caller's psycopg pool, which replaces a finished connection by itself.
 
-    A loan that nobody gave back ceases to exist, and then its connection goes back closed. What runs in the middle of an
-    operation, on the same thread (a signal handler, a finalizer), must not wait for the connection that this operation
-    holds: it gets one of a few others, opened as the pool opens its own.
+    If nobody gave a loan back, it ceases to exist, and then its connection goes back to the pool closed. Code that runs
+    in the middle of an operation, on the same thread (a signal handler, a finalizer), must not wait for the connection
+    that this operation holds. It gets one of a few others, opened in the same way as the pool opens its own.
     """
 
     def __init__(self, pool: Any, ready: int) -> None:
@@ -216,8 +216,8 @@ class Lent:
         if self._pool.get_stats().get("pool_available"):
             _borrow(loan, self._pool, left, errors, done)
         else:
-            # psycopg_pool loses a connection for ever if gevent.Timeout or Ctrl-C hits a thread that waits for one. So only a thread of
-            # our own waits there.
+            # psycopg_pool loses a connection for ever if gevent.Timeout or Ctrl-C interrupts a thread that waits for
+            # one. So only a thread of our own waits there.
             _apart(_borrow, loan, self._pool, left, errors, done)
         try:
             done.get(timeout=left + MARGIN)
@@ -235,7 +235,7 @@ class Lent:
         try:
             self._pool.putconn(held.connection)
         except BaseException:
-            # Has it gone back, or not yet? A pool knows those that are out by this mark.
+            # Is it back in the pool? This attribute is the pool's mark of a connection that is lent.
             if getattr(held.connection, "_pool", None) is not self._pool:
                 held.held.clear()
             raise
@@ -243,7 +243,7 @@ class Lent:
         self._loans.pop(_thread.get_ident(), None)
 
     def close(self) -> None:
-        """Leave the pool open, since it is the caller's; close what the store itself opened beside it."""
+        """Leave the pool open, because it is the caller's. Close what the store itself opened."""
         self._spare.close()
 
     def _forsaken(self, thread: int, held: list[Any], loan: ref[Loan]) -> None:
@@ -254,9 +254,9 @@ class Lent:
 
 
 def _apart(function: Callable[..., object], *arguments: object) -> None:
-    """Call a function where no exception from outside reaches it: in a thread of its own, if there can be one more."""
+    """Call a function in a thread of its own, if one more can be started: no exception from outside reaches it there."""
     try:
-        # One step. An exception that hits threading.Thread.start half way leaves a thread that ends with a KeyError.
+        # One step. An exception in the middle of threading.Thread.start leaves a thread that ends with a KeyError.
         _thread.start_new_thread(function, arguments)
     except RuntimeError:  # the interpreter is shutting down, or a limit is reached
         function(*arguments)
@@ -273,13 +273,13 @@ def _borrow(
 
 
 def is_pool(connect: Any) -> bool:
-    """Whether this is a psycopg_pool pool, and not one of psycopg2's or an asynchronous one."""
+    """Whether this is a pool of psycopg_pool, and neither psycopg2's nor an asynchronous one."""
     named = all(hasattr(connect, name) for name in ("getconn", "putconn", "conninfo", "connection_class"))
     return named and not inspect.iscoroutinefunction(connect.getconn)
 
 
 def connect_like(pool: Any) -> Any:
-    """Open a connection as a pool would, without touching the pool, which may have been made in another process."""
+    """Open a connection as a pool would, without the pool itself, which may have been made in another process."""
     conninfo = pool.conninfo() if callable(pool.conninfo) else pool.conninfo
     kwargs = pool.kwargs() if callable(pool.kwargs) else pool.kwargs
     connection = pool.connection_class.connect(conninfo, **(kwargs or {}))

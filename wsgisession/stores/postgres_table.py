@@ -1,9 +1,9 @@
-"""The table that PostgresStore keeps sessions in, and everything that is asked of it, as SQL.
+"""The table in which PostgresStore keeps sessions, and all its statements, as SQL.
 
-``clock_timestamp()`` is used because ``now()`` stands still in a transaction.
+``clock_timestamp()`` is used because ``now()`` does not move in a transaction.
 
-A write that leaves expiry and owner alone does not name them, so no index changes. PostgreSQL then puts the new version of the
-row beside the old one (a HOT update), if there is room on the page. That is why there is a fill factor.
+A write that does not change expiry and owner does not name these columns, so no index changes. Then PostgreSQL puts the
+new version of the row beside the old one (a HOT update) if there is room on the page. The fill factor makes this room.
 
 Knows nothing of connections, transactions, or what a payload means.
 """
@@ -34,7 +34,7 @@ LOAD = "SELECT payload, (extract(epoch FROM expires - clock_timestamp()) * 10000
 LOAD_MANY = """\
 SELECT key, payload, (extract(epoch FROM expires - clock_timestamp()) * 1000000)::int8 FROM {table} WHERE key = ANY($1)"""
 
-# A command that is repeated after its reply was lost meets its own payload: it matches, and changes nothing.
+# A command that is repeated after a lost reply finds its own payload: the payload matches, and nothing changes.
 CREATE = """\
 INSERT INTO {table} AS held (key, payload, expires, owner)
 VALUES ($1, $2, clock_timestamp() + $3::int8 * interval '1 microsecond', $4)
@@ -42,7 +42,7 @@ ON CONFLICT (key) DO UPDATE SET payload = EXCLUDED.payload, owner = EXCLUDED.own
     expires = CASE WHEN held.expires > clock_timestamp() THEN held.expires ELSE EXCLUDED.expires END
 WHERE held.expires <= clock_timestamp() OR held.payload = EXCLUDED.payload"""
 
-# One statement: a look at the new payload in a second one, or in a WITH, would see another moment than the swap.
+# One statement: a second one, or a WITH, would look at the new payload at another moment than the swap.
 REPLACE = """\
 UPDATE {table} SET payload = $3 WHERE key = $1 AND expires > clock_timestamp() AND payload IN ($2, $3)"""
 
@@ -62,26 +62,27 @@ KEYS = "SELECT key FROM {table} WHERE key > $1 AND expires > clock_timestamp() O
 OWNED_BY = """\
 SELECT key FROM {table} WHERE owner = $2 AND key > $1 AND expires > clock_timestamp() ORDER BY key LIMIT {page}"""
 
-# By key, and not by expiry, which moves while others work: so nothing is counted twice.
+# In the order of the keys, so that nothing is counted twice. The expiries change while others write.
 COUNT = """\
 SELECT count(*), count(*) FILTER (WHERE expires > statement_timestamp()), max(key) FROM (
     SELECT key, expires FROM {table} WHERE key > $1 ORDER BY key LIMIT {counted}) AS page"""
 
 ALL_KEYS = "SELECT key FROM {table} WHERE key > $1 ORDER BY key LIMIT {page}"
 
-# Of keys that were read before. So a command that is carried out late, after the caller has been interrupted, ends nothing new.
+# Only keys that were read before. So if the command runs late, after the caller was interrupted, no new session ends.
 CLEAR = """\
 WITH gone AS (DELETE FROM {table} WHERE key = ANY($1) RETURNING expires > statement_timestamp() AS lived)
 SELECT count(*) FILTER (WHERE lived) FROM gone"""
 
-# A batch skips what others hold, so it waits for nobody. A request that wants one of its dead rows waits for one batch.
-# statement_timestamp(), unlike clock_timestamp(), can be looked up in an index; it stands still for one batch only.
+# A batch skips rows that others have locked, so it waits for nobody. A request that wants one of the batch's dead rows
+# waits for this batch. statement_timestamp(), unlike clock_timestamp(), can be looked up in an index. It does not move
+# within one batch.
 PURGE = """\
 DELETE FROM {table} WHERE key = ANY (ARRAY(
     SELECT key FROM {table} WHERE expires <= statement_timestamp() ORDER BY expires
     LIMIT {page} FOR UPDATE SKIP LOCKED))"""
 
-# For those who operate it: the clock, the version, how many of the dead wait (not all of a million), and the indexes.
+# For operators: the clock, the version, the number of dead rows (at most 10,001), and of indexes.
 DIAGNOSE = """\
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8, current_setting('server_version_num')::int8,
     (SELECT count(*) FROM (SELECT 1 FROM {table} WHERE expires <= statement_timestamp() LIMIT 10001) AS dead),
@@ -96,7 +97,7 @@ class Table:
     """The statements for one table.
 
     Raises:
-        ValueError: the name could not be written as it is.
+        ValueError: the name cannot be written into SQL as it is.
     """
 
     def __init__(self, name: str) -> None:
@@ -118,10 +119,10 @@ class Table:
             return statement.format_map(names).encode()
 
         self.ddl = [statement.format_map(names) for statement in (CREATE_TABLE, CREATE_EXPIRES, CREATE_OWNER)]
-        # One worker creates the table while the others wait: IF NOT EXISTS alone is no protection against a race.
+        # One worker creates the table while the others wait: IF NOT EXISTS alone does not protect against a race.
         lock = b"SELECT pg_advisory_xact_lock(%d)" % crc32(f"wsgisession {name}".encode())
         self.make = [Statement(lock), *(Statement(statement.encode()) for statement in self.ddl)]
-        # What requests do is prepared; listings and the like run once in a while.
+        # The statements of requests are prepared. The others, such as listings, run rarely.
         self.load, self.create = named(sql(LOAD)), named(sql(CREATE))
         self.replace, self.replace_all = named(sql(REPLACE)), named(sql(REPLACE_ALL))
         self.touch, self.touch_if = named(sql(TOUCH)), named(sql(TOUCH + " AND payload = $3"))

@@ -1,9 +1,10 @@
-"""Transactions on PostgreSQL: on which connection, how often, and until when.
+"""Transactions on PostgreSQL: on which connection, how often, and for how long.
 
-A connection that broke costs a repetition on another one, a conflict with somebody else's transaction a few, a server that does
-not answer costs the caller its time-out once: after that nobody waits for it until it answers again (see ``outage``).
+If a connection broke, the transaction is repeated on another one. If it lost to another transaction, it is repeated a
+few times. If the server does not answer, the caller waits for the whole time-out once. After that nobody waits until
+the server answers again (see ``outage``).
 
-Knows nothing of sessions, keys, expiries or tables, and not how commands travel on a connection.
+Knows nothing of sessions, keys, expiries or tables, and not how commands are sent on a connection.
 """
 
 from __future__ import annotations
@@ -19,18 +20,20 @@ from wsgisession.stores.postgres_cause import SILENCE, cause, is_the_pools
 from wsgisession.stores.postgres_pipeline import Command, Pipeline, Statement
 from wsgisession.stores.postgres_pool import Held, Lent, NoAnswer, Own, Source, connect_like, is_pool
 
-GRACE = 1.0  # seconds more than the server's own timeout that a silent server is waited for
-TRIAL = 0.25  # seconds for the server, and as many more, when it has not answered before: who tries must not be held up
-REPEATS = 6  # tries of a transaction that lost to another one
+GRACE = 1.0  # seconds to wait for a silent server after the server's own timeout
+TRIAL = (
+    0.25  # seconds for the server, and as many more, if it did not answer last time: a trial must be short
+)
+REPEATS = 6  # how often a transaction that lost to another one is tried
 PAUSE = 0.004  # seconds; the longest pause after the first try, doubled with each
 
 CONFLICT = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
-# A server that was demoted while we were connected: "read-only transaction", "read-write mode during recovery".
+# The server was demoted while we were connected: "read-only transaction", "read-write mode during recovery".
 DEMOTED = frozenset({"25006", "0A000"})
 
 
 class Failed(StoreError):
-    """A transaction was not carried out, or nobody knows; ``code`` is the server's SQLSTATE, None if it said nothing."""
+    """A transaction was not carried out, or nobody knows. ``code``: the server's SQLSTATE; None if it sent none."""
 
     def __init__(self, message: str, code: str | None) -> None:
         super().__init__(message)
@@ -40,12 +43,12 @@ class Failed(StoreError):
 class Transactions:
     """Runs statements, each in a READ COMMITTED transaction of its own, from any thread of any process.
 
-    A connection never crosses a fork: sources are kept by process id, so a child begins without one, and the parent's stay
-    referenced and untouched. (psycopg, for its part, closes no connection made in another process.)
+    A connection never crosses a fork. Sources are kept by process id, so a child begins without one. The parent's
+    sources stay referenced and untouched. (psycopg itself closes no connection that was made in another process.)
 
     Args:
         connect: a psycopg_pool.ConnectionPool, or a callable that opens a psycopg connection.
-        timeout: seconds for one transaction, everything included; a server that has stopped answering costs one more.
+        timeout: seconds for one transaction, everything included; one second more if the server does not answer.
 
     Raises:
         ModuleNotFoundError: psycopg is not installed.
@@ -77,15 +80,15 @@ class Transactions:
     def _source(self) -> Source:
         process = os.getpid()
         source = self._sources.get(process)
-        # setdefault is atomic; a lock could have been held by another thread when this process was forked.
+        # setdefault is atomic. A lock could be held by another thread when this process is forked.
         return source or self._sources.setdefault(process, Own(self._connect, self._ready))
 
     def run(self, begin: Statement, *commands: Command) -> Any:
         """Run the commands in one transaction and return the result (a ``PGresult``) of the last.
 
-        If the connection breaks it is run once more on another one, though nobody knows whether it was carried out: each
-        of our statements can be repeated. If the server says that it lost to another transaction, it is run a few times
-        more.
+        If the connection breaks, the transaction is run once more on another one. Nobody knows whether the first run
+        was carried out, but each of our statements can be repeated. If the server says that it lost to another
+        transaction, it is run a few times more.
 
         Raises:
             Failed: the server answered with an error.
@@ -95,13 +98,13 @@ class Transactions:
         patience, grace = (min(TRIAL, self._timeout), TRIAL) if trial else (self._timeout, GRACE)
         if not self._outage.admits(now):
             raise StoreError(
-                "PostgreSQL: not asked: it has not answered in time just now, and is tried once a second"
+                "PostgreSQL: it did not answer in time a moment ago; one request a second tries again"
             )
         try:
             return self._persist(begin, commands, now + patience, grace)
         except NoAnswer:
-            # A trial is short. The next one comes a second after it began, so that no more than two are needed to notice
-            # within two seconds that the server is back.
+            # A trial is short. The next one comes a second after this one began. So when the server is back, it is
+            # noticed within two seconds.
             self._outage.silent(now if trial else time.monotonic())
             raise
 
@@ -136,12 +139,12 @@ class Transactions:
                 time.sleep(random.random() * PAUSE * 2**conflicts)
 
     def _take(self, source: Source, deadline: float) -> Held:
-        """Return a connection that is alive: those that broke while they were idle are dropped."""
+        """Return a connection that works. Connections that broke while they were idle are dropped."""
         while True:
             try:
                 held = source.take(deadline)
             except self._error as error:
-                # The engine's own words can contain a password: they stay in the cause.
+                # The engine's own message can contain a password, so it stays in the cause.
                 message = f"PostgreSQL: no connection: {(words := cause(error))}"
                 if words == SILENCE:
                     raise NoAnswer(message) from error
@@ -154,14 +157,14 @@ class Transactions:
             source.give(held)
 
     def close(self) -> None:
-        """Close what this process has opened. A later operation connects again."""
+        """Close the connections of this process. A later operation connects again."""
         source = self._sources.get(os.getpid())
         if source is not None:
             source.close()
 
 
 def _reason(error: Any) -> str:
-    """Say what went wrong in words that show no value: the server's first line, or our own."""
+    """Say what went wrong without showing a value: the server's first line, or our own words."""
     if error.sqlstate is None:
         return f"the connection broke: {cause(error)}"
     return f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"

@@ -1,10 +1,9 @@
 """Sessions in Redis or Valkey, for any number of machines: standalone, Sentinel or Cluster.
 
-Every record is one key with its payload as the value and its expiry as the key's own, set in one command.
-
-An owner's index is a sorted set of record keys in another key, scored by when each may be dropped: a minute
-after its record, by the server's clock. It is written before the record and only ever extended, so it may
-name too many keys and never too few.
+Every record is one key. Its value is the payload, and its expiry is the key's own, set in the same command. An owner's
+index is a sorted set of record keys, in another key. The score says when an entry may be dropped: a minute after its
+record, by the server's clock. The index is written before the record, and times in it only move later. So it may name
+too many keys, and never too few.
 
 Knows nothing of ids, cookies, HTTP, or what a payload says.
 """
@@ -38,27 +37,26 @@ from wsgisession.stores.redis_script import (
 )
 from wsgisession.stores.redis_transport import PAGE, transport
 
-# Milliseconds. The nodes of a Cluster have clocks of their own: the margin keeps a listing from losing a
-# living record.
+# Milliseconds. Each node of a Cluster has its own clock: with this margin a listing loses no live record.
 MARGIN = 60_000
 
 
 class RedisStore:
     """Keeps sessions in Redis 6.2 or later, or Valkey, through a redis-py client.
 
-    A load is one round trip, and a write is one more. If there is an owner, its index is written in the same
-    round trip, except on a Cluster. Give the client finite timeouts. One that is made from a URL has them. An
-    ACL of ``~prefix*`` is enough, with ``+evalsha +eval +get +set +pttl +exists +pexpire +pexpireat +del +scan +time
-    +zadd +zrange +zrangebyscore +zremrangebyscore``. If Redis may evict keys, sessions end early: set
-    ``maxmemory-policy noeviction``. ``client`` and ``prefix`` can be read afterwards.
+    A load is one round trip, and so is a write. An owner's index is written in the same round trip, except on a
+    Cluster. Give the client finite timeouts. One that is made from a URL has them. An ACL of ``~prefix*`` is enough,
+    with ``+evalsha +eval +get +set +pttl +exists +pexpire +pexpireat +del +scan +time +zadd +zrange +zrangebyscore
+    +zremrangebyscore``. If Redis may evict keys, sessions end early: set ``maxmemory-policy noeviction``. ``client``
+    and ``prefix`` can be read afterwards.
 
     Args:
         client: a ``redis.Redis`` (also from ``Sentinel.master_for``) or ``redis.RedisCluster``, without
-            ``decode_responses``. Safe in forked processes: each opens connections of its own.
+            ``decode_responses``. It is safe in forked processes: each process opens its own connections.
         prefix: what every key begins with. No other program may use keys that begin with it.
         owns_client: whether ``close`` closes the client too.
-        listed_for: seconds that an owner's listing names a record at least, for records whose expiry another
-            program moves. Usually a listing names a record a minute longer than it lives.
+        listed_for: for how many seconds an owner's listing names a record at least. Use it if another program moves the
+            expiry of records. Usually a listing names a record until a minute after it ends.
 
     Raises:
         TypeError, ValueError: an argument is not what it must be.
@@ -86,9 +84,7 @@ class RedisStore:
         return (found[2], float(found[1]) / 1000) if found else None
 
     def load_many(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:
-        """Return what ``load`` says of each key, in this order: one round trip for 1,000 keys from each
-        server.
-        """
+        """Return what ``load`` would return for each key, in this order: one round trip per 1,000 keys and server."""
         found: list[tuple[bytes, float] | None] = []
         for page in _cut([self._name(key) for key in keys], PAGE):
             commands = [on_keys(LOAD_MANY, names) for names in _cut(page, self._transport.together)]
@@ -113,22 +109,18 @@ class RedisStore:
         return self._write(on_key(TOUCH, self._name(key), _milliseconds(ttl), *compared), ttl, owner)
 
     def delete(self, key: str, expected: bytes | None = None) -> bool:
-        """Remove a record. False too if this very command has removed it, and redis-py repeated it after a
-        lost reply.
-        """
+        """Remove a record. Also False if this command removed it, and redis-py repeated the command after a lost reply."""
         compared = () if expected is None else (expected,)
         return self._asked(on_key(DELETE, self._name(key), *compared))
 
     def owned_by(self, owner: str) -> Iterator[str]:
         names = self._transport.run(on_key(OWNED, self._owner(owner)))[1]
-        # Members outlive their records: of the dead and deleted nothing is said.
+        # Members of the index outlive their records, so dead and deleted ones are left out.
         alive = self._in_pages(EXISTS, names)
         yield from (self._key(name) for name in compress(names, alive))
 
     def keys(self) -> Iterator[str]:
-        """Yield the keys of the live records; one may come twice if Redis halves its table meanwhile (see
-        SCAN).
-        """
+        """Yield the keys of the live records. A key may come twice if Redis halves its table meanwhile (see SCAN)."""
         for names in self._names():
             yield from map(self._key, names)
 
@@ -137,17 +129,17 @@ class RedisStore:
         return sum(map(len, self._names()))
 
     def clear(self) -> int:
-        """Remove all records and return how many. The owners' listings, which may name new ones by now,
-        expire by themselves.
+        """Remove all records and return how many. The owners' listings expire by themselves: they may name new records
+        by now.
         """
         return sum(sum(self._in_pages(DELETE, names)) for names in self._names())
 
     def purge(self) -> int:
-        """Return 0: Redis itself removes what has expired."""
+        """Return 0: Redis itself removes expired records."""
         return 0
 
     def diagnose(self) -> Iterator[str]:
-        """Yield what an operator should change, one sentence each. An ACL has to allow ``+info`` for it.
+        """Yield what an operator should change, one sentence for each thing. An ACL has to allow ``+info`` for it.
 
         With ``+config|get`` it also finds a Redis that saves nothing to disk.
         """
@@ -160,8 +152,8 @@ class RedisStore:
             yield from self._transport.calls.run(findings, server, time.time())
 
     def settings(self) -> dict[str, str]:
-        """Return the server's version and what decides if it keeps its keys; of a Cluster, the first node's,
-        and how many.
+        """Return the server's version, and the settings that decide whether it keeps its keys. For a Cluster: those of
+        the first node, and the number of nodes.
         """
         servers = self._transport.servers()
         nodes = {"nodes": str(len(servers))} if len(servers) > 1 else {}
@@ -169,18 +161,16 @@ class RedisStore:
         return found | nodes
 
     def close(self) -> None:
-        """Close the connections, if the client is this store's own (made from a URL). A later operation
-        connects again.
+        """Close the connections if the client is this store's own (made from a URL). A later operation connects again.
 
-        Operations in progress come to their end; their connections are closed then.
+        Connections in use are closed at the end of their operation.
         """
         if self._owns_client:
             self._transport.calls.run(self._transport.calls.renew)
 
     def _name(self, key: str) -> bytes:
         if key.startswith("owner:"):
-            # Nobody, whatever they call a key, gets hold of an owner's index: none has a space after the
-            # colon.
+            # No key that somebody passes can reach an owner's index: no index has a space after the colon.
             key = f"owner: {key}"
         return self._prefix + key.encode("utf-8", "surrogatepass")
 
@@ -192,7 +182,7 @@ class RedisStore:
         return self._index + quote(owner, safe="@:", errors="surrogatepass").encode()
 
     def _write(self, write: Command, ttl: float, owner: str | None) -> bool:
-        """Carry out a write that sets an expiry; the index of the record's owner comes first."""
+        """Carry out a write that sets an expiry; the owner's index is written first."""
         if owner is None:
             return self._asked(write)
         due = _milliseconds(max(ttl, self._listed_for)) + MARGIN
@@ -209,7 +199,7 @@ class RedisStore:
             yield [name for name in page if not name.startswith(self._index)]
 
     def _in_pages(self, operation: int, names: Sequence[bytes]) -> Iterator[Any]:
-        """Yield what is said to an operation for each of these names."""
+        """Yield the answer to an operation for each of these names."""
         for page in _cut(names, PAGE):
             yield from self._transport.run_all([on_key(operation, name) for name in page])
 
@@ -223,9 +213,9 @@ def _milliseconds(ttl: float) -> int:
 
 
 def _check(client: Any, prefix: str) -> None:
-    """Refuse what would work only at first sight."""
+    """Refuse a client or a prefix that would only seem to work."""
     command = getattr(client, "execute_command", None)
-    # A class, or a pipeline, which only collects commands, would pass for a client.
+    # A class looks like a client, and so does a pipeline, which only collects commands.
     if (
         command is None
         or not hasattr(client, "get_encoder")

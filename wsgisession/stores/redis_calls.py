@@ -1,13 +1,12 @@
-"""Every call into redis-py: errors get a reason, a server that hangs is left alone, and no reply goes astray.
+"""Every call into redis-py: errors get a reason, a server that hangs is left alone, and no reply is mixed up.
 
-A fork waits until the calls in progress are over. A server that did not answer in time is left alone for a
-second.
+A fork waits until the calls in progress are over. If a server did not answer in time, nobody asks it for a second.
 
-An exception from outside (a signal handler's, gevent's Timeout) can end redis-py's work at any point. A
-connection may then be lost to its pool for ever, or wait there with a reply that nobody has read. So the
-pools are emptied, and every reply is checked for the command that it answers.
+An exception from outside (a signal handler's, gevent's Timeout) can end redis-py's work at any point. Then the pool may
+have lost the connection for ever, or the connection is in the pool with a reply that nobody has read. So the pools are
+emptied, and for every reply it is checked which command it answers.
 
-Knows nothing of what a command is for, or of which server it belongs to.
+Knows nothing of what a command is for, and not which server it belongs to.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from wsgisession.stores.outage import Outage
 from wsgisession.stores.redis_errors import explain, no_longer_master, timed_out
 from wsgisession.stores.redis_script import Command, ForeignReply, in_full, read
 
-# Seconds that an attempt during an outage waits, because all workers of a site make such attempts. One in so
-# many waits as long as the client always does: a server that is slow, but does not hang, comes back by it.
+# Seconds that an attempt during an outage waits: short, because all workers of a site make such attempts. One in so
+# many attempts waits as long as the client usually does, so that a server that is slow, but does not hang, is noticed.
 PATIENCE = 0.2
 PATIENT = 16
 
 
 class Calls:
-    """Runs what calls redis-py, and puts redis-py in order after what went wrong.
+    """Runs code that calls redis-py, and puts redis-py's connections in order after an error.
 
     Args:
         pools: returns all pools of connections that the client has.
@@ -44,12 +43,12 @@ class Calls:
         from redis import exceptions
 
         self._pools = pools
-        # Those that are no RedisErrors after the first.
+        # The others are no RedisErrors.
         others = (exceptions.RedisClusterException, exceptions.ChildDeadlockedError, ForeignReply)
         self.troubles = (exceptions.RedisError, *others)
         self.unknown_script = exceptions.NoScriptError
-        # BlockingConnectionPool, and much of redis-py before 8, waits for ever if a signal handler or a
-        # finalizer comes to it while the same thread is inside.
+        # BlockingConnectionPool, and much of redis-py before 8, waits for ever if a signal handler or a finalizer uses
+        # it while the same thread is inside.
         queues = any(hasattr(pool, "queue_class") for pool in pools())
         self.reentrant = int(version.partition(".")[0]) >= 8 and not queues
 
@@ -65,9 +64,9 @@ class Calls:
                 raise
 
     def failed(self, error: BaseException) -> None:
-        """Raise StoreError for what redis-py raises; after anything else, put redis-py's pools in order."""
+        """Raise StoreError for an error of redis-py. After any other error, put redis-py's pools in order."""
         if isinstance(error, self.troubles):
-            # After a time-out redis-py's connections by way of sentinels keep the reply that comes too late.
+            # After a time-out, redis-py's connections through sentinels keep the reply that comes too late.
             if timed_out(error) or no_longer_master(error):
                 self.close_idle()
             raise StoreError(explain(error)) from error
@@ -75,7 +74,7 @@ class Calls:
             self.renew()
 
     def _refuse_reentry(self) -> None:
-        """Raise StoreError if this thread is in the middle of another run, as its stack shows."""
+        """Raise StoreError if the stack of this thread shows that it is in the middle of another run."""
         runs, frame = 0, sys._getframe()
         while frame.f_back is not None:
             runs += frame.f_code is Calls.run.__code__
@@ -88,18 +87,20 @@ class Calls:
         for pool in self._pools():
             try:
                 pool.disconnect(inuse_connections=False)
-            except TypeError:  # a BlockingConnectionPool before redis-py 7 cannot tell them from busy ones
+            except (
+                TypeError
+            ):  # before redis-py 7, a BlockingConnectionPool cannot tell idle connections from busy ones
                 _close_queued(pool.pool)
 
     def renew(self) -> None:
-        """Close the idle connections now, those in use when they are given back, and forget lost ones."""
+        """Close idle connections now, busy ones when they are given back, and forget lost ones."""
         self.close_idle()
         for pool in self._pools():
             pool.reset()
 
 
 class Line:
-    """The way to one server, and whether it answers."""
+    """The commands to one server, and whether it answers."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -119,7 +120,7 @@ class Line:
                 return read(command, execute(*command))
             except self._calls.unknown_script:
                 return read(command, execute(*in_full(command)))
-        except ForeignReply:  # left behind by somebody's exception from outside
+        except ForeignReply:  # it was left there after an exception from outside
             self._calls.close_idle()
             return read(command, execute(*in_full(command)))
         except self._calls.troubles as error:
@@ -127,14 +128,14 @@ class Line:
             raise
 
     def pipelined(self, commands: Sequence[Command], client: Any) -> list[Any]:
-        """Return the replies and the errors that answer these commands, in one round trip."""
+        """Return the reply or the error for each of these commands, in one round trip."""
         try:
             if self._outage.lasts:
                 self._try(client)
             pipeline = client.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)
-            # Raised by the pipeline, an error would quote the command, payload and all.
+            # An error that the pipeline raises would quote the command with its payload.
             return pipeline.execute(raise_on_error=False)  # type: ignore[no-any-return]
         except self._calls.troubles as error:
             self._learn(error)
@@ -147,7 +148,7 @@ class Line:
         alone: Callable[[Command], Any],
         unsettled: tuple[type[Exception], ...],
     ) -> Any:
-        """Return what a pipeline's reply says; after an ``unsettled`` error the command goes ``alone``."""
+        """Return what a pipeline's reply says. After an ``unsettled`` error, send the command ``alone``."""
         try:
             return read(command, reply)
         except ForeignReply:
@@ -176,7 +177,7 @@ class Line:
 
 
 def _close_queued(queue: Queue[Any]) -> None:
-    """Close what waits in the queue of a BlockingConnectionPool; what is in use is not in it."""
+    """Close the connections in the queue of a BlockingConnectionPool. Busy connections are not in the queue."""
     waiting = []
     with suppress(Empty):
         while True:

@@ -1,8 +1,8 @@
-"""Why Redis could not be asked, or did not do what it was asked, in words for those who have to repair it.
+"""Why Redis could not be asked, or did not do what it was asked, in words for the person who repairs it.
 
 redis-py's own messages name hosts, users and services, quote arguments, and differ from release to release.
-What is said here repeats none of these: if a URL was put together wrongly, its password is in one of them,
-and an argument may be a payload. redis-py's exception is chained all the same.
+The messages here repeat none of these: if a URL is wrong, its password can be taken for a host, and an argument may be
+    a payload. redis-py's exception is chained all the same.
 
 Knows nothing of stores, scripts or connections.
 """
@@ -20,12 +20,12 @@ NO_SENTINEL = "no sentinel has answered in time"
 REPLICA = "this server is a replica and refuses to write"
 DESERTED = "too few replicas follow this server, so it refuses to write"
 
-# What matches the name of an exception and its text, and what that means. The first that matches counts.
+# A pattern for the name of an exception and its text, and what it means. The first match counts.
 ON_THE_WAY = {
     r"mismatch": "TLS failed: the server's certificate is for another name",
     r"certificate has expired": "TLS failed: the server's certificate has expired",
     r"CERTIFICATE_VERIFY_FAILED": "TLS failed: this machine does not trust the authority of the server's"
-    " certificate; ssl_ca_certs names a file with it",
+    " certificate; pass a file with it as ssl_ca_certs",
     r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE": "TLS failed: this port speaks no TLS",
     r"\[SSL|SSL.*Error|_ssl\.c|EOF occurred": "TLS failed",
     r"MasterNotFoundError: .*Timeout": NO_SENTINEL,
@@ -33,9 +33,9 @@ ON_THE_WAY = {
     r"TimeoutError: |: Timeout |[Tt]imed out": NO_ANSWER,
     r"Too many connections|No connection available": "every connection of the client's pool is in use; raise"
     " max_connections",
-    r"closed by server|while reading|while writing": "the server closed the connection; a port that wants TLS"
-    " does so (rediss://…)",
-    r"InvalidResponse": "what came back is not Redis' protocol",
+    r"closed by server|while reading|while writing": "the server closed the connection; if this port wants TLS,"
+    " write rediss://…",
+    r"InvalidResponse": "the reply is not Redis' protocol",
 }
 FROM_THE_SERVER = {
     r"MovedError|AskError|CrossSlot|not allowed in cluster mode": CLUSTER,
@@ -85,14 +85,14 @@ def explain(error: Exception) -> str:
 
 
 def timed_out(error: Exception) -> bool:
-    """Return whether this ended a wait without an answer. What a server reports, and a refused connection, did not."""
+    """Return whether this error ended a wait without an answer. An error that a server reports and a refused connection
+    did not.
+    """
     return _meaning(error) in (NO_ANSWER, NO_SENTINEL)
 
 
 def no_longer_master(error: Exception) -> bool:
-    """Return whether another server may be the master by now: this one is a replica, or has lost its
-    replicas.
-    """
+    """Return whether another server may be the master now: this one is a replica, or has lost its replicas."""
     return _meaning(error) in (REPLICA, DESERTED)
 
 

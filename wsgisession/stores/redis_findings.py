@@ -20,13 +20,13 @@ def findings(server: Any, now: float) -> list[str]:
 
     try:
         saves = server.config_get("save").get("save")
-    except ResponseError:  # forbidden, by an ACL or by who runs the server: nobody knows
+    except ResponseError:  # an ACL or the host of the server forbids it: the answer is not known
         saves = None
     return list(_findings(server.info(), saves, now))
 
 
 def settings(server: Any) -> dict[str, str]:
-    """Return the version of one server and what decides if it keeps its keys.
+    """Return the version of one server, and the settings that decide whether it keeps its keys.
 
     Args:
         server: a ``redis.Redis``.

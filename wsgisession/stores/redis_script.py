@@ -1,17 +1,17 @@
-"""What the Redis store asks of a server: one Lua script, and replies that say what they answer.
+"""What the Redis store sends to a server: one Lua script, whose replies say which command they answer.
 
-Redis runs a script without anything in between, so compare-and-swap needs no lock, and no answer ever comes
-from a replica or from a client-side cache. It is one script rather than twelve: after a flush of the server's
-scripts one reload is enough, and in a pipeline of index and record the server knows either both or neither.
-Every command uses a single key, so a Cluster may put each key on another node. Only ``LOAD_MANY`` takes
-several, where one server has them all.
+Redis runs nothing else during a script, so compare-and-swap needs no lock. A script's answer never comes from a replica
+or from a client-side cache. There is one script instead of twelve. So after a flush of the server's scripts one reload
+is enough, and in a pipeline of index and record the server knows the script of both or of neither. Every command uses a
+single key, so a Cluster may put each key on another node. Only ``LOAD_MANY`` takes several keys, if one server has them
+all.
 
-A reply carries the command's own token. Nothing else in Redis' protocol ties a reply to its command but their
-order on the connection. An exception from outside (a signal handler's, gevent's Timeout) between sending and
-reading breaks the order, and the next user of the connection would get another visitor's session.
+A reply contains the command's own token. In Redis' protocol only the order on the connection says which reply belongs
+to which command. An exception from outside (a signal handler's, gevent's Timeout) between sending and reading breaks
+this order. Without a token, the next user of the connection would get another visitor's session.
 
-A full Redis (``noeviction``) refuses what needs memory. It refuses nothing of ``touch`` and ``delete``: those
-use no command that Redis marks as ``denyoom``.
+A full Redis (``noeviction``) refuses commands that need memory. It does not refuse ``touch`` and ``delete``, because
+they use no command that Redis marks as ``denyoom``.
 
 Knows nothing of connections, clients, or what a payload says.
 """
@@ -24,8 +24,8 @@ from itertools import count
 from random import SystemRandom
 from typing import Any
 
-# A number of Redis' is a float in Lua, which ".." writes with 14 digits: enough for the milliseconds of three
-# thousand years. The time stands still while a script runs. Redis 6.2 has all it uses.
+# In Lua a number of Redis is a float. ".." writes it with 14 digits: enough for the milliseconds of three thousand
+# years. The time does not move while a script runs. Redis 6.2 has everything that the script uses.
 LOAD, CREATE, REPLACE, TOUCH, DELETE, EXISTS, MEET, SCAN, OWNED, LIST, LOAD_MANY = range(11)
 SCRIPT = b"""\
 local load, create, replace, touch, delete, exists, meet, scan, owned, list = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
@@ -34,12 +34,12 @@ local token, key = ARGV[#ARGV], KEYS[1]
 local operation = token % 16
 
 local function answer(number)
-  return token * 2 + number  -- of all kinds of reply redis-py reads a number fastest, 4 us before any other
+  return token * 2 + number  -- redis-py reads a number 4 us faster than any other kind of reply
 end
 
 local function left(name)
-  -- 0 is the last millisecond. -1 is a key without an expiry, which somebody else must have taken away. Both
-  -- are alive. The latter has 0.001 s, which no other key ever has: for those half a millisecond is added.
+  -- 0 is the last millisecond. -1 is a key without an expiry: another program has removed it. Both are alive. A
+  -- key without an expiry has 0.001 s. No other key has that, because half a millisecond is added to them.
   local left = redis.call('PTTL', name)
   return left < 0 and 1 or left + 0.5
 end
@@ -49,7 +49,7 @@ if operation == load then
   if not payload then return answer(0) end
   return token .. ' ' .. left(key) .. ' ' .. payload
 elseif operation == load_many then
-  -- All payloads in one string: redis-py takes longer to read a reply's parts than Redis to make them.
+  -- All payloads in one string: redis-py needs more time to read the parts of a reply than Redis to make them.
   local facts, payloads = {}, {}
   for place, name in ipairs(KEYS) do
     local payload = redis.call('GET', name)
@@ -80,7 +80,7 @@ elseif operation == delete then
 elseif operation == exists then
   return answer(redis.call('EXISTS', key))
 elseif operation == meet then
-  -- If an ACL forbids it, it is an error, which is no string.
+  -- If an ACL forbids INFO, the result is an error, and no string.
   local info = redis.pcall('INFO', 'cluster')
   return answer(type(info) == 'string' and string.find(info, 'cluster_enabled:1', 1, true) and 1 or 0)
 elseif operation == scan then
@@ -93,7 +93,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if operation == owned then
   return {token, redis.call('ZRANGEBYSCORE', key, string.format('(%.0f', now), '+inf')}
 end
--- Only ever later (GT): of a replace and a touch at the same time either may be the last to reach the record.
+-- Only later, never earlier (GT): if a replace and a touch come at the same time, either may reach the record last.
 redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now))
 redis.call('ZADD', key, 'GT', string.format('%.0f', now + ARGV[2]), ARGV[1])
 redis.call('PEXPIREAT', key, redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2])
@@ -101,17 +101,17 @@ return answer(1)
 """
 DIGEST = sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
 
-Command = tuple[Any, ...]  # what redis-py is told to execute
-NAME, TOKEN = 3, -1  # where they stand
+Command = tuple[Any, ...]  # the arguments of redis-py's execute_command
+NAME, TOKEN = 3, -1  # their places in a command
 
-# A token is a serial number and, in its last four bits, the operation: an argument less, which is 1 us less.
-# No two commands of a process share one, and none is likely to turn up in what is no reply to ours; nobody
-# has to guess it. Twice a token is still a whole number for Lua.
+# A token is a serial number with the operation in its last four bits: this saves an argument, which takes 1 us. No two
+# commands of a process have the same token, and a foreign reply is not likely to contain one. It need not be secret.
+# Twice a token is still a whole number for Lua.
 _serials = count(SystemRandom().getrandbits(44) << 4, 1 << 4)
 
 
 class ForeignReply(Exception):
-    """What came back answers another command."""
+    """A reply belongs to another command."""
 
 
 def on_key(operation: int, name: bytes, *values: Any) -> Command:
@@ -135,8 +135,7 @@ def in_full(command: Command) -> Command:
 
 
 def read(command: Command, reply: Any) -> Any:
-    """Return what a reply says to a command: whether it was so (a bool), or a list whose first part is the
-    token.
+    """Return what the reply to a command says: a bool, or a list whose first part is the token.
 
     Raises:
         ForeignReply: it answers another command.

@@ -1,4 +1,4 @@
-"""How commands reach one Redis server or the nodes of a Cluster, and how their replies come back.
+"""Sends commands to one Redis server or to the nodes of a Cluster, and returns what their replies say.
 
 Knows nothing of records, owners, or what a command is for.
 """
@@ -17,11 +17,11 @@ from wsgisession.stores.redis_script import MEET, NAME, SCAN, TOKEN, Command, on
 from wsgisession.stores.redis_short import way
 
 PAGE = 1000  # keys that SCAN looks at in one step, and keys that one pipeline is about
-TOGETHER = 100  # keys that one server reads without a look at other clients: a fifth of a millisecond
+TOGETHER = 100  # keys that one server reads before it serves other clients: a fifth of a millisecond
 
 
 class Transport(Protocol):
-    """The way to the keys. What goes wrong on it is a StoreError."""
+    """The way to the keys. Every error on it is a StoreError."""
 
     calls: Calls
     together: int  # keys that one command may have
@@ -30,7 +30,7 @@ class Transport(Protocol):
         """Return what the reply to one command says: a bool or a list of parts."""
 
     def run_in_order(self, commands: Sequence[Command]) -> list[Any]:
-        """Carry out commands one after the other; in one round trip if they are for one server."""
+        """Carry out commands in this order; in one round trip if there is only one server."""
 
     def run_all(self, commands: Sequence[Command]) -> list[Any]:
         """Carry out commands in any order, in one round trip for each server."""
@@ -43,12 +43,12 @@ class Transport(Protocol):
 
 
 def transport(client: Any, *, owned: bool) -> Transport:
-    """Return the way that a redis-py client knows; ``owned``: nobody else uses this client."""
+    """Return the way to the servers of a redis-py client; ``owned``: nobody else uses this client."""
     return ToCluster(client) if hasattr(client, "keyslot") else ToServer(client, owned)
 
 
 class ToServer:
-    """The way to one server, or to the one that sentinels call the master."""
+    """The way to one server, or to the master that sentinels name."""
 
     together = TOGETHER
 
@@ -62,7 +62,7 @@ class ToServer:
         self._met = self._is_usual = False
 
     def run(self, command: Command) -> Any:
-        # ``calls.run(self._one, command)`` written out: after a wait for the network a call costs 0.3 us.
+        # The same as ``calls.run(self._one, command)``. After a wait for the network each call costs 0.3 us.
         if self._is_usual:
             with guard.own.lock:
                 try:
@@ -101,7 +101,7 @@ class ToServer:
         ]
 
     def _meet(self) -> None:
-        """Refuse a node of a Cluster: a part of the sessions would seem to work there."""
+        """Refuse a single node of a Cluster: only a part of the sessions would work there."""
         if self._line.exchange(on_server(MEET), self._client, self._client.execute_command):
             raise StoreError(f"Redis: {CLUSTER}")
         self._met = True
@@ -116,7 +116,7 @@ class ToServer:
 
 
 class ToCluster:
-    """The ways to the nodes of a Cluster, as redis-py knows them. Each node may be silent by itself."""
+    """The ways to the nodes of a Cluster, as redis-py knows them. Each node has its own outages."""
 
     together = 1  # any two keys may be on different nodes
 
@@ -128,12 +128,12 @@ class ToCluster:
         self._lines: dict[str, Line] = {}
         self._uncovered = exceptions.SlotNotCoveredError
         self._no_node = exceptions.RedisClusterException
-        # What redis-py's client for Clusters asks again after. It would do so after a time-out as well, so
-        # that one command hangs several times over: the repetition is made here.
+        # After these errors redis-py's client for Clusters asks again. It would do so after a time-out too, and one
+        # command would hang several times as long. So the repetition is made here.
         self._passing = tuple(
             kind for kind in client.ERRORS_ALLOW_RETRY if kind is not exceptions.TimeoutError
         )
-        # What a pipeline to one node cannot settle, and a command by itself can.
+        # After these errors in a pipeline to one node, a command is sent again by itself.
         self._unsettled = (
             *self._passing,
             exceptions.AskError,
@@ -171,7 +171,7 @@ class ToCluster:
                     raise
                 repeats -= 1
             except self._no_node as error:
-                if timed_out(error):  # of all nodes that redis-py went on to, none has said who serves what
+                if timed_out(error):  # redis-py asked all nodes for the Cluster's slots, and none answered
                     for node in self._client.get_primaries():
                         self._line(node).is_silent()
                 raise
@@ -197,7 +197,7 @@ class ToCluster:
     def _node(self, name: bytes) -> Any:
         try:
             return self._client.get_node_from_key(name)
-        except self._uncovered:  # nobody served it when redis-py last looked
+        except self._uncovered:  # no node served it when redis-py last asked
             self._client.nodes_manager.initialize()
             return self._client.get_node_from_key(name)
 
@@ -210,7 +210,7 @@ class ToCluster:
 
 
 def _scan(run: Callable[[Command], Any], pattern: bytes) -> Iterator[list[bytes]]:
-    """Yield the names of one server's keys that match; while Redis halves its table, one may come twice."""
+    """Yield the names of one server's keys that match. While Redis halves its table, one may come twice."""
     cursor = b"0"
     while True:
         _, cursor, names = run(on_server(SCAN, cursor, pattern, PAGE))

@@ -1,12 +1,11 @@
 """Sessions in one SQLite file: one machine, any number of processes, and they survive a restart.
 
-Nothing but the standard library. Each operation is one statement in a transaction of its own, in WAL mode, so
-readers and the writer never wait for each other. The table is walked in the order of its rows to find the
-dead: an index on the expiry would cost every write more (15 µs) than all the rest of this module.
+It needs only the standard library. Each operation is one statement in a transaction of its own, in WAL mode, so readers
+and the writer never wait for each other. To find dead records, the table is read in the order of its rows. An index on
+the expiry would cost every write more (15 µs) than all the rest of this module.
 
-Expiries are milliseconds by the machine's wall clock: the file is shared by processes and outlives them and
-the boot. A clock that is set wrong shifts the end of the sessions by as much, until their next write sets it
-again.
+Expiries are milliseconds by the machine's wall clock, because processes share the file, and it outlives them and a
+reboot. If the clock is set wrong, sessions end so much earlier or later, until their next write sets the expiry again.
 
 Not for network file systems: WAL needs memory that all the processes share (https://www.sqlite.org/wal.html).
 
@@ -31,18 +30,17 @@ from wsgisession.errors import StoreError
 from wsgisession.stores.sqlite_file import SYNCHRONOUS, File
 from wsgisession.stores.sqlite_pool import Pool
 
-# Milliseconds. What ends further away is damage, not an expiry: such a row is dead, so nothing lives forever.
+# Milliseconds. An expiry further away is damage. Such a row counts as dead, so nothing lives for ever.
 HORIZON = 200 * 365 * 86_400_000
 LONGEST = HORIZON // 2
-# Every so many writes, look at so many rows and delete the dead among them: 2 to 5 µs per write. The
-# quotient, 4, lets dead rows be about an eighth of the file, whatever the number of sessions.
+# After so many writes, look at so many rows and delete the dead ones: 2 to 5 µs per write. With the quotient, 4, about
+# an eighth of the file is dead rows, whatever the number of sessions.
 SWEEP_EVERY, SWEEP_ROWS = 16, 64
-# Rows that purge looks at, and at most deletes, in one go: 1 ms, or 10 to 20 with payloads of 10 KB.
+# Rows that purge looks at in one go, and at most deletes: 1 ms, or 10 to 20 ms with payloads of 10 KB.
 PURGE_ROWS = 128
-# Seconds that purge and clear pause after each batch, so that writers have their turn.
+# Seconds that purge and clear pause after each batch, so that others can write.
 PURGE_PAUSE = 0.002
-# Rows of a page: of a listing, of ``load_many``, and those that ``count`` looks at in one go (1 ms for
-# 10,000).
+# Rows in a page of a listing and of ``load_many``, and rows that ``count`` looks at in one go (1 ms for 10,000).
 PAGE, LOAD_ROWS, COUNT_ROWS = 500, 1000, 10_000
 
 # Plain question marks: numbered ones make Python 3.12.0 to 3.12.3 warn.
@@ -64,10 +62,9 @@ _REPLACE_PAYLOAD = f"UPDATE sessions SET payload = ? WHERE key = ? AND {_LIVE} A
 _TOUCH = f"UPDATE sessions SET expires = ? WHERE key = ? AND {_LIVE}"
 _DELETE = f"DELETE FROM sessions WHERE key = ? AND {_LIVE}"
 _EXPECTED = " AND payload = ?"
-# The keys as one JSON array: any number of them is one parameter, and what no text of SQLite's can be matches
-# nothing.
+# The keys as one JSON array: any number of them is one parameter. A key that SQLite cannot store matches nothing.
 _LOAD_MANY = (
-    # Key by key, each with its place in the list: "IN" would sort them first, and take half as long again.
+    # Key by key, each with its place in the list. "IN" would sort them first, which takes half as long again.
     "SELECT asked.key, payload, expires FROM json_each(?) AS asked"
     f" CROSS JOIN sessions ON sessions.key = asked.value WHERE {_LIVE}"
 )
@@ -100,11 +97,11 @@ _count: Callable[[sqlite3.Cursor], int] = attrgetter("rowcount")
 class SQLiteStore:
     """Keeps sessions in a SQLite file of their own. If there is no file, it creates one with mode 0600.
 
-    The constructor tries to read and to write. So a store that could be built works. It leaves no connection
-    open: a server may build it before it forks its workers.
+    The constructor tries to read and to write, so that a wrong path or a missing permission is an error there. It
+    leaves no connection open: a server may build the store before it forks its workers.
 
     Args:
-        path: the file. A relative one is resolved at once.
+        path: the file. A relative path is resolved at once.
         create: whether a missing or empty file becomes a store; False: it is a ``StoreError``.
         synchronous: SQLite's own setting. With "NORMAL" a crash of the program loses nothing, but a power cut
             may lose the last moments, logouts too. "FULL" waits for the disk with every write, which takes ten
@@ -131,7 +128,7 @@ class SQLiteStore:
             raise TypeError("path must be a str or a path of str")
         if name in ("", ":memory:") or "\0" in name:
             raise ValueError(
-                f"{name!r} is no file that connections could share; for memory use MemoryStore()"
+                f"{name!r} is not a file that connections can share; for memory use MemoryStore()"
             )
         if not isinstance(synchronous, str) or synchronous.upper() not in SYNCHRONOUS:
             raise ValueError(f"synchronous must be one of {', '.join(SYNCHRONOUS)}, not {synchronous!r}")
@@ -142,9 +139,8 @@ class SQLiteStore:
         self._pool = Pool(File(self.path, synchronous.upper(), create), timeout)
         self._run = self._pool.run
         self._writes = itertools.count(random.randrange(SWEEP_EVERY))
-        self._swept: int | None = None  # the row up to which dead ones were looked for
-        # Not __del__: this also runs at exit, where closing the last connection copies the log back into the
-        # file.
+        self._swept: int | None = None  # the last row that was searched for dead ones
+        # Not __del__: this also runs at exit, and closing the last connection copies the log back into the file.
         weakref.finalize(self, self._pool.close)
         try:
             self.delete("")
@@ -208,14 +204,14 @@ class SQLiteStore:
             return False
 
     def load_many(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:
-        """Return what ``load`` would return for each key, by one statement for a page of 1,000."""
+        """Return what ``load`` would return for each key, with one statement per page of 1,000."""
         pages = (keys[start : start + LOAD_ROWS] for start in range(0, len(keys), LOAD_ROWS))
         return [record for page in pages for record in self._load_page(page)]
 
     def owned_by(self, owner: str) -> Iterator[str]:
         """Yield the keys of the owner's live records.
 
-        Between two pages nothing is held, so no reader grows the log.
+        Between two pages no snapshot is held, so a listing does not make the log grow.
         """
         last = b""
         while True:
@@ -238,9 +234,9 @@ class SQLiteStore:
             yield from json.loads(page.decode(errors="replace"))
 
     def purge(self) -> int:
-        """Walk the table once and remove the dead, a page at a time.
+        """Walk through the table once and remove dead records, a page at a time.
 
-        Writers have their turn between two pages.
+        Between two pages others can write.
         """
         removed, row = 0, 0
         while True:
@@ -252,7 +248,7 @@ class SQLiteStore:
                 time.sleep(PURGE_PAUSE)
 
     def clear(self) -> int:
-        """Remove all that is there now, the dead as well, in pages like ``purge``."""
+        """Remove all records that are there now, dead ones too, in pages like ``purge``."""
         removed, row = 0, 0
         (end,) = self._run(_LAST, (), _one)
         while row < end:
@@ -266,7 +262,7 @@ class SQLiteStore:
         return removed
 
     def count(self) -> int:
-        """Count the live records, a page at a time: no long read keeps the log from being copied back."""
+        """Count the live records, a page at a time, because a long read keeps the log from being copied back."""
         found, row = 0, 0
         while True:
             now = int(self._clock() * 1000)
@@ -276,17 +272,17 @@ class SQLiteStore:
             found, row = found + int(live), last
 
     def close(self) -> None:
-        """Close the connections; one in use is closed after its operation. A later one opens new ones."""
+        """Close the connections; one in use is closed after its operation. A later operation opens new ones."""
         self._pool.close()
 
     def diagnose(self) -> Iterator[str]:
-        """Yield what an operator should change, one sentence each."""
+        """Yield what an operator should change, one sentence for each thing."""
         if self._pool.replaced():
             yield (
-                f"{self.path} was removed or replaced while this process has it open; the next operation uses"
+                f"{self.path} was removed or replaced while this process had it open; the next operation uses"
                 " the new file"
             )
-        modes = hasattr(os, "getuid")  # Windows says 0666 of every file
+        modes = hasattr(os, "getuid")  # on Windows every file has mode 0666
         for path in (self.path, f"{self.path}-wal", f"{self.path}-shm") if modes else ():
             mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0
             if mode & 0o077:
@@ -321,22 +317,22 @@ class SQLiteStore:
         return None if row is None else row[0]
 
     def _sweep(self) -> None:
-        """Remove the dead among the next few rows, if that needs no waiting.
+        """Remove dead records among the next few rows, if this needs no waiting.
 
-        Whatever fails, the write stands.
+        If this fails, the write before it is still done.
         """
         try:
             if self._swept is None:
-                # Anywhere: processes that live for one request would all look at the same oldest rows.
+                # Begin anywhere. Otherwise processes that live for one request would all look at the same oldest rows.
                 (rows,) = self._run(_LAST, (), _one)
                 self._swept = random.randrange(rows or 1)
             self._swept, _ = self._remove(self._swept, SWEEP_ROWS, timeout=0)
             self._swept = self._swept or 0
         except StoreError:
-            pass  # The next operation meets the same error and reports it; a busy database is swept later.
+            pass  # The next operation finds the same error and reports it; a busy database is swept later.
 
     def _remove(self, row: int, rows: int, timeout: float | None = None) -> tuple[int | None, int]:
-        """Remove the dead among the rows after one.
+        """Remove dead records among the rows after ``row``.
 
         Returns:
             The last row that was looked at (None: there was none), and how many were removed.

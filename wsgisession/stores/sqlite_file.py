@@ -1,10 +1,9 @@
-"""The file of a SQLite store: how it is made and opened, and whether its path still leads to it.
+"""The file of a SQLite store: makes and opens it, and checks whether the path still leads to it.
 
 SQLite finds the two files beside a database, ``-wal`` and ``-shm``, by their names alone. If a database is
 removed or replaced while programs have it open, the old file's log lies beside the new file. A program that
 opens the new file then applies the log of another database to it (https://www.sqlite.org/howtocorrupt.html, 1.4 and
-2.4). So before a process that has the old file open goes on to the new one, it removes what is the old file's
-own.
+2.4). So before a process that has the old file open uses the new one, it removes the old file's log and index.
 
 Knows nothing of keys, payloads, threads, or who waits for whom.
 """
@@ -24,20 +23,20 @@ from typing import NamedTuple
 fcntl: ModuleType | None
 try:
     import fcntl
-except ImportError:  # Windows: an open file cannot be removed or replaced there
+except ImportError:  # on Windows, where nobody can remove or replace an open file
     fcntl = None
 
 APPLICATION = 0x77736573  # "wses": the file is ours, and no other program's
 VERSION = 1  # of the table
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
-# Bytes that the write-ahead log keeps after a burst. It holds 4 MB before SQLite copies it back.
+# Bytes that the write-ahead log may keep after many writes. SQLite copies it back after 4 MB.
 WAL_KEPT = 16 * 2**20
-# Seconds to wait for another process that removes what an old file left: microseconds of work.
+# Seconds to wait for another process that removes an old file's log, which takes microseconds.
 LOCK_TIMEOUT = 1.0
 
 _SCHEMA = (
-    # A table with rowids: without them SQLite 3.40 needs three times the space and time for payloads of 1 KB.
-    # The payload comes last: a walk over the expiries does not read its overflow pages.
+    # A table with rowids: without them SQLite 3.40 needs three times the space and time for payloads of 1 KB. The
+    # payload is the last column, so that reading the expiries does not read its overflow pages.
     "CREATE TABLE IF NOT EXISTS sessions"
     " (key TEXT NOT NULL PRIMARY KEY, expires INTEGER NOT NULL, owner TEXT, payload BLOB NOT NULL)",
     "CREATE INDEX IF NOT EXISTS sessions_owner ON sessions (owner, key) WHERE owner IS NOT NULL",
@@ -49,16 +48,16 @@ Identity = tuple[int, int]  # device and inode
 
 
 class Again(Exception):
-    """Not at this moment; nothing was done, and the same may succeed a moment later."""
+    """It is not possible at this moment. Nothing was done, and the same may succeed a moment later."""
 
 
 class Place(NamedTuple):
-    """Where a path leads to, and which files are there (None: no file). Equal means: nothing was replaced."""
+    """Where a path leads to, and which files are there (None: no file). If two are equal, no file was replaced."""
 
     real: str
     database: Identity | None
     log: Identity | None
-    shared: Identity | None  # what SQLite calls the WAL index
+    shared: Identity | None  # the WAL index
 
 
 class Connection(sqlite3.Connection):
@@ -70,8 +69,8 @@ class Connection(sqlite3.Connection):
 
     def close(self) -> None:
         if not self.closed:
-            # The cursor first: it has the last statement, and SQLite itself closes nothing before all
-            # statements are gone. A thread that waits for its next try may have the cursor still.
+            # The cursor first: it has the last statement, and SQLite closes nothing before all statements are gone. A
+            # thread that waits for its next try may still have the cursor.
             cursor = self.only()
             if cursor is not None:
                 cursor.close()
@@ -94,16 +93,16 @@ class File:
         self._create = create
 
     def place(self) -> Place:
-        """Look where the path leads to now: four calls of the system."""
+        """Look where the path leads to now, with four system calls."""
         real = os.path.realpath(self.path)
         return Place(real, _identity(real), _identity(f"{real}-wal"), _identity(f"{real}-shm"))
 
     def connect(self) -> tuple[Connection, sqlite3.Cursor]:
         """Open a connection that is ready for use, and its cursor.
 
-        The caller sees to it that no other thread connects meanwhile: closing a descriptor, as making the
-        file does, drops all locks that this process has on it (https://www.sqlite.org/howtocorrupt.html,
-        2.2), those of a new connection too.
+        The caller makes sure that no other thread connects meanwhile. Making the file closes a descriptor, and that
+        drops all locks that this process has on the file, also those of a new connection
+        (https://www.sqlite.org/howtocorrupt.html, 2.2).
 
         Raises:
             OSError, sqlite3.Error: this file cannot be used, or it is busy.
@@ -114,10 +113,8 @@ class File:
         before = self.place()
         if not self._create and (before.database is None or not os.path.getsize(before.real)):
             what = "there is no such file" if before.database is None else "the file is empty"
-            raise sqlite3.OperationalError(
-                f"{what}, and with create=False none is made; look whether the path is right"
-            )
-        # A URI, so that SQLite makes no file, which others could read. timeout=0: the pool waits, not SQLite.
+            raise sqlite3.OperationalError(f"{what}, and with create=False none is made; check the path")
+        # A URI, so that SQLite does not make a file, which others could read. timeout=0: the pool waits, not SQLite.
         # isolation_level=None: each statement commits itself.
         connection = sqlite3.connect(
             f"{Path(self.path).as_uri()}?mode=rw",
@@ -140,12 +137,12 @@ class File:
         return connection, cursor
 
     def leave(self, old: Place) -> None:
-        """Remove the log and the index of a file that is not at its place any more: nobody may use them.
+        """Remove the log and the index of a file that is not at its place any more, because nobody may use them.
 
-        Only while a connection has the old file open: this keeps the system from giving the numbers of its
-        files to others. Under a lock of all processes: otherwise one would look, another remove and open the
-        new file, and then the first one remove the new file's log. The lock is on the directory, so it leaves
-        nothing behind.
+        Call this only while a connection has the old file open: so long, the system does not give the numbers of its
+        files to other files. It takes a lock that all processes share. Without it, one process could look, another one
+        could remove the log and open the new file, and then the first one would remove the new file's log. The lock is
+        on the directory, so it leaves no file behind.
 
         Raises:
             OSError: the directory is not accessible.
@@ -161,7 +158,7 @@ class File:
                             with suppress(FileNotFoundError):
                                 os.unlink(name)
         except FileNotFoundError:
-            pass  # with the whole directory
+            pass  # the whole directory was removed
 
 
 def _identity(path: str) -> Identity | None:
@@ -201,7 +198,7 @@ def _make(path: str) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, synchronous: str) -> None:
-    connection.execute("BEGIN")  # one look at all three: another process may be creating the table
+    connection.execute("BEGIN")  # one snapshot for all three: another process may be creating the table
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -228,4 +225,4 @@ def _prepare(connection: sqlite3.Connection, synchronous: str) -> None:
         connection.execute("COMMIT")
     connection.execute(
         "PRAGMA user_version"
-    ).fetchone()  # a read opens the log and its index, if nothing did so far
+    ).fetchone()  # a read opens the log and its index, if nothing has opened them yet

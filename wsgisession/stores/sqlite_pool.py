@@ -1,13 +1,12 @@
-"""SQLite connections that no fork can corrupt, and a bounded patience with a database that is busy.
+"""SQLite connections that a fork does not corrupt, and a bounded wait for a database that is busy.
 
-A connection that crosses a fork loses acknowledged writes: the child inherits what SQLite remembers about its
-file locks, but not the locks, so that another process can remove the write-ahead log under it. Checking the
-process id afterwards is too late for a thread that was inside an operation. So a fork waits for the
-operations in progress, closes every connection, and both sides open new ones
-(https://www.sqlite.org/howtocorrupt.html, 2.6).
+A connection that crosses a fork loses acknowledged writes. The child inherits what SQLite remembers about its file
+locks, but not the locks. So another process can remove the write-ahead log while the child uses it. If a thread was
+inside an operation, it is too late to check the process id afterwards. So a fork waits for the operations in progress,
+closes every connection, and both sides open new ones (https://www.sqlite.org/howtocorrupt.html, 2.6).
 
-The connections of one file lie on one shelf. If the path leads to another file, the whole shelf is put away:
-what is in use is closed by the operation that uses it.
+The connections to one file are on one shelf. If the path leads to another file, the whole shelf is put away. A
+connection in use is closed by the operation that uses it.
 
 Knows nothing of keys, payloads, expiries or tables.
 """
@@ -32,25 +31,24 @@ from wsgisession.stores.sqlite_file import Again, Connection, File, Place
 
 T = TypeVar("T")
 
-# More threads than this at the same instant open, and close, a connection for each operation (170 µs).
+# If more threads than this work at the same moment, the others open and close a connection for each operation (170 µs).
 KEPT = 16
-# Seconds between two looks whether the path still leads to the file that is open. A look costs 10 µs.
+# Seconds between two checks whether the path still leads to the file that is open. A check costs 10 µs.
 LOOK = 1.0
-# Seconds; the longest pause before a busy database is asked again. Each pause is a random part of it:
-# SQLite's own handler sleeps in fixed, growing steps, and the process that came first stays behind for
-# seconds.
+# Seconds; the longest pause before a busy database is asked again. Each pause is a random part of it. SQLite's own
+# handler sleeps in fixed, growing steps; with it, the process that came first can wait for seconds.
 PAUSE = 0.002
-# What goes away by itself. PROTOCOL is what WAL answers when it lost the race for its index too often.
+# Errors that go away by themselves. WAL reports PROTOCOL if it lost the race for its index too often.
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 
 REPLACED = (
     "was removed or replaced while it was in use. What was written to the old file in the last second is"
-    " lost, and the file that is there now is used. Restore with sqlite3's .restore, which replaces no file"
+    " lost. The new file is used from now on. To restore a backup, use sqlite3's .restore: it replaces no file"
 )
 
 
 class _Shelf:
-    """The idle connections to one file, each as a cursor: a new one for every statement costs 0.15 µs."""
+    """The idle connections to one file, each with a cursor: a new cursor for every statement costs 0.15 µs."""
 
     __slots__ = ("due", "idle", "place")
 
@@ -60,7 +58,7 @@ class _Shelf:
         self.due = math.inf  # when to look at the place again, by the monotonic clock
 
     def clear(self) -> None:
-        """Close what is idle."""
+        """Close the idle connections."""
         while True:
             try:
                 cursor = self.idle.pop()
@@ -70,11 +68,11 @@ class _Shelf:
 
 
 class Pool:
-    """Lends connections to one statement at a time, last in first out; any thread, any side of a fork.
+    """Lends connections for one statement at a time, last in first out, to any thread on both sides of a fork.
 
     Args:
         file: what the connections lead to.
-        timeout: seconds that an operation asks a busy database again.
+        timeout: for how many seconds an operation asks a busy database again.
     """
 
     def __init__(self, file: File, timeout: float) -> None:
@@ -82,11 +80,11 @@ class Pool:
         self._name = f"SQLite {file.path}"
         self._timeout = timeout
         self._shelf = _Shelf()
-        # All connections, those in use as well. Weak, because a signal handler may raise anywhere: a
-        # connection lost that way is closed by the collector. Without callbacks, because an exception could
-        # skip one.
+        # All connections, also those in use. The references are weak, because a signal handler may raise anywhere: a
+        # connection that is lost in this way is closed by the collector. They have no callbacks, because an exception
+        # could skip one.
         self._all: list[weakref.ref[Connection]] = []
-        self._untold: list[str] = []  # what the log does not have yet; written while nothing is held
+        self._untold: list[str] = []  # not logged yet; logged when no lock is held
         _pools.add(self)
 
     def run(
@@ -96,7 +94,7 @@ class Pool:
         answer: Callable[[sqlite3.Cursor], T],
         timeout: float | None = None,
     ) -> T:
-        """Execute one statement in a transaction of its own and return what ``answer`` takes from its cursor.
+        """Execute one statement in a transaction of its own. Return what ``answer`` takes from its cursor.
 
         Raises:
             StoreError: whatever SQLite, or opening the file, raised; ``timeout`` seconds later if it was
@@ -144,12 +142,12 @@ class Pool:
         return self._replaced(self._shelf)
 
     def before_fork(self, quiet: bool) -> None:
-        """Close every connection; if somebody is inside still, all but those in use."""
+        """Close every connection. If a thread is still inside, connections in use stay open."""
         shelf = self._shelf
         if quiet:
             self._put_away(shelf)
             for connection in self._open():
-                connection.close()  # lost when an exception hit, and kept alive by its traceback
+                connection.close()  # an exception lost it, and a traceback keeps it alive
         else:
             self._shelf = _Shelf()
             shelf.clear()
@@ -157,7 +155,7 @@ class Pool:
     def in_child(self) -> list[Connection]:
         """Begin without any connection.
 
-        Return those of the parent that were in use. They must not be used, and not be closed.
+        Return those of the parent that were in use. Nobody may use or close them.
         """
         found, self._all, self._shelf = self._open(), [], _Shelf()
         return found
@@ -165,7 +163,7 @@ class Pool:
     def _pause(self, error: BaseException, deadline: float, timeout: float | None) -> None:
         """Wait a moment before the next try.
 
-        Nothing is held here: no fork waits, and a greenlet may let another one in.
+        No lock is held here. So no fork waits, and a greenlet may let another one run.
         """
         self._tell()
         if not _passes(error):
@@ -176,7 +174,7 @@ class Pool:
         time.sleep(min(PAUSE * random.random(), left))
 
     def _fail(self, error: BaseException, shelf: _Shelf, cursor: sqlite3.Cursor) -> None:
-        """Keep a connection that did nothing; after any other error begin again: the file may be another one."""
+        """Keep a connection if nothing was done. After any other error begin again: the file may be another one."""
         if _passes(error) or isinstance(error, UnicodeEncodeError):
             shelf.idle.append(cursor)
             if shelf is not self._shelf:
@@ -188,9 +186,9 @@ class Pool:
     def _connect(self, shelf: _Shelf) -> _Shelf:
         """Open a connection, and return the shelf on which it is."""
         if shelf.place is not None:
-            shelf = self._look(shelf)  # another file must not be opened with the old one's log
+            shelf = self._look(shelf)  # the new file must not be opened with the old file's log
         if self._untold:
-            raise Again("the file was replaced")  # the log has it before the new file is used
+            raise Again("the file was replaced")  # log this before the new file is used
         with _turn:
             if _connecting.locked():
                 raise StoreError(
@@ -205,7 +203,7 @@ class Pool:
                 found = self._open()
                 self._all = [weakref.ref(one) for one in (*found, connection)]
                 if guard.forking or len(found) >= KEPT:
-                    shelf = _Shelf()  # one that nobody knows: the connection is closed after use
+                    shelf = _Shelf()  # not the pool's shelf, so the connection is closed after use
                 elif shelf.place is not None and self._differs(connection.place, shelf):
                     connection.close()
                     raise Again("the file was replaced while it was opened")
@@ -214,7 +212,7 @@ class Pool:
         return shelf
 
     def _look(self, shelf: _Shelf) -> _Shelf:
-        """Make sure that the path leads to the files that are open, or put them away.
+        """Check that the path leads to the files that are open. If it does not, put them away.
 
         Returns:
             The shelf to use.
@@ -231,7 +229,7 @@ class Pool:
         return self._shelf
 
     def _put_away(self, shelf: _Shelf) -> None:
-        """Close what is idle. If the file was replaced, nothing of it stays beside the new one."""
+        """Close idle connections. If the file was replaced, remove its log and index from beside the new one."""
         try:
             with _turn:
                 if self._shelf is shelf and self._replaced(shelf):
@@ -247,16 +245,16 @@ class Pool:
         return shelf.place is not None and self._differs(self._file.place(), shelf)
 
     def _differs(self, place: Place, shelf: _Shelf) -> bool:
-        """Whether a place is another one.
+        """Whether a place differs from a shelf's.
 
-        Only while a connection is open, nobody removes the log and makes a new one.
+        The log and the index count only while a connection is open: then nobody may make new ones.
         """
         return place != shelf.place if self._pinned(shelf) else place[:2] != (shelf.place or place)[:2]
 
     def _leave(self, shelf: _Shelf) -> None:
-        """Remove what an old file left.
+        """Remove the log and the index of an old file.
 
-        Not if nothing is open: the system may have given its files' numbers to others.
+        Not if no connection is open: the system may have given the numbers of these files to others.
         """
         if shelf.place is not None and self._pinned(shelf):
             self._file.leave(shelf.place)
@@ -274,18 +272,18 @@ class Pool:
 
 
 def _passes(error: BaseException) -> bool:
-    """Whether the same statement may succeed a moment later; nothing of it was carried out."""
+    """Whether the same statement may succeed a moment later. Nothing was carried out."""
     return isinstance(error, Again) or getattr(error, "sqlite_errorcode", 0) & 0xFF in BUSY
 
 
 # Held while a connection is opened or files are put away, so that one thread at a time does either.
-# Reentrant, because the collector may close a forgotten pool meanwhile. A thread that finds the second one taken is
-# inside already, on this very thread.
+# Reentrant, because the collector may close a forgotten pool meanwhile. A thread that finds the second lock taken has
+# taken it itself.
 _turn = threading.RLock()
 _connecting = threading.Lock()
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-# The parent's connections that were in use beyond the grace. Never used; never closed, which would release
-# the parent's locks. SQLite itself may hang in such a child, so every pool refuses.
+# The parent's connections that were in use after the grace. Nobody uses them. Nobody closes them, because that would
+# release the parent's locks. SQLite itself may hang in such a child, so every pool refuses to work.
 _crossed: list[Connection] = []
 
 

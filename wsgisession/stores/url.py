@@ -1,9 +1,9 @@
 """Stores from URLs, for configuration files and command lines. Every client made here has finite timeouts.
 
-A URL may contain a password, so no message repeats any part of one that a password could be in, and no
-exception that does is chained.
+A URL may contain a password. So no message repeats a part of a URL that can contain one, and no exception that repeats
+such a part is chained.
 
-Knows how each store is made, and nothing of what it does.
+Knows how to make each store, and not what the store does.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from wsgisession.stores.redis import RedisStore
 from wsgisession.stores.redis_errors import explain
 from wsgisession.stores.sqlite import SQLiteStore
 
-# Seconds, for each attempt; the attempts after the first, and seconds that may pass between two. The URL may
-# say otherwise.
+# Seconds for each attempt; the number of attempts after the first; seconds that may pass between two. The URL may set
+# others.
 TIMEOUTS = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
 RETRIES, CLUSTER_RETRIES, LONGEST_PAUSE = 1, 4, 0.5
 REDIS_PORT, SENTINEL_PORT = 6379, 26379
 
-# What may follow the question mark for Redis, besides ?prefix=; redis-py knows the types. Anything else could
-# be a slip, or make a client that does not suit (for example decode_responses).
+# Parameters for Redis, besides ?prefix=. redis-py knows their types. Another one could be a typing mistake, or make a
+# client that does not work here (for example decode_responses).
 PARAMETERS = {
     *("client_name", "health_check_interval", "max_connections", "protocol"),
     *("socket_connect_timeout", "socket_keepalive", "socket_timeout"),
@@ -48,18 +48,18 @@ TLS_PARAMETERS = {
 }
 CERT_REQS = ("required", "optional", "none")
 
-# RFC 3986, appendix B. The standard library's urlsplit allows brackets around the first of several hosts
-# only, since Python 3.14.
+# RFC 3986, appendix B. Since Python 3.14 the standard library's urlsplit allows brackets only around the first of
+# several hosts.
 URL = re.compile(r"(?P<scheme>[^:/?#]+):(//(?P<netloc>[^/?#]*))?(?P<path>[^?#]*)(\?(?P<query>[^#]*))?")
 HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
 class _Bad(Exception):
-    """The URL is wrong in a way that the message says, without any part of the URL."""
+    """The URL is wrong. The message says how, and repeats no part of the URL."""
 
 
 class Parts(NamedTuple):
-    """A URL between its delimiters, as it was written."""
+    """The parts of a URL, as they were written."""
 
     scheme: str
     netloc: str
@@ -68,7 +68,7 @@ class Parts(NamedTuple):
 
     @property
     def user(self) -> dict[str, str]:
-        """User name and password, as far as there are any."""
+        """User name and password, if there are any."""
         username, _, password = self.netloc.rpartition("@")[0].partition(":")
         return {
             name: unquote(text) for name, text in (("username", username), ("password", password)) if text
@@ -94,7 +94,7 @@ def from_url(url: str, *, create: bool = True) -> Store:
         create: True: make a SQLite file or a PostgreSQL table that is missing. False: it is a StoreError.
 
     Raises:
-        TypeError, ValueError: this is no such URL; the message says what to write and shows no password.
+        TypeError, ValueError: this is no URL of a store; the message says what to write and shows no password.
         ModuleNotFoundError: the client library is missing; the message says what to install.
         StoreError: the SQLite file or the Redis Cluster cannot be opened.
     """
@@ -112,7 +112,7 @@ def from_url(url: str, *, create: bool = True) -> Store:
         message = f"bad store URL: {error}; write {form}"
     except ValueError as error:
         message = str(error)
-    # Outside of the handlers, so that nothing is chained.
+    # Not in the handlers, so that nothing is chained.
     raise ValueError(message)
 
 
@@ -131,7 +131,7 @@ def _split(url: str) -> Parts:
     if "[" in user or "]" in user:
         raise _Bad("'[' and ']' in a user name or password must be written %5B and %5D")
     if parts.netloc and "@" in parts.path + parts.query:
-        # A password with an unquoted slash or question mark ends the host part early.
+        # An unquoted slash or question mark in a password ends the host part too early.
         raise _Bad("'@', '/' and '?' in a user name, password or parameter must be written %40, %2F and %3F")
     return parts
 
@@ -185,7 +185,7 @@ def _sentinel(parts: Parts, create: bool) -> Store:
     database = _database(number)
 
     def connect(redis: Any, options: dict[str, Any]) -> Any:
-        # User and password are the Redis servers'; the sentinels are asked without.
+        # User and password are for the Redis servers. The sentinels are asked without them.
         shared = {
             name: value for name, value in options.items() if name.startswith(("socket_", "ssl", "retry"))
         }
@@ -231,12 +231,12 @@ def _options(redis: Any, parts: Parts) -> tuple[dict[str, Any], dict[str, Any]]:
     tls = parts.scheme.startswith("rediss")
     unknown = given.keys() - PARAMETERS - TLS_PARAMETERS
     if unknown:
-        # They are not named: they may be what follows a question mark in a password.
+        # Do not name them: they may be the part of a password after a question mark.
         known = sorted(PARAMETERS | TLS_PARAMETERS if tls else PARAMETERS)
         raise _Bad(f"an unknown parameter; those there are: prefix, {', '.join(known)}")
     if not tls and given.keys() & TLS_PARAMETERS:
         raise _Bad("ssl_ parameters belong to a scheme that begins with rediss")
-    # Not after a time-out: a server that hangs would hold every request twice as long.
+    # Do not repeat after a time-out: if a server hangs, every request would wait twice as long.
     retry = redis.retry.Retry(
         redis.backoff.EqualJitterBackoff(LONGEST_PAUSE, 0.05), RETRIES, (redis.ConnectionError,)
     )
@@ -252,14 +252,14 @@ def _options(redis: Any, parts: Parts) -> tuple[dict[str, Any], dict[str, Any]]:
     if str(options.get("protocol", 2)) not in ("2", "3"):
         raise _Bad("protocol is 2 or 3")
     if "protocol" in options:
-        options["protocol"] = int(options["protocol"])  # redis-py 6.0 leaves it a text
+        options["protocol"] = int(options["protocol"])  # with redis-py 6.0 it is still a text
     if options.get("ssl_cert_reqs", "none") not in CERT_REQS:
         raise _Bad(f"ssl_cert_reqs is one of {', '.join(CERT_REQS)}")
     return prefix, options
 
 
 def _parameters(parts: Parts) -> dict[str, str]:
-    """Return what follows the question mark."""
+    """Return the parameters after the question mark."""
     given = parse_qsl(parts.query, keep_blank_values=True)
     parameters = dict(given)
     if len(parameters) < len(given):
@@ -270,7 +270,7 @@ def _parameters(parts: Parts) -> dict[str, str]:
 
 
 def _hosts(parts: Parts, default: int, *, several: bool = False) -> list[tuple[str, int]]:
-    """Return hosts and ports; without any, the one on this machine."""
+    """Return hosts and ports. If the URL names none: the one on this machine."""
     found = []
     for place in (parts.hosts or "localhost").split(","):
         match = HOST.fullmatch(place)
