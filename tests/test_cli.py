@@ -83,7 +83,7 @@ class TestTargets:
     def test_an_applications_memory_is_told_of(self, place: Path) -> None:
         """What importing it stored can be seen, and the note says that it is not the server's."""
         done = run("list", store="site_of_mine:memory", cwd=place)
-        assert done.code == 0 and len(done.rows) == 1 and "not what a server holds" in done.err
+        assert done.code == 0 and len(done.rows) == 1 and "not the sessions of a server" in done.err
         done = run("check", store="site_of_mine:memory", cwd=place)
         assert done.code == 1 and "MemoryStore keeps" in done.out
 
@@ -93,9 +93,9 @@ class TestTargets:
             (None, "WSGISESSION_STORE"),
             ("nowhere_at_all:app", "importing nowhere_at_all failed: ModuleNotFoundError"),
             ("site_of_mine:nothing", "no 'nothing' in it"),
-            ("site_of_mine:codec", "neither a SessionMiddleware nor a SessionManager"),
-            ("site_of_mine:app.manager.store", "neither"),
-            ("site_of_mine:application", "nor wraps or makes one"),
+            ("site_of_mine:codec", "no SessionMiddleware or SessionManager"),
+            ("site_of_mine:app.manager.store", "is no SessionMiddleware"),
+            ("site_of_mine:application", "does not wrap or return one"),
             (
                 "site_of_mine:broken_factory",
                 "calling site_of_mine:broken_factory failed: ValueError, raised in site_of_mine.py",

@@ -234,7 +234,7 @@ class TestCheck:
 
         assert self.findings(manager(store=Refuses()))[1:] == [
             "one thing",
-            "not all could be looked at: NOPERM",
+            "not everything could be looked at: NOPERM",
         ]
 
 

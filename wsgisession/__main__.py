@@ -1,4 +1,6 @@
-"""The command line, ``python -m wsgisession``: which command runs, and its exit code. Knows nothing of what commands do."""
+"""The command line, ``python -m wsgisession``: runs a command and returns its exit code. Does not know what commands
+do.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ COMMANDS: dict[str, Callable[[SessionManager, Terminal, Namespace], int]] = {
     "check": check.check,
 }
 
-CUT_OFF, INTERRUPTED = 141, 130  # as a shell counts: 128 and the number of SIGPIPE, of SIGINT
+CUT_OFF, INTERRUPTED = 141, 130  # as in a shell: 128 plus the number of the signal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SessionError as error:
         return _failed(error, UNREACHABLE)
     except OSError as error:
-        # What is still buffered goes nowhere, instead of into an error while the interpreter ends.
+        # Drop buffered output. Otherwise it is an error while the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CUT_OFF if isinstance(error, BrokenPipeError) else _failed(error, UNREACHABLE)
     except KeyboardInterrupt:
@@ -68,14 +70,14 @@ def _run(options: Namespace) -> int:
     logger = logging.getLogger("wsgisession")
     if (
         not logger.hasHandlers()
-    ):  # otherwise the last resort would write events, among them keys, to standard error
+    ):  # otherwise logging's last resort would write events with keys to standard error
         logger.addHandler(logging.NullHandler())
     if options.command == "copy":
         return copying.copy(terminal, options)
     manager = open_target(options.store)
     if in_memory(manager):
         terminal.note(
-            "this is a MemoryStore: only what importing the module stored is here, not what a server holds"
+            "this is a MemoryStore: it has only what importing the module stored, not the sessions of a server"
         )
     return COMMANDS[options.command](manager, terminal, options)
 

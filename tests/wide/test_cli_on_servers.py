@@ -144,7 +144,7 @@ def test_a_django_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     done = run("list", "wsgisession.django:manager", cwd=tmp_path)
     assert done.code == 0 and [row[3] for row in done.rows] == ["ada"]
     assert (
-        "a secret is an example's, or one character repeated"
+        "a secret is that of an example, or one repeated character"
         in run("check", "wsgisession.django:manager", cwd=tmp_path).out
     )
 

@@ -1,1 +1,1 @@
-"""What ``python -m wsgisession`` is made of, a room for each part. Knows nothing itself."""
+"""The parts of ``python -m wsgisession``, one module each. Knows nothing itself."""

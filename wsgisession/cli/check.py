@@ -1,6 +1,6 @@
-"""``check``: is this configuration sound? One finding for each thing that is not.
+"""``check``: one finding for each thing in the configuration that should be changed.
 
-What only an engine can tell comes from the store's own ``diagnose()`` and ``settings()``, if it has them.
+What only the engine knows comes from the store's own ``diagnose()`` and ``settings()``, if it has them.
 
 Knows no engine.
 """
@@ -30,22 +30,23 @@ from wsgisession.identity import Identity
 from wsgisession.manager import SessionManager
 from wsgisession.record import Record
 
-ROUNDS = 11  # of the measurement
+ROUNDS = 11  # how often the store is measured
 SLOW = 0.020  # seconds
 SAMPLE = 1000  # records that are looked at
-SKEW = 60.0  # seconds into the future that a session may have begun
+SKEW = 60.0  # seconds: a session may have begun so far in the future
 EPOCH = 1_700_000_000  # POSIX seconds: no clock that works is behind the year 2023
 
-# Secrets that everybody knows: those of examples, and one character again and again.
+# Secrets that everybody knows: those of examples, and one repeated character.
 EXAMPLES = ("a string of at least 32 bytes, kept out of the repository",)
 LONGEST = 64
-# SQLite's changes list a rare race between processes in which WAL mode may lose writes, and where it is fixed.
+# SQLite's list of changes names a rare race between processes in which WAL mode may lose writes, and the releases
+# without it.
 FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 CLIENTS = {"RedisStore": "redis", "PostgresStore": "psycopg"}
 
 
 class Finding(NamedTuple):
-    """Something that should be changed, and what it is about."""
+    """Something that should be changed, and its subject."""
 
     subject: str
     message: str
@@ -60,7 +61,7 @@ class Report(NamedTuple):
 
 
 def check(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> int:
-    """Print what was found out about the configuration, one line for each thing that should be changed."""
+    """Print the facts about the configuration, and one line for each thing that should be changed."""
     facts, found, works = examine(manager)
     findings = [(one.subject, redacted(one.message)) for one in found]
     told = plural(len(findings), "finding") if findings else "no findings"
@@ -84,7 +85,7 @@ def check(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> 
 
 
 def examine(manager: SessionManager) -> Report:
-    """Look at everything. The store is written to as well: one record, which is no session and is deleted again."""
+    """Look at everything. One record is written to the store and deleted again. It is no session."""
     facts = versions(manager)
     findings = [
         *(Finding("secret", message) for message in secret(manager)),
@@ -95,7 +96,9 @@ def examine(manager: SessionManager) -> Report:
         findings.append(Finding("clock", "this machine's clock is years behind; synchronize it (NTP)"))
     if in_memory(manager):
         findings.append(
-            Finding("store", "MemoryStore keeps sessions in one process, and loses them when it ends")
+            Finding(
+                "store", "MemoryStore keeps sessions in one process, and loses them when the process ends"
+            )
         )
     reader, works, speed = Reader(manager), True, Speed()
     try:
@@ -134,7 +137,7 @@ def _fixed(version: tuple[int, ...]) -> bool:
 
 
 def outdated(manager: SessionManager) -> Iterator[str]:
-    """Yield what is older than the store's extra demands."""
+    """Yield a finding if the client library is older than the store's extra demands."""
     client = CLIENTS.get(type(manager.store).__name__, "")
     if (
         client
@@ -145,10 +148,10 @@ def outdated(manager: SessionManager) -> Iterator[str]:
 
 
 def _least(client: str) -> str | None:
-    """Return the least version of a client library that this package's own metadata asks for. None: it does not say."""
+    """Return the oldest version of a client library that this package's metadata allows. None: it does not say."""
     try:
         lines = importlib.metadata.requires("wsgisession") or []
-    except importlib.metadata.PackageNotFoundError:  # a copy of the source on the path
+    except importlib.metadata.PackageNotFoundError:  # there is only a copy of the source, not installed
         lines = []
     found = (re.match(rf"{client}(?:\[[^]]*\])?\s*>=\s*([0-9.]+)", line) for line in lines)
     return next((match[1] for match in found if match), None)
@@ -159,15 +162,15 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def settings(manager: SessionManager) -> dict[str, str]:
-    """Return what the store knows of its engine: its version, and the settings that matter."""
+    """Return what the store knows about its engine: the version, and the settings that matter."""
     try:
         return dict(getattr(manager.store, "settings", dict)())
-    except StoreError:  # ``engine`` says so
+    except StoreError:  # ``engine`` reports it
         return {}
 
 
 def secret(manager: SessionManager) -> Iterator[str]:
-    """Yield what is wrong with the secrets. They are not kept, but one can try whether a known one verifies."""
+    """Yield what is wrong with the secrets. They are not kept, but it can be tried whether a known one verifies."""
     identity = manager.identity
     if identity is None:
         return  # a URL has none
@@ -178,31 +181,31 @@ def secret(manager: SessionManager) -> Iterator[str]:
     id = identity.new_id()
     try:
         weak = any(identity.unsign("check", make([text]).sign("check", id)) for text in known)
-    except TypeError:  # an identity that is made of something else
+    except TypeError:  # the identity needs something else
         weak = False
     if weak:
-        yield "a secret is an example's, or one character repeated, so anybody can forge cookies; see: wsgisession secret"
+        yield "a secret is that of an example, or one repeated character, so anybody can forge cookies; make one with: wsgisession secret"
 
 
 def cookie(manager: SessionManager) -> Iterator[str]:
-    """Yield what weakens the cookie."""
+    """Yield the settings that weaken the cookie."""
     if manager.identity is None:
         return
     cookie = manager.cookie
     if cookie.secure is False:
-        yield "secure=False lets the cookie travel over plain http; leave it out, or pass True behind a proxy that ends TLS"
+        yield "with secure=False the cookie is also sent over plain http; leave it out, or pass True behind a proxy that ends TLS"
     if not cookie.httponly:
         yield "httponly=False lets every script on a page read the cookie"
     if cookie.domain is not None:
-        yield "domain gives the cookie to every host below it; leave it out unless they all need the session"
+        yield "with domain, the cookie is sent to every host below it; leave it out unless all of them need the session"
 
 
 class Speed:
-    """How long the store takes, in seconds: one read and three writes in each round."""
+    """How many seconds the store takes: one read and three writes in each round."""
 
     def __init__(self) -> None:
         self._times: dict[str, list[float]] = {}
-        self._key = Identity([os.urandom(32)]).new_id()  # random, and no session's
+        self._key = Identity([os.urandom(32)]).new_id()  # random, so it is no session's key
 
     def read(self, reader: Reader) -> None:
         """Measure reads. StoreError: one was refused."""
@@ -229,14 +232,14 @@ class Speed:
 
 
 def slow(speed: dict[str, float]) -> Iterator[str]:
-    """Yield what takes longer than a request should wait."""
+    """Yield the operations that take longer than a request should wait."""
     for name, seconds in speed.items():
         if seconds > SLOW:
             yield f"a {name} takes {seconds * 1000:.0f} ms, and requests wait for it; is the store far away, or overloaded?"
 
 
 def records(reader: Reader) -> Iterator[str]:
-    """Yield what a look at some records tells."""
+    """Yield what is wrong with the first records."""
     future = sum(entry.created > reader.clock() + SKEW for entry in reader.sample(SAMPLE))
     if future:
         yield f"{plural(future, 'session')} began in the future: the clocks of the machines differ; synchronize them (NTP)"
@@ -248,8 +251,8 @@ def records(reader: Reader) -> Iterator[str]:
 
 
 def engine(manager: SessionManager) -> Iterator[str]:
-    """Yield what the store itself has to say."""
+    """Yield the findings of the store itself."""
     try:
         yield from getattr(manager.store, "diagnose", tuple)()
     except StoreError as error:
-        yield f"not all could be looked at: {error}"
+        yield f"not everything could be looked at: {error}"

@@ -1,7 +1,8 @@
-"""``copy``: the live sessions of one store go to another, page by page, while the application runs. Knows no engine.
+"""``copy``: copies the live sessions of one store to another, page by page, while the application runs. Knows no
+engine.
 
-Payloads go over as they are, so a session keeps its data, its owner and what is left of its time; markers go too. Nothing
-that the other store has is overwritten, so it can be run again for the sessions that began meanwhile.
+Payloads are copied as they are, so a session keeps its data, its owner and the time it has left. Markers are copied
+too. No record of the other store is overwritten, so the command can be run again for the sessions that began meanwhile.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from wsgisession.errors import StoreError
 from wsgisession.manager import SessionManager
 from wsgisession.record import Marker, Record
 
-NO_EXPIRY = 0.001  # seconds that a store reports for a record whose expiry somebody took away
+NO_EXPIRY = 0.001  # seconds left that a store reports for a record without an expiry
 
 
 class Copied(NamedTuple):
-    """How many sessions were copied, how many were there already, and how many markers were copied."""
+    """How many sessions were copied, how many were in the other store already, and how many markers were copied."""
 
     copied: int = 0
     already_there: int = 0
@@ -83,7 +84,7 @@ def copy_all(reader: Reader, target: SessionManager, step: Callable[[int], None]
             owner = content.owner if isinstance(content, Record) else None
             if left <= NO_EXPIRY and isinstance(content, Record):
                 left = reader.limits.first(content, reader.clock())  # as the next request would do
-            # What is there stays, whatever it is: the application may have gone on with it.
+            # A record that is there stays: the application may have changed it meanwhile.
             fresh = key not in taken and target.store.create(key, payload, left, owner)
             if isinstance(content, Marker):
                 markers += fresh

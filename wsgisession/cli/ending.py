@@ -1,4 +1,4 @@
-"""``destroy`` and ``purge``: sessions are ended, after asking; what has expired is removed. Knows no store."""
+"""``destroy`` and ``purge``: end sessions, after asking, and remove expired records. Knows no store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wsgisession.cli.terminal import Progress, Terminal
 from wsgisession.manager import SessionManager
 from wsgisession.record import Marker, Record
 
-PASSES = 10  # over the store, until one finds nothing more to end
+PASSES = 10  # over the store, at most; the last one finds nothing to end
 
 
 def destroy(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> int:
@@ -27,7 +27,7 @@ def destroy(manager: SessionManager, terminal: Terminal, arguments: Namespace) -
 def _one(manager: SessionManager, terminal: Terminal, shown: str, yes: bool) -> int:
     reader = Reader(manager)
     found = reader.one(shown)
-    # A marker of the last minute leads to what its session became, and what a later version wrote can be ended too.
+    # A marker of the last minute leads to the session's new key. A session that a later version wrote can be ended too.
     key = (
         found[0].key if found is not None else reader.find(shown) if reader.markers or reader.later else None
     )
@@ -52,7 +52,7 @@ def _owners(manager: SessionManager, terminal: Terminal, owner: str, yes: bool) 
 
 
 def _everybodys(manager: SessionManager, terminal: Terminal, yes: bool) -> int:
-    """End every session that began before this, and leave alone what cannot be read."""
+    """End every session that began before this command. Records that cannot be read stay."""
     reader = Reader(manager)
     started = reader.clock()
     with Progress("sessions read") as progress:
@@ -63,7 +63,7 @@ def _everybodys(manager: SessionManager, terminal: Terminal, yes: bool) -> int:
         ended = 0
         if clear is not None and not reader.unreadable:
             progress.say("ending sessions")
-            # A marker of the last minute was counted by the store; it is no session.
+            # The store counts markers of the last minute, but they are no sessions.
             ended = max(clear() - reader.markers, 0)
         ended += end_each(manager, reader, started, progress)
     counted(terminal, "destroyed", ended, "session")
@@ -72,7 +72,9 @@ def _everybodys(manager: SessionManager, terminal: Terminal, yes: bool) -> int:
 
 
 def end_each(manager: SessionManager, reader: Reader, started: float, progress: Progress) -> int:
-    """End one by one what began before a moment; again, until a pass finds none, for an id may change during a pass."""
+    """End one by one the sessions that began before ``started``. An id may change during a pass, so repeat until a pass
+    finds none.
+    """
     count = 0
     for _ in range(PASSES):
         reader.unreadable, found = 0, 0
@@ -89,7 +91,7 @@ def end_each(manager: SessionManager, reader: Reader, started: float, progress: 
 
 
 def _began(content: Record | Marker | Closed) -> float:
-    """Return when a session began, as far as that can be told; never, if it is none, or another program's."""
+    """Return when a session began; 0 if it is a later version's; infinity if it is no session of ours."""
     if isinstance(content, Record):
         return content.created
     return 0.0 if content is Closed.LATER else inf

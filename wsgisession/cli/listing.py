@@ -1,4 +1,4 @@
-"""``list`` and ``show``: which sessions live, and what is in one. Knows no store."""
+"""``list`` and ``show``: the live sessions, and the data of one. Knows no store."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ORDER: dict[str, Callable[[Entry], Any]] = {
 
 
 def list_(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> int:
-    """Print live sessions, one on a line."""
+    """Print live sessions, one per line."""
     reader = Reader(manager)
     limit: int | None = arguments.limit
     if terminal.human:
@@ -56,7 +56,7 @@ def list_(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> 
 
 
 def _chosen(reader: Reader, arguments: Namespace, progress: Progress) -> Iterable[Entry]:
-    """Return the sessions that were asked for, in the order that was asked for, and one past the limit."""
+    """Return the sessions that were asked for, in the right order, and one more than the limit."""
     entries = progress.over(
         reader.everybodys() if arguments.owner is None else reader.owners(arguments.owner)
     )
@@ -65,7 +65,7 @@ def _chosen(reader: Reader, arguments: Namespace, progress: Progress) -> Iterabl
     if arguments.sort is None:
         return entries
     by = ORDER[arguments.sort]
-    # With a limit a heap of that size is all that is kept.
+    # With a limit, only so many sessions are kept in memory.
     return (
         sorted(entries, key=by)
         if arguments.limit is None
@@ -99,7 +99,7 @@ def described(entry: Entry) -> dict[str, Any]:
 
 
 def show(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> int:
-    """Print one session with its data, as far as it can be read."""
+    """Print one session with its data. A value that cannot be decoded is shown as it is stored."""
     reader = Reader(manager)
     found = reader.one(arguments.key)
     if found is None:
@@ -126,7 +126,7 @@ def show(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> i
 
 
 def _facts(entry: Entry, now: float, human: bool) -> Iterator[tuple[str, str]]:
-    """Yield what is known of a session besides its data; for a person with durations and units."""
+    """Yield the facts of a session besides its data. For a person they have durations and units."""
     yield "key", entry.shown
     yield "owner", visible(entry.owner or "")
     yield "created", moment(entry.created) + (f", {duration(now - entry.created)} ago" if human else "")
@@ -140,6 +140,6 @@ def _facts(entry: Entry, now: float, human: bool) -> Iterator[tuple[str, str]]:
 def _decodes(reader: Reader, line: bytes) -> bool:
     try:
         reader.codec.decode(line)
-    except (ValueError, RecursionError):  # the line is somebody else's, and no mistake of this program
+    except (ValueError, RecursionError):  # another program wrote the line, so this is no mistake of ours
         return False
     return True

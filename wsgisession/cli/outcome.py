@@ -1,4 +1,4 @@
-"""How commands end: what was done, how often, and what could not be read or found. Knows no store."""
+"""The last lines of commands: what was done, how often, and what could not be read or found. Knows no store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def plural(count: int, what: str) -> str:
 
 
 def counted(terminal: Terminal, word: str, count: int, what: str) -> None:
-    """Print how many things something was done to."""
+    """Print the number of things that a command changed."""
     if terminal.json:
         terminal.dump({word: count})
     elif terminal.human:
@@ -24,7 +24,7 @@ def counted(terminal: Terminal, word: str, count: int, what: str) -> None:
 
 
 def absent(reader: Reader, terminal: Terminal) -> int:
-    """Say that there is no such session. What was asked for is not repeated: it may be an id or a token."""
+    """Say that there is no such session. The argument is not repeated, because it may be an id or a token."""
     if reader.unreadable or reader.later:
         return closed(reader, terminal)
     ended = "its id changed within the last minute" if reader.markers else "see list"

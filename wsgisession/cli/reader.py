@@ -1,6 +1,6 @@
 """The sessions of a store as the command line sees them: page by page, without decoding or logging.
 
-A record that cannot be read is counted and left out: with only a URL the codec is a guess, and such a key may be an id.
+A record that cannot be read is counted and left out: with only a URL the codec is a guess, and the key may be an id.
 Memory does not grow with the number of sessions.
 
 It does not know output.
@@ -18,21 +18,23 @@ from wsgisession.manager import SessionManager
 from wsgisession.record import Marker, Record
 
 PAGE = 1000  # keys in one go, as a store's load_many reads them
-SEEN = 100_000  # keys that are remembered: Redis may name one twice, nearly always soon after
-NOBODY = "A" * 43  # a key under which nothing stands: no SHA-256 of an id is known that gives it
+SEEN = 100_000  # so many keys are remembered, because Redis may name a key twice, usually soon after
+NOBODY = "A" * 43  # a key without a record: nobody knows an id whose SHA-256 is this
 
 Found = tuple[bytes, float]
 
 
 class Closed(Enum):
-    """Why nobody can tell what is in a payload."""
+    """Why a payload cannot be read."""
 
     UNREADABLE = "it is corrupt or foreign"
     LATER = "a later version of the library wrote it"
 
 
 class Entry(NamedTuple):
-    """One live session. ``key`` is the store's; ``shown`` is what people see; times in POSIX seconds, size in bytes."""
+    """One live session. ``key`` is the store's key; people see ``shown``. Times are POSIX seconds, the size is in
+    bytes.
+    """
 
     key: str
     shown: str
@@ -45,7 +47,7 @@ class Entry(NamedTuple):
 
 
 class Reader:
-    """Reads what is live in a manager's store. ``markers``, ``unreadable`` and ``later`` count what else was met."""
+    """Reads the live sessions of a manager's store. ``markers``, ``unreadable`` and ``later`` count the other records."""
 
     def __init__(self, manager: SessionManager) -> None:
         self.store = manager.store
@@ -65,7 +67,7 @@ class Reader:
         return sorted(mine, key=lambda entry: -entry.created)
 
     def sample(self, count: int) -> Iterator[Entry]:
-        """Yield the live sessions among the first so many records."""
+        """Yield the live sessions among the first ``limit`` records."""
         return self._entries(islice(self.store.keys(), count))
 
     def one(self, shown: str) -> tuple[Entry, Record] | None:
@@ -77,7 +79,7 @@ class Reader:
         return None
 
     def find(self, shown: str) -> str | None:
-        """Return the store's key for one as people see it; None: there is none.
+        """Return the store's key for a key as people see it; None: there is none.
 
         If the key is the id (see ``Identity.key_is_id``), people see its SHA-256, and all keys are looked through.
         """
@@ -86,7 +88,7 @@ class Reader:
         return next((key for key in self.store.keys() if self._show(key) == shown), None)
 
     def pages(self, keys: Iterable[str]) -> Iterator[list[str]]:
-        """Cut keys into pages, and drop those that come twice."""
+        """Cut keys into pages, and drop keys that come twice."""
         seen: set[str] = set()
         rest = iter(keys)
         while page := list(islice(rest, PAGE)):

@@ -1,4 +1,4 @@
-"""A new secret. Knows no store."""
+"""``secret``: prints a new secret. Knows no store."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What may be typed: the commands, their options, and what is said about a slip. Knows no command and no session.
+"""The commands and options that can be typed, and the messages about typing mistakes. Knows no command and no session.
 
-A wrong word may be a password or a token, so only what has the form of a command or an option is repeated.
+A wrong word may be a password or a token, so it is repeated only if it looks like a command or an option.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from wsgisession.cli.codes import USAGE
 from wsgisession.cli.text import since
 
 DESCRIPTION = """\
-The sessions of a store, from the command line. A session is known by its key,
-the SHA-256 of its id; no command prints an id or a token."""
+Show and end the sessions of a store. A session is named by its key, the
+SHA-256 of its id. No command prints an id or a token."""
 
 EPILOG = """\
-STORE is a URL, or module:middleware, which is imported from the current
-directory and brings its codec, prefix and secret along. Without it the
-environment variable WSGISESSION_STORE is read, so that no password has to be
-in the list of processes. A file or table that does not exist is an error; only
-copy makes one.
+STORE is a URL, or module:middleware. The module is imported from the current
+directory; the middleware has the codec, the prefix and the secret. Without
+STORE the environment variable WSGISESSION_STORE is read, so that no password
+has to be in the list of processes. If a file or a table does not exist, that
+is an error. Only copy makes one.
 
-A terminal gets a table, anything else lines with tabs, --json JSON.
+Output is a table on a terminal, otherwise lines with tabs; --json gives JSON.
 
 exit code: 0 done; 1 there is a finding, no such session, or the answer was no;
 2 the command line or the configuration is wrong; 3 the store failed;
@@ -38,7 +38,7 @@ ORDERS = ("created", "expires", "owner", "size")
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z-]{0,15}")
 _OPTION = re.compile(r"-[A-Za-z]|--[A-Za-z][A-Za-z-]{0,15}")
-# What other tools call it.
+# Other tools' names of these commands.
 _OTHER_WORDS = {
     "ls": "list",
     "get": "show",
@@ -51,7 +51,7 @@ _OTHER_WORDS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and repeat no value that was given."""
+    """An argument parser whose errors are one line and repeat no value."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -90,7 +90,7 @@ class Command:
             self.parser.error(message + (f"; did you mean {near[0]}?" if near else ""))
 
     def sorted_out(self, words: Sequence[str]) -> list[str]:
-        """Return the words with keys and stores told apart from options, which argparse cannot."""
+        """Return the words so that argparse does not take a key or a store for an option."""
         takes_store = "--store" in self.options
         result: list[str] = []
         for word, before in zip(words, ["", *words], strict=False):
@@ -109,7 +109,7 @@ class Command:
 
 
 class Syntax:
-    """The whole command line. ``parse`` makes of words what a command needs."""
+    """The whole command line. ``parse`` returns what a command needs."""
 
     def __init__(self) -> None:
         self.commands: dict[str, Command] = {}
@@ -132,25 +132,25 @@ class Syntax:
         command = self.commands[name] = Command(name, parser)
         if store:
             command.option(
-                "--store", metavar="STORE", help="a URL, or module:middleware; STORE alone will do"
+                "--store", metavar="STORE", help="a URL, or module:middleware; --store can be left out"
             )
         command.option("--json", action="store_true", help="write JSON")
         return command
 
     def _looking(self) -> None:
         usage = "[--owner NAME] [--since WHEN]\n" + " " * 24 + "[--sort BY] [--limit N]"
-        listing = self._add("list", usage, "list the live sessions; as JSON, one object on a line")
-        listing.option("--owner", metavar="NAME", help="only this owner's, newest first")
+        listing = self._add("list", usage, "list the live sessions; JSON has one object per line")
+        listing.option("--owner", metavar="NAME", help="only this owner's sessions, newest first")
         listing.option(
             "--since",
             metavar="WHEN",
             type=_told(since),
-            help="only those begun since: 30min, 2h, 7d, 2026-11-24",
+            help="only sessions begun since: 30min, 2h, 7d, 2026-11-24",
         )
         listing.option(
             "--sort", metavar="BY", type=_order, help="created (newest first), expires, owner or size"
         )
-        listing.option("--limit", metavar="N", type=_number, help="at most so many")
+        listing.option("--limit", metavar="N", type=_number, help="at most N sessions")
         showing = self._add("show", "KEY", "show one session with its data")
         showing.parser.add_argument("key", metavar="KEY", type=_key, help="as list prints it")
         self._add("count", "", "count the live sessions, as cheaply as the store can")
@@ -160,7 +160,7 @@ class Syntax:
         ending = self._add("destroy", "[--yes] (KEY | --owner NAME | --all)", "end sessions, after asking")
         which = ending.parser.add_mutually_exclusive_group(required=True)
         which.add_argument(
-            "key", metavar="KEY", nargs="?", type=_key, help="this session, or the one it became"
+            "key", metavar="KEY", nargs="?", type=_key, help="this session; an old key works for a minute"
         )
         ending.option("--owner", among=which, metavar="NAME", help="all sessions of this owner")
         ending.option("--all", among=which, action="store_true", help="all sessions: everybody is logged out")
@@ -169,19 +169,17 @@ class Syntax:
 
     def _others(self) -> None:
         copying = self._add(
-            "copy", "FROM TO", "copy live sessions to another store that lacks them", store=False
+            "copy", "FROM TO", "copy live sessions to another store, if it lacks them", store=False
         )
         copying.parser.add_argument("source", metavar="FROM", help="a STORE; it is only read")
         copying.parser.add_argument("target", metavar="TO", help="a STORE; it is made if needed")
-        self._add(
-            "check", "", "look for what is wrong with the configuration; writes one record and deletes it"
-        )
+        self._add("check", "", "look for mistakes in the configuration; writes one record and deletes it")
         self._add(
             "secret", "", "print a new secret: 256 bits from the operating system, base64url", store=False
         )
 
     def parse(self, given: Sequence[str]) -> argparse.Namespace:
-        """Return what a command line says. A wrong one is one line on standard error, and exit code 2."""
+        """Return the arguments of a command line. A wrong one is one line on standard error, and exit code 2."""
         if not given:
             self.parser.error("name a command")
         first, *words = given
@@ -223,7 +221,7 @@ def _quoted(word: str, form: re.Pattern[str], otherwise: str) -> str:
     return repr(word) if form.fullmatch(word) else otherwise
 
 
-# What an option's value must be. Messages do not repeat the value.
+# How the values of options are read. Messages do not repeat the value.
 
 
 def _told(read: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -1,6 +1,6 @@
-"""Which sessions a command is about: a store's URL, or ``module:middleware``.
+"""The sessions that a command is about: a store's URL, or ``module:middleware``.
 
-No message repeats a URL or what an application's module said: either may hold a password.
+No message repeats a URL or the message of an application's exception, because these may contain a password.
 
 Knows no command and no output.
 """
@@ -22,12 +22,12 @@ from wsgisession.manager import SessionManager
 from wsgisession.stores import MemoryStore, from_url
 
 VARIABLE = "WSGISESSION_STORE"
-INNER = ("wsgi_app", "app", "application", "wrap_app")  # what frameworks and middlewares call what they wrap
-DEEPEST = 20  # middlewares around one another
+INNER = ("wsgi_app", "app", "application", "wrap_app")  # attributes with a wrapped application
+DEEPEST = 20  # at most so many middlewares around one another
 
 _PLACE = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
-# A word with a URL's "://" and its userinfo, up to the last "@", if it is not how we write a URL ourselves; and what is named
-# like a secret.
+# A word with "://" and userinfo up to the last "@", unless it is our own example of a URL. And the value of a name such
+# as "secret".
 _USER = re.compile(r"(://)(?!\[[0-9A-Fa-f:.]*\]|\[user:password@\][^\s@]*(?:\s|$))[^\s'\"]*@")
 _NAMED = re.compile(
     r"((?:pass\w*|secret\w*|token\w*|pwd)['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s&,;}]+)", re.IGNORECASE
@@ -57,7 +57,7 @@ def open_target(name: str | None, *, create: bool = False) -> SessionManager:
         return _imported(found[1], found[2])
     if name.partition(":")[0].lower() == "memory":
         raise Unusable(
-            "memory: is a store inside one process, and this command is another one: it would find nothing."
+            "memory: is a store inside one process, and this command is another process, so it would find nothing."
             " Name the store that your application shares, such as sqlite:///sessions.db"
         )
     try:
@@ -67,14 +67,14 @@ def open_target(name: str | None, *, create: bool = False) -> SessionManager:
 
 
 def _imported(module: str, path: str) -> SessionManager:
-    if "" not in sys.path and os.getcwd() not in sys.path:  # as with python -m, also for the console script
+    if "" not in sys.path and os.getcwd() not in sys.path:  # as python -m does; the console script does not
         sys.path.insert(0, os.getcwd())
     found = _ran(f"importing {module}", module, lambda: importlib.import_module(module))
-    # What stands there may be a proxy that fails outside a request, as Flask's current_app does.
+    # The object may be a proxy that fails outside a request, like Flask's current_app.
     manager = _ran(f"looking at {module}:{path}", module, lambda: _manager(found, module, path))
     if manager is None:
         raise Unusable(
-            f"{module}:{path} is neither a SessionMiddleware nor a SessionManager, nor wraps or makes one"
+            f"{module}:{path} is no SessionMiddleware or SessionManager, and does not wrap or return one"
         )
     return manager  # type: ignore[no-any-return]
 
@@ -94,7 +94,9 @@ def _manager(found: Any, module: str, path: str) -> SessionManager | None:
 
 
 def _ran(what: str, module: str, call: Callable[[], Any]) -> Any:
-    """Return what an application's code returns. What it prints is no result of ours, and goes to standard error."""
+    """Return what an application's code returns. Its output goes to standard error, because it is no result of the
+    command.
+    """
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return call()
@@ -113,7 +115,9 @@ def _layers(found: Any) -> Iterator[Any]:
 
 
 def _cause(error: BaseException) -> str:
-    """Return what went wrong and in which line. The message only if Python made it; another may hold a password."""
+    """Return what went wrong and in which line. The message is in it only if Python made it: another one may contain a
+    password.
+    """
     told = type(error).__name__
     if isinstance(error, ModuleNotFoundError) and error.name:
         told += f": no module named {error.name!r}"
@@ -121,18 +125,18 @@ def _cause(error: BaseException) -> str:
         told += f": {error.msg}, {os.path.basename(error.filename or '?')} line {error.lineno}"
     else:
         frames = traceback.extract_tb(error.__traceback__)
-        # The application's own, if any.
+        # The last line of the application's own code, if any.
         here = [frame for frame in frames if frame.filename.startswith(os.getcwd())]
         told += f", raised in {os.path.basename((here or frames)[-1].filename)} line {(here or frames)[-1].lineno}"
     return told
 
 
 def in_memory(manager: SessionManager) -> bool:
-    """True if this process alone can see the sessions."""
+    """True if only this process can see the sessions."""
     return isinstance(manager.store, MemoryStore)
 
 
 def redacted(message: str) -> str:
-    """Return a message on one line, without the user names and passwords of URLs in it, and without named secrets."""
+    """Return a message on one line, without user names and passwords of URLs, and without named secrets."""
     line = _USER.sub(r"\1…@", " ".join(message.split()))
     return _NAMED.sub(r"\1…", line)

@@ -1,7 +1,7 @@
-"""The streams of one run: what goes to whom, in which shape, questions and progress.
+"""The output of one run: results, messages, questions and progress.
 
-Results go to standard output: a table for a person if that is a terminal, otherwise lines with tabs for a program, or JSON
-if it was asked for. Everything else goes to standard error, progress only if that is a terminal.
+Results go to standard output: a table if that is a terminal, otherwise lines with tabs, or JSON if it was asked for.
+    Everything else goes to standard error. Progress is shown only on a terminal.
 
 Knows no session and no store.
 """
@@ -23,11 +23,11 @@ Thing = TypeVar("Thing")
 
 
 class Refused(Exception):
-    """The question before something is destroyed was not answered with yes."""
+    """The answer to the question before something is destroyed was not yes."""
 
 
 class NoTerminal(Exception):
-    """There is nobody to ask."""
+    """Nobody can be asked."""
 
 
 class Terminal:
@@ -45,7 +45,7 @@ class Terminal:
         print(*cells, sep="\t")
 
     def dump(self, value: Any) -> None:
-        """Write one line of JSON, ASCII alone."""
+        """Write one line of JSON, in ASCII."""
         print(json.dumps(value, allow_nan=False))
 
     def note(self, message: str) -> None:
@@ -53,7 +53,7 @@ class Terminal:
         print(f"wsgisession: {visible(message)}", file=sys.stderr)
 
     def confirm(self, question: str, *, yes: bool) -> None:
-        """Return if the answer is yes. Refused, NoTerminal: it is not."""
+        """Ask, and return if the answer is yes. Otherwise raise Refused or NoTerminal."""
         if yes:
             return
         if not sys.stdin.isatty():
@@ -70,7 +70,7 @@ class Progress:
 
     Args:
         what: What is counted.
-        quiet: The result goes to the same terminal meanwhile; show nothing.
+        quiet: Show nothing, because the result goes to the same terminal meanwhile.
     """
 
     def __init__(self, what: str, *, quiet: bool = False) -> None:
@@ -84,7 +84,7 @@ class Progress:
         return self
 
     def over(self, things: Iterable[Thing]) -> Iterable[Thing]:
-        """Return things, and count them as they are taken."""
+        """Return an iterator over things that counts them."""
         return self._counted(things) if self._shows else things
 
     def _counted(self, things: Iterable[Thing]) -> Iterator[Thing]:
@@ -93,14 +93,14 @@ class Progress:
             self.step()
 
     def step(self, count: int = 1) -> None:
-        """Count on, and show the number if it is time."""
+        """Count, and show the number if it is time."""
         self._count += count
         if self._shows and (now := time.monotonic()) >= self._next:
             self._next = now + PACE
             self.say(f"{self._count:,} {self._what}")
 
     def say(self, text: str) -> None:
-        """Show this instead of a number, until the end."""
+        """Show this text instead of a number, until the end."""
         if self._shows:
             self._shown = True
             print(f"\r{text}", end="", file=sys.stderr, flush=True)

@@ -1,7 +1,8 @@
-"""How the command line writes and reads: escapes, widths, moments, durations, sizes, histograms.
+"""How the command line writes and reads text: escapes, widths, moments, durations, sizes, histograms.
 
-What comes from a store is somebody else's text. Nothing of it reaches a terminal that could move the cursor, colour the
-screen or turn the direction of reading: only what ``str.isprintable`` lets through, the rest as escapes.
+Text from a store was written by others. No part of it may move the cursor of a terminal, colour the screen or change
+the direction of reading. So only characters that ``str.isprintable`` allows are written as they are, the others as
+escapes.
 
 Knows no session and no stream.
 """
@@ -22,12 +23,14 @@ from typing import Any, NoReturn
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _MULTIPLES = ("KiB", "MiB", "GiB", "TiB")
 BAR = 40  # characters of the longest bar
-DEEPEST = 100  # containers in one another, as many as a codec writes
+DEEPEST = 100  # levels of nested containers, as many as a codec writes
 _AGO = re.compile(r"(\d{1,9})(s|min|h|d)")
 
 
 def visible(text: str) -> str:
-    """Return text on one line, with escapes for what is not printable; a backslash is doubled, so none can be forged."""
+    """Return text on one line, with escapes for what is not printable. A backslash is doubled, so no escape can be
+    forged.
+    """
     return "".join(
         "\\\\" if character == "\\" else character if character.isprintable() else _escape(character)
         for character in text
@@ -45,13 +48,13 @@ def _escape(character: str) -> str:
 
 
 def _units(character: str) -> str:
-    """Return a character as JSON's escapes, in two halves past U+FFFF."""
+    """Return a character as JSON's escapes; above U+FFFF there are two."""
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))
 
 
 def clipped(text: str, width: int) -> str:
-    """Return text that takes at most so many columns of a terminal; the last is an ellipsis if something was cut off."""
+    """Return text that takes at most ``width`` columns of a terminal. If it was cut off, it ends with an ellipsis."""
     ends = list(accumulate(map(_columns, text)))
     if not ends or ends[-1] <= width:
         return text
@@ -65,7 +68,9 @@ def _columns(character: str) -> int:
 
 
 def raw(line: bytes) -> Any:
-    """Return one stored value as JSON shows it, tags and all; text if it is no JSON, or nested too deep for most readers."""
+    """Return one stored value as JSON, with its tags; or its text if it is no JSON, or nested too deep for most
+    readers.
+    """
     try:
         value = json.loads(line, parse_constant=_no_json, parse_float=_finite)
         nested = _depth(value)
@@ -83,7 +88,7 @@ def _finite(text: str) -> float:
 
 
 def _depth(value: Any) -> int:
-    """Return how many containers are in one another."""
+    """Return how many levels of containers there are."""
     depth, level = 0, [value]
     while level := [one for one in level if isinstance(one, dict | list)]:
         depth += 1
@@ -92,13 +97,13 @@ def _depth(value: Any) -> int:
 
 
 def number(value: float) -> float | None:
-    """Return a number that JSON can carry; None for what is not finite."""
+    """Return a number that JSON can contain; None for one that is not finite."""
     return value if math.isfinite(value) else None
 
 
 def since(text: str) -> float:
-    """Return POSIX seconds for a duration ago (``90s``, ``30min``, ``2h``, ``7d``) or a moment in ISO 8601, UTC if it names
-    no zone.
+    """Return POSIX seconds of a moment in ISO 8601 (UTC if it names no zone), or of a duration ago (``90s``, ``2h``,
+    ``7d``).
 
     Raises:
         ValueError: it is neither; the message says what to write.
@@ -113,7 +118,7 @@ def since(text: str) -> float:
 
 
 def moment(seconds: float) -> str:
-    """Return POSIX seconds as ISO 8601, UTC; as a number if no calendar reaches."""
+    """Return POSIX seconds as ISO 8601, UTC; as a number if it is outside of the calendar."""
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
@@ -139,7 +144,7 @@ def brief(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Return a number of bytes in a unit that suits it."""
+    """Return a number of bytes in a unit of the right size."""
     if count < 1024:
         return f"{count:.0f} B"
     power = min(int(math.log2(count)) // 10, len(_MULTIPLES))
@@ -147,7 +152,7 @@ def size(count: float) -> str:
 
 
 def histogram(counts: Sequence[tuple[str, int]]) -> list[str]:
-    """Return one line per class: its name, its number, a bar."""
+    """Return one line for each class: its name, its number, a bar."""
     most = max((count for _, count in counts), default=0)
     name_width = max((len(name) for name, _ in counts), default=0)
     width = len(f"{most:,}")

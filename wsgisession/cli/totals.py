@@ -1,6 +1,6 @@
-"""``stats`` and ``count``: how many sessions live, whose, how large and how old. Knows no store.
+"""``stats`` and ``count``: how many sessions there are, of how many owners, how large and how old. Knows no store.
 
-What is kept while counting does not grow with the number of sessions.
+The memory for counting does not grow with the number of sessions.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ SIZES = (
     *(("under 64 KiB", 2**16), ("larger", float("inf"))),
 )
 AGE_BOUNDS, SIZE_BOUNDS = ([bound for _, bound in classes[:-1]] for classes in (AGES, SIZES))
-EXACT = 65_536  # different owners that are counted exactly; more are estimated, within one in a hundred
+EXACT = 65_536  # so many owners are counted exactly; a larger number is an estimate, with an error below one percent
 
 
 def count(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> int:
-    """Print how many sessions live, as the store knows it."""
+    """Print how many live sessions the store has, as the store itself counts them."""
     with Progress("") as progress:
         progress.say("counting sessions")
         found = manager.count()
@@ -50,7 +50,7 @@ def count(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> 
 
 
 def stats(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> int:
-    """Print how many sessions live, whose, how large and how old."""
+    """Print how many live sessions there are, of how many owners, how large and how old."""
     reader, totals = Reader(manager), Totals()
     now = reader.clock()
     with Progress("records read") as progress:
@@ -67,18 +67,18 @@ def stats(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> 
 class Different:
     """How many different names there were, in bounded memory: exact up to EXACT, an estimate beyond.
 
-    Kept are the smallest of the names' hashes, which are spread evenly: if the k smallest of them fill a part p of all
+    The smallest hashes of names are kept. Hashes are spread evenly: if the k smallest ones fill a part p of all
     possible values, there were about k / p names.
 
     Source: Bar-Yossef et al., Counting Distinct Elements in a Data Stream, 2002.
     """
 
     def __init__(self) -> None:
-        self._smallest: list[int] = []  # a heap of negative numbers, so that the largest is at hand
+        self._smallest: list[int] = []  # a heap of negative numbers, so that the largest hash comes first
         self._kept: set[int] = set()
 
     def add(self, name: str) -> None:
-        """Count a name, if it was not there before."""
+        """Count a name, if it was not counted before."""
         hashed = hash(name) % 2**64
         if hashed in self._kept:
             return
@@ -96,7 +96,7 @@ class Different:
 
 
 class Totals:
-    """What ``stats`` adds up."""
+    """The sums for ``stats``."""
 
     def __init__(self) -> None:
         self._sizes: Counter[int] = Counter()  # no more entries than a payload may have bytes
@@ -115,7 +115,7 @@ class Totals:
             self._owners.add(record.owner)
 
     def facts(self) -> dict[str, int]:
-        """Return the plain numbers."""
+        """Return the numbers of sessions, owners and other records."""
         return {
             "sessions": self._sizes.total(),
             "owners": len(self._owners),
@@ -124,7 +124,7 @@ class Totals:
         }
 
     def lengths(self) -> dict[str, int]:
-        """Return how many bytes all have, one in the middle, and the largest."""
+        """Return the bytes of all sessions together, of the median, and of the largest."""
         middle, passed, median = self._sizes.total() // 2, 0, 0
         for median in sorted(self._sizes):
             passed += self._sizes[median]
@@ -134,11 +134,11 @@ class Totals:
         return {"total": total, "median": median, "largest": max(self._sizes, default=0)}
 
     def by_age(self) -> dict[str, int]:
-        """Return how many sessions each class of ages has."""
+        """Return how many sessions are in each class of ages."""
         return dict(zip((name for name, _ in AGES), self._ages, strict=True))
 
     def by_size(self) -> dict[str, int]:
-        """Return how many sessions each class of sizes has."""
+        """Return how many sessions are in each class of sizes."""
         counts = [0] * len(SIZES)
         for length, often in self._sizes.items():
             counts[bisect_right(SIZE_BOUNDS, length)] += often
@@ -148,7 +148,7 @@ class Totals:
 def _print(
     terminal: Terminal, facts: dict[str, int], lengths: dict[str, int], classes: dict[str, dict[str, int]]
 ) -> None:
-    """Print it all; text leaves out what is 0."""
+    """Print all numbers; text leaves out those that are 0."""
     if terminal.json:
         terminal.dump({**facts, "bytes": lengths, **classes})
         return
