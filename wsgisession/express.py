@@ -29,11 +29,11 @@ from wsgisession.tags import DATA_ERRORS, Refused
 __all__ = ["ExpressCodec", "ExpressIdentity", "options"]
 
 OWN = "wsgisession"
-"""The member of a record that holds what Express has no place for: nonce, created, owner, persistent."""
+"""The member of a record for what Express does not have: nonce, created, owner, persistent."""
 
 TAKEN = frozenset(
-    # What express-session's Session object has, its own members and the inherited ones: an item of such a name would be
-    # lost there, or take the place of a method.
+    # The members of express-session's Session object, its own and inherited ones. An item with such a name would be
+    # lost there, or would replace a method.
     """id req cookie touch resetMaxAge save reload destroy regenerate constructor hasOwnProperty isPrototypeOf
     propertyIsEnumerable toLocaleString toString valueOf __defineGetter__ __defineSetter__ __lookupGetter__
     __lookupSetter__ __proto__""".split()
@@ -52,13 +52,14 @@ _MARK = "s%3A"  # "s:", percent-encoded
 def options(client: Any, name: str = "connect.sid", prefix: str = "sess:", **cookie: Any) -> dict[str, Any]:
     """Return the options ``store``, ``cookie``, ``identity`` and ``codec`` of a middleware that shares Express' sessions.
 
-    The secrets are the ones express-session has, in the same order.
+    The secrets are those of express-session, in the same order.
 
     Args:
         client: a redis-py client of the same Redis, as for ``RedisStore``. The store does not close it.
         name: express-session's ``name``.
         prefix: connect-redis' ``prefix``.
-        cookie: other options of ``Cookie``, with the values that Express has: ``path``, ``domain``, ``secure``, ``httponly``, ``samesite``.
+        cookie: other options of ``Cookie``, with the same values as in Express: ``path``, ``domain``, ``secure``,
+            ``httponly``, ``samesite``.
 
     Raises:
         ValueError, TypeError: an argument is not what it must be.
@@ -69,8 +70,8 @@ def options(client: Any, name: str = "connect.sid", prefix: str = "sess:", **coo
         )
     shared = Cookie(name=name, host_prefix=False, **cookie)
     return {
-        # Express refreshes records, and knows nothing of an index. By then browsers have dropped a cookie that was set when
-        # the index was written (RFC 6265bis 5.5).
+        # Express refreshes records and does not know the index. After so many seconds, browsers have dropped a cookie
+        # that was set when the index was written (RFC 6265bis 5.5).
         "store": RedisStore(client, prefix, listed_for=LONGEST_MAX_AGE),
         "cookie": shared,
         "identity": ExpressIdentity,
@@ -81,10 +82,11 @@ def options(client: Any, name: str = "connect.sid", prefix: str = "sess:", **coo
 class ExpressIdentity(Identity):
     """Express' cookie: ``s:``, the id, ``.``, HMAC-SHA256 in base64 without padding, all of it percent-encoded.
 
-    The key a session is stored under is its id. Other than ours, the signature does not cover the cookie's name.
+    The key of a session in the store is its id. Unlike ours, this signature does not cover the cookie's name.
 
     Args:
-        secrets: as for ``Identity``, but of any length. One of less than 32 bytes is a warning: Express takes it.
+        secrets: as for ``Identity``, but of any length. For one of less than 32 bytes there is a warning, because
+            Express accepts it.
     """
 
     min_secret = 1
@@ -101,18 +103,19 @@ class ExpressIdentity(Identity):
         return id
 
     def sign(self, name: str, id: str) -> str:
-        """Return the token as express-session would, whatever the cookie's name."""
+        """Return the token that express-session would make. The cookie's name does not matter."""
         return self._token(id, self._keyed[0])
 
     def unsign(self, name: str, token: str) -> tuple[str, bool] | None:
-        """Return a token's id, and whether it was signed with another secret than the first.
+        """Return a token's id, and whether it was signed with a secret other than the first.
 
-        None for anything that ``sign`` or Express did not make: of all spellings Express can decode, the one it writes.
+        None for anything that ``sign`` or Express did not make. Express can decode several spellings of a token; only
+        the one that it writes counts.
         """
         text, dot, _ = token.rpartition(".")
         if not dot or not token.isascii() or not text.startswith(_MARK):
             return None
-        # If that is lossy, or the spelling another, no token below is the same.
+        # If decoding loses something, or the spelling is another one, no token below is equal.
         id = unquote(text[len(_MARK) :])
         if not id:
             return None
@@ -129,12 +132,12 @@ class ExpressIdentity(Identity):
 
 @dataclass(slots=True, frozen=True)
 class Kept:
-    """What a record of Express' holds besides what is ours, as it is written there.
+    """The parts of an Express record that are not ours, as they are written there.
 
     Args:
         cookie: the ``cookie`` member.
-        timeout: its ``originalMaxAge`` in seconds; None: there is none.
-        own: members of the member OWN that are not known here.
+        timeout: the cookie's ``originalMaxAge`` in seconds; None: it has none.
+        own: members of the member OWN that this version does not know.
         other: members whose names no item can have.
     """
 
@@ -147,18 +150,19 @@ class Kept:
 class ExpressCodec:
     """Records as connect-redis stores them: one JSON object of the items, ``cookie`` and the member ``wsgisession``.
 
-    A record is parsed as a whole, for JSON cannot be split otherwise. Each value then keeps the bytes it was written in,
-    and is decoded and encoded only when it is read and changed, as with ``JSONCodec``.
+    A record is parsed as a whole, because JSON cannot be split otherwise. Each value then keeps its bytes. As with
+    ``JSONCodec``, it is decoded only when it is read, and encoded only when it is changed.
 
     Args:
-        cookie: what Express is told to send for sessions that begin here.
-        clock: POSIX seconds: when a session began that does not say so.
+        cookie: the attributes that Express sends for sessions that begin here.
+        clock: POSIX seconds. If a record does not say when its session began, it began now.
     """
 
     markers = False
     json_lines = True
     dates_cookie = True
-    # Each value is encoded when it is assigned, too: what Express cannot hold is refused in the line that says so.
+    # Each value is encoded when it is assigned, too. So a value that Express cannot hold is refused in the line that
+    # assigns it.
     accepts: frozenset[type] = frozenset()
 
     def __init__(self, cookie: Cookie | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -166,10 +170,10 @@ class ExpressCodec:
         self._fresh = Kept(write(_cookie_member(Cookie() if cookie is None else cookie)))
 
     def pack(self, content: Record | Marker) -> bytes:
-        """Return a payload no other call returns.
+        """Return a payload that no other call returns.
 
         Raises:
-            UnsupportedType: JavaScript would make another name of an item's name.
+            UnsupportedType: JavaScript would change an item's name.
             ValueError: A time is not finite.
         """
         assert isinstance(content, Record)  # there are no markers
@@ -196,9 +200,9 @@ class ExpressCodec:
         )
 
     def unpack(self, payload: bytes) -> Record | Marker:
-        """Return the record of a payload. A marker: version 1.0 of the library is about to delete it.
+        """Return the record of a payload, or a marker if version 1.0 of the library is about to delete it.
 
-        A record without ``created`` began now, and says so from our first write on.
+        A record without ``created`` began now. Our first write adds the time.
 
         Raises:
             ValueError: It cannot be read: it is corrupt or foreign.
@@ -232,7 +236,7 @@ class ExpressCodec:
         return Record(created, owner, persistent, data, idle_timeout=timeout, extra=kept)
 
     def _known(self, own: dict[str, tuple[Any, bytes]]) -> tuple[float, str | None, bool]:
-        """Take what we know out of the member OWN. All of it may be missing: Express' own records have none."""
+        """Take the members that we know out of the member OWN. All may be missing: Express' own records have none."""
 
         def take(name: str, default: Any) -> Any:
             return own.pop(name, (default, b""))[0]
@@ -258,10 +262,11 @@ class ExpressCodec:
         return float(created), owner, persistent
 
     def encode(self, value: Any, path: str) -> bytes:
-        """Return a value as JSON that both languages read as the same.
+        """Return a value as JSON that both languages read as the same value.
 
         Raises:
-            UnsupportedType: There is none, or express-session's own object has that name; ``path`` begins the message.
+            UnsupportedType: There is no such JSON, or express-session's own object has that name; ``path`` begins the
+                message.
         """
         if path in _TAKEN_PATHS:
             raise UnsupportedType(f"{path}: express-session's own object has that name; choose another")
@@ -274,13 +279,13 @@ class ExpressCodec:
         """Return the value of a line.
 
         Raises:
-            ValueError: It cannot be read, for whatever reason; the message shows nothing of it.
+            ValueError: It cannot be read. The message shows no part of it.
         """
         return read(line)
 
 
 def _cookie_member(cookie: Cookie) -> dict[str, Any]:
-    """Return a record's ``cookie`` member, by which Express sets the cookie again with the attributes it has here."""
+    """Return a record's ``cookie`` member. With it, Express sets the cookie again with the attributes that it has here."""
     member: dict[str, Any] = {
         "originalMaxAge": None,
         "expires": None,

@@ -9,7 +9,7 @@
     app.secret_key = "a string of at least 32 bytes, kept out of the repository"
     Sessions(app, store="redis://localhost:6379")
 
-It does not know how a session is stored. It keeps nothing in a session but what the application put there.
+It does not know how a session is stored. A session contains only what the application put there.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class FlaskSession(Session):
     __slots__ = ("accessed", "exchange", "modified")
 
     accessed: bool  # set by Flask
-    exchange: Exchange | None  # what saves a session that has no request
-    modified: bool  # an item was assigned or deleted. What changes inside a value is saved without it
+    exchange: Exchange | None  # saves a session that has no request
+    modified: bool  # an item was assigned or deleted. A change inside a value is saved without it
 
     def __init__(self, visit: Visit, exchange: Exchange | None = None) -> None:
         hold(self, visit)
@@ -118,12 +118,12 @@ def _text(message: Any) -> Any:
 class Sessions:
     """Server-side sessions for Flask: ``Sessions(app)``, or ``Sessions()`` and later ``init_app(app)``.
 
-    What you do not pass comes from the application's configuration, which is read when a request comes. The
-    other arguments are those of SessionMiddleware. An application without a secret key has Flask's null session:
-    it is empty, and writing to it is an error that asks for the key.
+    An argument that you do not pass comes from the application's configuration, which is read when a request comes. The
+    other arguments are those of SessionMiddleware. An application without a secret key has Flask's null session: it is
+    empty, and writing to it is an error that asks for the key.
 
     Args:
-        app: The application; None: ``init_app`` is called later.
+        app: The application. None: call ``init_app`` later.
         secret: None: ``SECRET_KEY`` signs, and ``SECRET_KEY_FALLBACKS`` are accepted too.
         store: A Store, or a URL; None: a MemoryStore for each application.
         cookie: None: the ``SESSION_COOKIE_…`` settings.
@@ -189,7 +189,7 @@ class Sessions:
 
     @property
     def manager(self) -> SessionManager:
-        """The same sessions outside a request: to list them, to end them, to log a test client in.
+        """The same sessions outside a request: list them, end them, or log in a test client.
 
         Inside ``app.app_context()`` they are those of the current application. Outside, they are those of the
         application in ``Sessions(app)``.
@@ -213,7 +213,7 @@ class Sessions:
 
 
 def _secrets(app: flask.Flask, shortest: int) -> list[str | bytes]:
-    """Return the application's own keys, the one that signs first. ValueError: one of them is too short."""
+    """Return the application's own keys; the first one signs. ValueError: one of them is too short."""
     key, formerly = app.secret_key, app.config.get("SECRET_KEY_FALLBACKS") or ()
     if not key:
         return []
@@ -240,7 +240,7 @@ def _cookie(app: flask.Flask) -> Cookie:
             httponly=bool(config["SESSION_COOKIE_HTTPONLY"]),
             samesite=samesite.title() if samesite else "Lax",
             partitioned=bool(config.get("SESSION_COOKIE_PARTITIONED")),
-            # As with Flask's own cookie, http and https are one session unless the settings say Secure.
+            # As with Flask's own cookie, http and https have the same session unless the settings say Secure.
             host_prefix=secure,
         )
     except ValueError as error:
@@ -249,7 +249,7 @@ def _cookie(app: flask.Flask) -> Cookie:
 
 
 class _Served:
-    """An application with its sessions: what ``app.wsgi_app`` is, and ``app.extensions["wsgisession"]``."""
+    """An application with its sessions. It is ``app.wsgi_app`` and ``app.extensions["wsgisession"]``."""
 
     def __init__(self, app: flask.Flask, make: Callable[[WSGIApplication], SessionMiddleware | None]) -> None:
         self._app = app
@@ -261,7 +261,7 @@ class _Served:
         return (self.build() or self._inside)(environ, start_response)
 
     def build(self) -> SessionMiddleware | None:
-        """Return the middleware for the configuration as it is now, the same one until that changes.
+        """Return the middleware for the present configuration; the same one until the configuration changes.
 
         None: the application has no secret key.
         """
@@ -282,7 +282,7 @@ class _Served:
 
 
 class _Interface(SessionInterface):
-    """Where Flask asks for a session: the one of the middleware, or outside of a request one of its own."""
+    """Gives Flask its session: the one of the middleware, or a new one outside of a request."""
 
     def __init__(self, served: _Served, environ_key: str) -> None:
         self._served = served
@@ -292,7 +292,9 @@ class _Interface(SessionInterface):
         """Return the session; None: the application has no secret key, so Flask uses a null session."""
         environ, key = request.environ, self._environ_key
         session, exchange = environ.get(key), None
-        if session is None or visit_of(session).phase is not OPEN:  # none, or of a request before this one
+        if (
+            session is None or visit_of(session).phase is not OPEN
+        ):  # no session, or that of an earlier request
             middleware = self._served.build()
             if middleware is None:
                 return None

@@ -1,8 +1,8 @@
 """JSON that Python and JavaScript read as the same values. Knows no sessions, and nothing of Express.
 
-What one of them would turn into something else is refused: JavaScript has one type of number, which holds integers up to
-2**53, and its strings are made of 16-bit units, so that two surrogates in a row are one character. The text is spelled as
-``JSON.stringify`` spells it, or a value that was only read would look changed.
+A value that one of them would change is refused. JavaScript has one type of number, which holds integers up to 2**53.
+Its strings are made of 16-bit units, so two surrogates in a row are one character. The text is spelled in the same way
+as by ``JSON.stringify``. Otherwise a value that was only read would look changed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from wsgisession.tags import DATA_ERRORS, Refused
 from wsgisession.values import DEPTH
 
 _SAFE_INTEGER = 2**53
-_EXPONENT = 1e21  # from here on JavaScript writes a number with an exponent, so it comes back as a float
+_EXPONENT = 1e21  # JavaScript writes larger numbers with an exponent, so they come back as floats
 _JOINING = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
-# What Python's own codec takes and JSON lacks.
+# Types that Python's own codec accepts and JSON does not have.
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     ((date, time), "x.isoformat()"),
     (timedelta, "[x.days, x.seconds, x.microseconds]"),
@@ -51,7 +51,7 @@ _dumps = json.JSONEncoder(
 
 
 def write(value: Any) -> bytes:
-    """Return a value as compact UTF-8; lone surrogates, which that cannot hold, are escaped.
+    """Return a value as compact UTF-8. Lone surrogates are escaped, because UTF-8 does not have them.
 
     Raises:
         Refused: It would not come back equal and of the same type.
@@ -64,7 +64,7 @@ def read(line: bytes) -> Any:
     """Return the value of a text without blanks around it.
 
     Raises:
-        ValueError: It is none, or one that is nested deeper than could be written; the message shows nothing of it.
+        ValueError: It is no value, or it is nested too deep to be written. The message shows no part of it.
     """
     if deeper(line, DEPTH):
         raise ValueError("a stored value cannot be read (too deep)")
@@ -83,12 +83,12 @@ def members(line: bytes) -> Iterator[tuple[str, Any, bytes]]:
     """Yield the members of a JSON object: name, value, and the value as it is written there.
 
     Raises:
-        ValueError: It is no JSON object, or one that no scanner can follow.
+        ValueError: It is no JSON object, or it is nested too deep for the scanner.
     """
     try:
         yield from _members(line.decode())
     except RecursionError:
-        if not deeper(line, DEPTH + 2):  # a value is inside of one object or two; little stack is left
+        if not deeper(line, DEPTH + 2):  # a value is inside of one or two objects; only little stack is left
             raise
         raise ValueError("too deep") from None
 
@@ -115,7 +115,7 @@ def _after(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 
 def _check(value: Any, room: int) -> None:
-    """Refuse what would not come back; ``room`` containers may still be nested."""
+    """Refuse a value that would not come back; ``room`` more levels may be nested."""
     kind = type(value)
     if kind is str:
         if _JOINING.search(value):

@@ -6,7 +6,7 @@
     with Configurator(settings=settings) as config:
         config.include("wsgisession.pyramid")
 
-It does not know how a session is stored, and nothing of a request that does not use ``request.session``.
+It does not know how a session is stored. It does nothing in a request that does not use ``request.session``.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class PyramidSession(Session):
 
     @property
     def created(self) -> int:
-        """When it began, in whole POSIX seconds."""
+        """When the session began, in whole POSIX seconds."""
         return int(super().created)
 
     def invalidate(self) -> None:
-        """End the session now; what is written afterwards starts a new one."""
+        """End the session now. The next write starts a new session."""
         self.destroy()
 
     def changed(self) -> None:
@@ -72,12 +72,12 @@ class PyramidSession(Session):
         return messages
 
     def new_csrf_token(self) -> str:
-        """Replace the token against forged forms, and return the new one."""
+        """Make a new CSRF token, and return it."""
         token = self["_csrft_"] = secrets.token_urlsafe(32)
         return token
 
     def get_csrf_token(self) -> str:
-        """Return the token against forged forms; the first call makes it."""
+        """Return the CSRF token; the first call makes it."""
         token: str | None = self.get("_csrft_")
         return self.new_csrf_token() if token is None else token
 
@@ -111,7 +111,7 @@ def get_manager(registry: Mapping[str, Any]) -> SessionManager:
 
 
 def _open(middleware: SessionMiddleware, environ_key: str, request: Any) -> PyramidSession:
-    """Be Pyramid's session factory: called at the first ``request.session`` of a request."""
+    """Pyramid's session factory, called at the first ``request.session`` of a request."""
     environ = request.environ
     exchange = Exchange(middleware, environ)
     session = PyramidSession()
@@ -123,13 +123,13 @@ def _open(middleware: SessionMiddleware, environ_key: str, request: Any) -> Pyra
 
 
 def _respond(exchange: Exchange, request: Any, response: Any) -> None:
-    """Save the session: views and tweens are done. A body that is not made yet may still change it."""
+    """Save the session when views and tweens are done. A body that is made later may still change it."""
     response.headerlist = exchange.respond(response.status, response.headerlist)
     body, length = response.app_iter, response.content_length
-    # A body about which the server or WebOb knows more (a file, a part of it) is handed on as it is.
+    # A body that the server or WebOb treats in its own way (a file, a part of one) is passed on as it is.
     if not (isinstance(body, list | tuple) or hasattr(body, "app_iter_range") or _is_file(request, body)):
         response.app_iter = exchange.stream(body)
-        response.content_length = length  # WebOb drops it together with the body
+        response.content_length = length  # WebOb drops this header together with the body
 
 
 def _finish(exchange: Exchange, request: Any) -> None:
@@ -157,7 +157,7 @@ def _secure(value: str) -> bool | str:
     return "auto" if value.lower() == "auto" else asbool(value)
 
 
-# How a setting that is a string becomes an argument. Another value, from a program, is passed as it is.
+# How a setting that is a string becomes an argument. A value of another type, from a program, is passed as it is.
 _COOKIE: dict[str, Convert] = {
     "name": str,
     "path": str,

@@ -1,4 +1,4 @@
-"""log_in: a test client with a session of its own, without a login form. For tests of applications.
+"""log_in: logs in a test client without a login form. For tests of applications.
 
 ::
 
@@ -35,19 +35,19 @@ def log_in(
     Args:
         client: A client of Flask, Werkzeug or WebTest. Django's own has ``force_login()``.
         owner: Who is logged in.
-        data: What the session holds.
+        data: The data of the session.
         manager: The application's sessions. None: find them, if nothing else wraps the application.
         secure: True if the client sends its requests to ``https://``. None: to ``http://``, unless the cookie
             says ``secure=True``.
 
     Raises:
-        TypeError: It is no such client, or its application has no sessions that can be found.
+        TypeError: It is no such client, or the sessions of its application cannot be found.
     """
     manager = _manager(client) if manager is None else manager
     name, _, token = manager.issue(data, owner, secure=secure).partition("=")
     cookie = manager.cookie
     if isinstance(getattr(client, "cookiejar", None), CookieJar):
-        # WebTest, whose own set_cookie() would put quotes around the token.
+        # WebTest. Its own set_cookie() would put quotes around the token.
         host = client.extra_environ.get("HTTP_HOST", "localhost").partition(":")[0]
         client.cookiejar.set_cookie(_for_jar(name, token, cookie, host))
     elif callable(getattr(client, "set_cookie", None)):
@@ -75,7 +75,7 @@ def _manager(client: Any) -> SessionManager:
 
 
 def _for_jar(name: str, token: str, cookie: Cookie, host: str) -> JarCookie:
-    """Return the cookie as the jar keeps one that a response has set, so that a later one takes its place."""
+    """Return the cookie as if a response had set it, so that a later one replaces it."""
     domain = f".{cookie.domain.lstrip('.')}" if cookie.domain else host if "." in host else f"{host}.local"
     return JarCookie(
         version=0,

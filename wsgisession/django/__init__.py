@@ -1,6 +1,7 @@
 """Django's sessions, kept by wsgisession: ``SESSION_ENGINE = "wsgisession.django"``.
 
-Re-exports the names that a project uses. Knows no requests: Django's own session middleware reads and sets the cookie.
+Re-exports the names that a project uses. Knows no requests, because Django's own session middleware reads and sets the
+cookie.
 """
 
 try:

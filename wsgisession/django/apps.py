@@ -1,6 +1,6 @@
 """What ``manage.py check`` says about sessions, in projects that list ``wsgisession.django`` in INSTALLED_APPS.
 
-Knows no sessions. What is wrong with a setting, ``configuration`` says.
+Knows no sessions. ``configuration`` says what is wrong with a setting.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ W004 = Warning(
 
 
 class Sessions(AppConfig):
-    """The application that brings the checks. It has no models, and sessions work without it."""
+    """The Django application with the checks. It has no models, and sessions work without it."""
 
     name = "wsgisession.django"
     label = "wsgisession"
     verbose_name = "wsgisession"
 
     def ready(self) -> None:
-        """Hand the checks to Django."""
+        """Register the checks with Django."""
         register(check_settings)
         register(check_store, deploy=True)
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """Find settings with which no session works, and settings that do nothing."""
+    """Find settings with which no session works, and settings without an effect."""
     engine = getattr(import_module(settings.SESSION_ENGINE), "SessionStore", None)
     if not (isinstance(engine, type) and issubclass(engine, SessionStore)):
         return [W001]
@@ -78,9 +78,9 @@ def _doubtful() -> Iterator[CheckMessage]:
 
 
 def check_store(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """Find a store that does not suit a site in production, though somebody named it."""
+    """Find a store that is wrong for a site in production."""
     try:
         alone = isinstance(manager().store, MemoryStore)
-    except (ImproperlyConfigured, StoreError):  # ``check_settings`` says so
+    except (ImproperlyConfigured, StoreError):  # ``check_settings`` reports it
         return []
     return [W004] if alone and "store" in options() else []

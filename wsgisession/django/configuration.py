@@ -1,4 +1,4 @@
-"""What Django's settings say about sessions, as one SessionManager. Knows no sessions and no requests."""
+"""Makes one SessionManager of Django's settings. Knows no sessions and no requests."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from wsgisession.manager import SessionManager
 from wsgisession.stores import Store, from_url
 
 OPTIONS = ("store", "secret", "idle_timeout", "lifetime", "max_size", "codec")
-DAY = 86400  # seconds, the least lifetime unless the settings name another
+DAY = 86400  # seconds; the lifetime is at least this, unless the settings name another
 
 
-_lock = RLock()  # two first requests at once must not open two stores: one in memory would lose its sessions
+_lock = (
+    RLock()
+)  # two first requests at once must not open two stores: a store in memory would lose its sessions
 
 
 def manager() -> SessionManager:
-    """Return the manager of this project's sessions, built from the settings when it is first asked for.
+    """Return the manager of this project's sessions. The first call builds it from the settings.
 
     Raises:
         ImproperlyConfigured: A setting is wrong; the message says what to write instead.
@@ -58,19 +60,19 @@ def _built() -> SessionManager:
 
 @cache
 def _opened(url: str) -> Store:
-    """Return the store of a URL: one for a process, even if a test changes other settings meanwhile."""
+    """Return the store of a URL. Each process has one, even if a test changes other settings meanwhile."""
     return from_url(url)
 
 
 @receiver(setting_changed, dispatch_uid="wsgisession.django")
 def _forget(setting: str, **_: object) -> None:
-    """A test changed a setting: what was built from it is built again."""
+    """After a test changed a setting, build again what depends on it."""
     if setting.startswith(("WSGISESSION", "SESSION_", "SECRET_KEY")):
         _built.cache_clear()
 
 
 def options() -> dict[str, Any]:
-    """Return a copy of the setting WSGISESSION. ImproperlyConfigured: it is no dict, or has an option there is not."""
+    """Return a copy of the setting WSGISESSION. ImproperlyConfigured: it is no dict, or has an unknown option."""
     given = getattr(settings, "WSGISESSION", {})
     if not isinstance(given, dict):
         raise ImproperlyConfigured(
@@ -109,8 +111,7 @@ def _cookie() -> Cookie:
             domain=settings.SESSION_COOKIE_DOMAIN or None,
             secure=bool(settings.SESSION_COOKIE_SECURE),
             httponly=bool(settings.SESSION_COOKIE_HTTPONLY),
-            samesite=settings.SESSION_COOKIE_SAMESITE
-            or "Lax",  # without the attribute there is nothing to check
+            samesite=settings.SESSION_COOKIE_SAMESITE or "Lax",  # without SameSite there is nothing to check
             persistent=not settings.SESSION_EXPIRE_AT_BROWSER_CLOSE,
             host_prefix=False,  # Django sends the name as it is
         )
@@ -121,7 +122,7 @@ def _cookie() -> Cookie:
 
 
 def _secrets() -> list[str | bytes]:
-    """Return the keys of the project that are long enough. With one that is too short nothing was ever signed."""
+    """Return the keys of the project that are long enough. A shorter one never signed anything."""
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     long = [key for key in keys if len(key.encode() if isinstance(key, str) else key) >= Identity.min_secret]
     if not long or long[0] != keys[0]:

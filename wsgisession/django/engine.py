@@ -1,7 +1,7 @@
-"""SessionStore: ``request.session`` in Django, one of our sessions behind Django's interface.
+"""SessionStore: ``request.session`` in Django. It is one of our sessions with Django's interface.
 
-Django's own middleware reads the cookie, asks ``modified``, calls ``save()`` and sets the cookie to ``session_key``, which
-is our token. Knows no cookies and no stores: what a token means, the manager says.
+Django's own middleware reads the cookie, asks ``modified``, calls ``save()`` and sets the cookie to ``session_key``,
+which is our token. Knows no cookies and no stores. The manager knows what a token means.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ EXPIRY = "_session_expiry"  # where Django keeps what set_expiry() was given
 class SessionStore(SessionBase):
     """One visitor's session, as Django's interface describes it.
 
-    The ``session_key`` is what the cookie holds. It is secret: name a session by ``get_session(request).key`` elsewhere.
+    The ``session_key`` is the value of the cookie. It is secret. Elsewhere, name a session by
+    ``get_session(request).key``.
 
     Args:
         session_key: The cookie's value; None: there is none.
@@ -38,16 +39,16 @@ class SessionStore(SessionBase):
     """
 
     _found: Session | None = None  # None: not touched yet
-    _modified: bool | None = None  # as somebody set it; None: nobody did
+    _modified: bool | None = None  # as somebody set it; None: nobody set it
 
     def __init__(self, session_key: str | None = None) -> None:
-        manager()  # a wrong setting is an error in every request, not only in those that touch their session
+        manager()  # so that a wrong setting is an error in every request, not only in those that touch their session
         super().__init__(session_key)
 
     # Loading
 
     def _load(self) -> Session:
-        """Look up the session of ``session_key``, and forget a key that stands for none."""
+        """Look up the session of ``session_key``. If there is none, forget the key."""
         session = _session_of(self.session_key)
         if session.new:
             self._session_key = None
@@ -55,12 +56,12 @@ class SessionStore(SessionBase):
 
     @property
     def wsgisession(self) -> Session:
-        """Our own session, with all that Django's interface has no word for."""
+        """Our own session, with everything that Django's interface does not have."""
         self.accessed = True
         if self._found is None:
             session = self._load()
             if _is_date(session.get(EXPIRY)):
-                session.passive = True  # use does not move a date
+                session.passive = True  # a use of the session does not move a fixed date
             self._found = session
         return self._found
 
@@ -75,11 +76,11 @@ class SessionStore(SessionBase):
         return self.wsgisession if self._found is not None else await sync_to_async(self._get_session)()
 
     def load(self) -> dict[str, Any]:
-        """Return what is stored, read again."""
+        """Read the store again, and return the data."""
         return dict(self._load())
 
     def exists(self, session_key: str | None) -> bool:
-        """Tell whether a live session stands behind a session key."""
+        """Tell whether there is a live session with this session key."""
         return _session_of(session_key).key is not None
 
     def is_empty(self) -> bool:
@@ -92,8 +93,9 @@ class SessionStore(SessionBase):
     def modified(self) -> bool:
         """True if the response has to save and to set the cookie.
 
-        Something changed, nested values too; the expiry is due to move; or the cookie should hold another token. False if
-        the session is gone: what this request wrote is dropped, and the visitor's newer cookie stays.
+        This is so if something changed (nested values too), if it is time to move the expiry, or if the cookie needs
+        another token. False if the session is gone: then the changes of this request are dropped, and the visitor's
+        newer cookie stays.
         """
         session = self._found
         if session is not None and session.gone:
@@ -105,7 +107,7 @@ class SessionStore(SessionBase):
 
     @modified.setter
     def modified(self, modified: bool) -> None:
-        if modified or self.modified:  # otherwise nothing is taken back, and what changes later counts
+        if modified or self.modified:  # otherwise there is nothing to take back, and later changes count
             self._modified = modified
 
     def save(self, must_create: bool = False) -> None:
@@ -121,7 +123,7 @@ class SessionStore(SessionBase):
         if session.new and not session and session.owner is None:
             return self.create()
         if self.modified:
-            self.modified = True  # as with Django's own stores: the response still sets the cookie
+            self.modified = True  # as with Django's own stores, the response still sets the cookie
         self._limit(session)
         if not session.save():
             raise UpdateError
@@ -130,14 +132,14 @@ class SessionStore(SessionBase):
             self.delete()
 
     def _take_token(self) -> None:
-        """Let the cookie hold the token that the session has by now. One that is gone has none."""
+        """Set ``session_key`` to the present token. A session that is gone has none."""
         token = visit_of(self._session).token
         if token is not None and token != self.session_key:
             self._session_key = token
             self.modified = True
 
     def _limit(self, session: Session) -> None:
-        """Give the session the limits that Django's expiry means: what ``set_expiry()`` was given, or else the settings."""
+        """Give the session the limits that ``set_expiry()`` asked for, or those of the settings."""
         session.persistent = not self.get_expire_at_browser_close()
         expiry, age = session.get(EXPIRY), max(self.get_expiry_age(), 1)
         if not _is_date(expiry):
@@ -146,7 +148,7 @@ class SessionStore(SessionBase):
             session.idle_timeout = age
 
     def create(self) -> None:
-        """Store a new session at once, with a key of its own and the data that is here, and go on with it."""
+        """Store a new session at once, with its own key and the present data, and use it from now on."""
         self._session_key = manager().issue(self._found).partition("=")[2]
         self._found = None
         self.modified = True
@@ -155,7 +157,7 @@ class SessionStore(SessionBase):
         """Give the same data a new key at once. The old one is dead when this returns."""
         session = self._session
         session.regenerate()
-        if session.key is not None:  # otherwise nobody knows a key
+        if session.key is not None:  # otherwise nobody knows the key
             session.save()
             self._take_token()
         self.modified = True
@@ -172,10 +174,10 @@ class SessionStore(SessionBase):
         self.modified = True
 
     def flush(self) -> None:
-        """End the session at once; what is written afterwards starts a new one."""
+        """End the session at once. The next write starts a new session."""
         session = self._session
         session.destroy()
-        if not session.gone:  # otherwise a login led on from here, and the browser has its cookie
+        if not session.gone:  # otherwise a login has started the next session, and the browser has its cookie
             self._session_key = None
         self.modified = True
 
@@ -184,7 +186,7 @@ class SessionStore(SessionBase):
         await sync_to_async(self.flush)()
 
     def delete(self, session_key: str | None = None) -> None:
-        """End the session of a session key at once; None: this one. A request that uses it cannot bring it back."""
+        """End the session of a session key at once; None: this session. A request that uses it cannot bring it back."""
         token = session_key or self.session_key
         if token is None:
             return
@@ -221,7 +223,7 @@ def get_session(request: HttpRequest) -> Session:
 
 
 def _session_of(token: str | None) -> Session:
-    """Return the session of a token, as a request with that cookie has it."""
+    """Return the session of a token, as in a request with this cookie."""
     setup = manager().setup
     return session_of(new_visit(setup, token and f"{setup.cookie.name}={token}"))
 
@@ -232,7 +234,7 @@ def _is_date(expiry: object) -> bool:
 
 @receiver(user_logged_in, dispatch_uid="wsgisession.django")
 def _name_owner(request: HttpRequest | None, user: Any, **_: object) -> None:
-    """A login names the owner. If another one leaves with it, what they left is cleared, but not what the login wrote."""
+    """A login sets the owner. If there was another owner, their data is cleared, but not what the login wrote."""
     store = getattr(request, "session", None)
     if isinstance(store, SessionStore) and user.pk is not None:
         session = store.wsgisession

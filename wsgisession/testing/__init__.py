@@ -17,12 +17,12 @@
 
 A store that also has ``load_many``, ``count`` and ``clear`` subclasses ``BulkStoreContract`` instead.
 
-Every test is one clause of ``wsgisession.stores.base``; its docstring says which. A store that has to be told
-the time overrides ``advance``. For any other the test waits, a few hundredths of a second at a time. For
-readable failures, call ``pytest.register_assert_rewrite("wsgisession.testing")`` in ``conftest.py`` before
-the import. Only this package needs pytest; nothing else of wsgisession imports it.
+Every test is one clause of ``wsgisession.stores.base``; its docstring says which. If your store has a clock that tests
+can move, override ``advance``. Otherwise the test waits, a few hundredths of a second at a time. For readable failures,
+call ``pytest.register_assert_rewrite("wsgisession.testing")`` in ``conftest.py`` before the import. Only this package
+needs pytest; nothing else of wsgisession imports it.
 
-Re-exports its public names and nothing else. Knows no clause: those of every store are in ``contract``, the
+Re-exports the public names and nothing else. Knows no clause: the clauses of every store are in ``contract``, the
 others in ``bulk``.
 """
 

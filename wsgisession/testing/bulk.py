@@ -1,6 +1,6 @@
 """The contract of a store that also has the operations of ``BulkStore``.
 
-Knows no more of how a store works than the contract of every store does.
+Does not know how a store works.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAGE = 1000  # keys that load_many reads in one go
 
 
 class BulkStoreContract(StoreContract):
-    """What a store does that has the operations of ``BulkStore`` as well."""
+    """What a store with the operations of ``BulkStore`` does."""
 
     @pytest.fixture
     def bulk(self, store: Store) -> BulkStore:
@@ -57,14 +57,14 @@ class BulkStoreContract(StoreContract):
         assert {(type(one), type(one[0]), type(one[1])) for one in found if one} == {(tuple, bytes, float)}
 
     def test_load_many_of_any_sequence(self, bulk: BulkStore) -> None:
-        """load_many: a tuple is as good as a list, and nothing for nothing."""
+        """load_many: the keys may be a tuple; no keys give an empty list."""
         key, payload = self.live(bulk)
         assert [one and one[0] for one in bulk.load_many((key,))] == [payload]
         assert bulk.load_many([]) == []
         assert bulk.load_many(()) == []
 
     def test_load_many_of_more_keys_than_a_page(self, bulk: BulkStore) -> None:
-        """load_many: any number of keys, and the answers stay in order over the ends of its pages."""
+        """load_many: any number of keys; the answers are in order, also from one page to the next."""
         keys = [new_key() for _ in range(2 * PAGE + 2)]
         made = {
             place: new_payload()
@@ -84,7 +84,7 @@ class BulkStoreContract(StoreContract):
         assert found is not None and least - SLACK <= found[1] <= most + SLACK
 
     def test_load_many_does_not_renew(self, bulk: BulkStore) -> None:
-        """load_many changes nothing: a record that is read and read still ends; unknown keys stay free."""
+        """load_many changes nothing: a record that is read again and again still ends; unknown keys stay free."""
         key, _ = self.live(bulk, 2 * self.tick)
         unknown = new_key()
         for _ in range(4):
@@ -94,13 +94,13 @@ class BulkStoreContract(StoreContract):
         assert list(bulk.keys()) == []
 
     def test_load_many_of_what_is_no_key_is_none(self, bulk: BulkStore) -> None:
-        """load_many: None for keys that cannot be one, and their neighbours are found."""
+        """load_many: None for what cannot be a key; the keys beside it are found."""
         key, payload = self.live(bulk, LONG, "ada")
         keys = [name for other in NO_KEYS.values() for name in (other, key)]
         assert [one and one[0] for one in bulk.load_many(keys)] == [None, payload] * len(NO_KEYS)
 
     def test_load_many_of_a_payload_that_is_no_bytes_is_a_store_error(self, bulk: BulkStore) -> None:
-        """load_many: a StoreError if a payload of the page is no bytes; the others are found without it."""
+        """load_many: a StoreError if a payload of the page is not bytes; without that key the others are found."""
         key, payload = self.live(bulk)
         broken, _ = self.live(bulk)
         if self.put_no_bytes(bulk, broken):
@@ -111,7 +111,7 @@ class BulkStoreContract(StoreContract):
     # count
 
     def test_count_is_the_number_of_live_records(self, bulk: BulkStore) -> None:
-        """count: how many live records there are, with and without an owner; the dead do not count."""
+        """count: how many live records there are, with and without an owner; dead ones do not count."""
         assert bulk.count() == 0
         live = [self.live(bulk, LONG, owner)[0] for owner in (None, "ada", "bob") for _ in range(10)]
         assert bulk.count() == len(live)
@@ -153,7 +153,7 @@ class BulkStoreContract(StoreContract):
         assert key in bulk.owned_by("ada")
 
     def test_clear_ends_while_others_write(self, bulk: BulkStore, second: Store) -> None:
-        """clear ends while others go on creating records; those from before it are gone."""
+        """clear ends while others go on creating records; records from before it are gone."""
         before = [self.live(bulk, LONG, "ada") for _ in range(60)]
         stop = threading.Event()
         made: list[tuple[str, bytes]] = []
@@ -177,7 +177,7 @@ class BulkStoreContract(StoreContract):
         assert all(one is None or one[0] == payload for one, (_, payload) in zip(left, made, strict=True))
         assert removed + bulk.count() == len(before) + len(made)
 
-    # what comes from outside
+    # exceptions from outside
 
     @interrupts
     @pytest.mark.parametrize("name", ["load_many", "count", "clear"])

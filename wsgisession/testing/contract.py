@@ -1,7 +1,7 @@
-"""The contract of every store, clause by clause, in the order of ``Store``: to be read from top to bottom.
+"""The contract of every store, clause by clause, in the order of ``Store``. Read it from top to bottom.
 
-Does not know how a store works, and not what an engine's failures look like. Outages, lost replies on the wire
-and configuration need tests of the store's own.
+Does not know how a store works or how an engine fails. Outages, lost replies and configuration need tests of the
+store's own.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from .steps import Outside, Steps
 THREADS = 4
 ROUNDS = 8
 SLACK = 0.002  # seconds: "kept to the millisecond", rounded once when written and once when read
-STEPS = 24  # of an operation, at which it is interrupted: spread evenly from the first to the last
+STEPS = 24  # an operation is interrupted at so many of its steps, spread evenly from the first to the last
 
 with_and_without_a_ttl = pytest.mark.parametrize("ttl", [LONG, None], ids=["with a ttl", "without"])
 each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 
 
 def interrupts(test: Callable[..., None]) -> Callable[..., None]:
-    """Mark a test that interrupts its store: what a finalizer raises then, or what stays open, is no fault of the store."""
+    """Mark a test that interrupts its store. What a finalizer then raises, or what stays open, is not the store's
+    fault.
+    """
     for unseen in ("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"):
         test = pytest.mark.filterwarnings(unseen)(test)
     return test
@@ -42,13 +44,13 @@ class StoreContract:
     """What every store does. Subclass it, give it a ``make_store``, run pytest."""
 
     tick: float = 0.02
-    """Seconds in which the clauses about expiry count: enough for the engine to answer ten times."""
+    """The unit of time, in seconds, of the clauses about expiry: enough for the engine to answer ten times."""
 
     expires_by_itself: bool = False
-    """True if the engine removes dead records by itself, so that ``purge`` may find none of them."""
+    """True if the engine removes dead records by itself, so that ``purge`` may find none."""
 
     owners_exactly: bool = False
-    """True if ``owned_by`` promises more than it must: the owner's live records and no others."""
+    """True if ``owned_by`` promises more than the contract: the owner's live records and no others."""
 
     def make_store(self) -> Store:
         """Return a store that has no records yet. Called once per test; the test closes it."""
@@ -57,7 +59,7 @@ class StoreContract:
     def reopen(self, store: Store) -> Store:
         """Return a second store over the same records, as another process would open it; the test closes it.
 
-        If there is no such thing, as with memory, return the same store: the default.
+        By default it returns the same store, for stores that cannot be opened twice, such as one in memory.
         """
         return store
 
@@ -66,16 +68,18 @@ class StoreContract:
         time.sleep(seconds)
 
     def take_expiry(self, store: Store, key: str) -> bool:
-        """Take a record's expiry away in the engine. False (the default): it cannot hold such a record."""
+        """Remove a record's expiry in the engine. False (the default): the engine cannot hold such a record."""
         return False
 
     def put_no_bytes(self, store: Store, key: str) -> bool:
-        """Put what is no bytes in a payload's place in the engine. False (the default): it cannot hold it."""
+        """Replace a payload in the engine by something that is not bytes. False (the default): the engine cannot hold
+        that.
+        """
         return False
 
     @pytest.fixture
     def store(self) -> Iterator[Store]:
-        """The empty store a clause is about."""
+        """The empty store that a clause is about."""
         store = self.make_store()
         yield store
         store.close()
@@ -95,7 +99,7 @@ class StoreContract:
         return key, payload
 
     def dead(self, store: Store, owner: str | None = None) -> tuple[str, bytes]:
-        """Create a record and outlive it."""
+        """Create a record and wait until it is dead."""
         record = self.live(store, self.tick, owner)
         self.advance(2 * self.tick)
         return record
@@ -107,15 +111,14 @@ class StoreContract:
             key, payload = self.live(store, 10 * self.tick, owner)
             return key if renew(key, payload) else None
 
-        # Three tries: on a busy machine a record can be over before it is renewed, and that is no fault of
-        # the store.
+        # Three tries: on a busy machine a record can end before it is renewed. That is not the store's fault.
         key = renewed() or renewed() or renewed()
         assert key is not None, "a live record could not be renewed"
         self.advance(11 * self.tick)
         return key
 
     def assert_left(self, store: Store, key: str, ttl: float, since: float) -> None:
-        """Check that a record given ``ttl`` after ``since`` (monotonic) has that much left, less the wait."""
+        """Check what a record has left that was given ``ttl`` after ``since`` (monotonic): ``ttl`` less the wait."""
         found = store.load(key)
         waited = time.monotonic() - since
         assert found is not None
@@ -128,7 +131,7 @@ class StoreContract:
         return found[1]
 
     def works(self, store: Store, keys: list[str]) -> bool:
-        """Say whether these records are live and another can be made, renewed and deleted."""
+        """Say whether these records are live, and whether another one can be made, renewed and deleted."""
         key, _ = self.live(store, LONG, "ada")
         return all(store.load(key) for key in keys) and store.touch(key, LONG, "ada") and store.delete(key)
 
@@ -179,7 +182,7 @@ class StoreContract:
         assert store.load(key) is None
 
     def test_a_second_store_sees_the_same_records(self, store: Store, second: Store) -> None:
-        """What one store has acknowledged, another over the same records sees."""
+        """What one store acknowledged, a second store over the same records sees."""
         key, payload = self.live(store)
         found = second.load(key)
         assert found is not None and found[0] == payload
@@ -212,7 +215,7 @@ class StoreContract:
     # create
 
     def test_create_puts_a_record_under_a_free_key(self, store: Store) -> None:
-        """create: True, and the record is there with its time."""
+        """create: True, and the record exists with its time."""
         start = time.monotonic()
         key, payload = self.live(store, 100.0)
         found = store.load(key)
@@ -238,7 +241,7 @@ class StoreContract:
         assert store.delete(key) is False
 
     def test_create_again_after_a_replace_is_false(self, store: Store) -> None:
-        """create, repeated after somebody else replaced the record: False, and theirs stays."""
+        """create, repeated after somebody else replaced the record: False, and the other payload stays."""
         key, payload = self.live(store)
         theirs = new_payload()
         store.replace(key, payload, theirs, LONG)
@@ -247,13 +250,13 @@ class StoreContract:
         assert found is not None and found[0] == theirs
 
     def test_create_compares_the_whole_payload(self, store: Store) -> None:
-        """create: a live payload that only begins or ends like the new one is another one."""
+        """create: a live payload that only begins or ends like the new one is a different one."""
         key, payload = self.live(store)
         for other in (payload[:-1], payload + b"x", payload[1:], b"x" + payload, payload.swapcase()):
             assert store.create(key, other, LONG) is False
 
     def test_create_succeeds_over_a_dead_record(self, store: Store) -> None:
-        """A dead record is no record: create succeeds over it, with payload, expiry and owner of its own."""
+        """A dead record is no record: create replaces it, with its own payload, expiry and owner."""
         key, payload = self.dead(store, "ada")
         fresh = new_payload()
         assert store.create(key, fresh, LONG, "bob") is True
@@ -263,7 +266,7 @@ class StoreContract:
         assert store.replace(key, payload, new_payload(), LONG) is False
 
     def test_create_over_a_dead_record_with_its_own_payload_lives(self, store: Store) -> None:
-        """A dead record is no record: the same payload again is a record again, not a reply that was lost."""
+        """A dead record is no record: the same payload makes a new record, and is not taken for a repetition."""
         key, payload = self.dead(store)
         assert store.create(key, payload, LONG) is True
         assert store.load(key) is not None
@@ -277,7 +280,7 @@ class StoreContract:
     # replace
 
     def test_replace_swaps_payload_and_expiry(self, store: Store) -> None:
-        """replace: True if the live payload is ``expected``; it sets payload and expiry, later or sooner."""
+        """replace: True if the live payload is ``expected``; it sets payload and expiry, later or earlier."""
         key, payload = self.live(store, 100.0)
         for ttl in (200.0, 50.0):
             start = time.monotonic()
@@ -318,7 +321,7 @@ class StoreContract:
 
     @with_and_without_a_ttl
     def test_replace_compares_the_whole_payload(self, store: Store, ttl: float | None) -> None:
-        """replace: a payload that only begins or ends like ``expected`` is another one."""
+        """replace: a payload that only begins or ends like ``expected`` is a different one."""
         key, payload = self.live(store)
         for other in (payload[:-1], payload + b"x", payload[1:], b"x" + payload, payload.swapcase(), b""):
             assert store.replace(key, other, new_payload(), ttl) is False
@@ -332,7 +335,7 @@ class StoreContract:
 
     @with_and_without_a_ttl
     def test_replace_again_after_another_replace_is_false(self, store: Store, ttl: float | None) -> None:
-        """replace, repeated after somebody else replaced the record once more: False, and theirs stays."""
+        """replace, repeated after somebody else replaced the record again: False, and the other payload stays."""
         key, payload = self.live(store)
         ours, theirs = new_payload(), new_payload()
         assert store.replace(key, payload, ours, ttl) is True
@@ -343,7 +346,7 @@ class StoreContract:
 
     @with_and_without_a_ttl
     def test_replace_of_a_dead_record_is_false(self, store: Store, ttl: float | None) -> None:
-        """A dead record is no record: replace is False, even with the payload it had or already has."""
+        """A dead record is no record: replace is False, even if ``expected`` or the new payload is its payload."""
         key, payload = self.dead(store)
         assert store.replace(key, payload, new_payload(), ttl) is False
         assert store.replace(key, new_payload(), payload, ttl) is False
@@ -359,7 +362,7 @@ class StoreContract:
             assert not self.owners_exactly or key not in store.owned_by(former)
 
     def test_replace_with_none_clears_the_owner(self, store: Store) -> None:
-        """replace: None clears the owner, and the record lives on under every further replace."""
+        """replace: None clears the owner, and the record can be replaced again."""
         key, payload = self.live(store, LONG, "ada")
         fresh = new_payload()
         assert store.replace(key, payload, fresh, LONG, None) is True
@@ -387,7 +390,7 @@ class StoreContract:
     # replace without a ttl
 
     def test_replace_without_a_ttl_keeps_the_expiry(self, store: Store) -> None:
-        """replace without a ttl swaps the payload and leaves the expiry exactly as it is, each time."""
+        """replace without a ttl changes the payload and leaves the expiry exactly as it is, each time."""
         sooner, _ = self.live(store, 100.0)
         key, payload = self.live(store, 100.0, "ada")
         later, _ = self.live(store, 100.0)
@@ -395,8 +398,7 @@ class StoreContract:
         for _ in range(20):
             before, payload = payload, new_payload()
             assert store.replace(key, before, payload, None, "ada") is True
-        # Read in the opposite order, the time between two reads can only widen the bounds,
-        # and not narrow them.
+        # Because the second reads are in the opposite order, time between two reads can only make the bounds wider.
         most, found, least = self.left(store, later), store.load(key), self.left(store, sooner)
         assert found is not None and found[0] == payload
         assert least - SLACK <= found[1] <= most + SLACK
@@ -410,7 +412,7 @@ class StoreContract:
         assert list(store.keys()) == []
 
     def test_replace_without_a_ttl_keeps_the_owner(self, store: Store) -> None:
-        """replace without a ttl: whatever owner it is given, the record's own keeps it."""
+        """replace without a ttl: the owner stays, whatever owner is passed."""
         key, payload = self.live(store, LONG, "ada")
         for owner in ("ada", None, "bob"):
             before, payload = payload, new_payload()
@@ -421,7 +423,7 @@ class StoreContract:
     # touch
 
     def test_touch_sets_the_expiry_and_nothing_else(self, store: Store) -> None:
-        """touch: True; the expiry moves, later or sooner, and the payload stays."""
+        """touch: True; the expiry moves, later or earlier, and the payload stays."""
         key, payload = self.live(store, 100.0)
         for ttl in (200.0, 50.0):
             start = time.monotonic()
@@ -446,7 +448,7 @@ class StoreContract:
         assert store.load(key) is None
 
     def test_touch_never_changes_the_owner(self, store: Store) -> None:
-        """touch: whatever owner it is given, the record's own keeps it."""
+        """touch: the owner stays, whatever owner is passed."""
         key, _ = self.live(store, LONG, "ada")
         for owner in ("ada", None, "bob"):
             assert store.touch(key, LONG, owner) is True
@@ -493,7 +495,7 @@ class StoreContract:
         assert list(store.keys()) == []
 
     def test_touch_with_expected_never_renews_another_payload(self, store: Store, second: Store) -> None:
-        """touch with ``expected`` is atomic: it never prolongs what a replace put there at the same time."""
+        """touch with ``expected`` is atomic: it never moves the expiry of a payload that a replace put there meanwhile."""
         for _ in range(ROUNDS):
             key, payload = self.live(store, 100.0)
             touch = partial(second.touch, key, LONG, None, payload)
@@ -504,7 +506,7 @@ class StoreContract:
     # time
 
     def test_the_seconds_left_are_never_zero(self, store: Store) -> None:
-        """A live record has more than 0 seconds left, also if it was given less than a millisecond."""
+        """A live record has more than 0 seconds left, even if it was given less than a millisecond."""
         for ttl in (self.tick, 0.0004):
             key, _ = self.live(store, ttl)
             polls = 0
@@ -514,7 +516,7 @@ class StoreContract:
                 self.advance(0.0002)
 
     def test_a_record_whose_expiry_was_taken_away_is_about_to_end(self, store: Store) -> None:
-        """A record whose expiry somebody took away in the engine has NO_EXPIRY left; touch sets another."""
+        """A record whose expiry somebody removed in the engine has NO_EXPIRY left; touch gives it a new one."""
         key, payload = self.live(store)
         if self.take_expiry(store, key):
             assert store.load(key) == (payload, NO_EXPIRY)
@@ -538,7 +540,7 @@ class StoreContract:
         self.assert_left(store, key, ttl, start)
 
     def test_whole_seconds_may_be_ints(self, store: Store) -> None:
-        """A ``ttl`` that is an int is so many seconds, and what is left is a float all the same."""
+        """A ``ttl`` may be an int; what ``load`` returns is a float all the same."""
         key, payload = self.live(store, 100)
         assert store.touch(key, 200) is True
         assert store.replace(key, payload, new_payload(), 300) is True
@@ -546,14 +548,14 @@ class StoreContract:
         assert found is not None and type(found[1]) is float and 200 < found[1] <= 300 + SLACK
 
     def test_what_is_left_shrinks(self, store: Store) -> None:
-        """The seconds left grow fewer as time passes."""
+        """The seconds left decrease as time passes."""
         key, _ = self.live(store, 100.0)
         self.advance(5 * self.tick)
         found = store.load(key)
         assert found is not None and found[1] <= 100.0 - 5 * self.tick + SLACK
 
     def test_a_record_ends_to_the_fraction_of_a_second(self, store: Store) -> None:
-        """A record past its expiry is none for load, keys, owned_by and delete, purged or not."""
+        """After its expiry a record does not exist for load, keys, owned_by and delete, purged or not."""
         key, _ = self.dead(store, "ada")
         assert store.load(key) is None
         assert list(store.keys()) == []
@@ -601,7 +603,9 @@ class StoreContract:
         assert store.delete(new_key(), b"") is False
 
     def test_delete_with_expected_or_replace_wins(self, store: Store, second: Store) -> None:
-        """delete with ``expected`` is atomic: of it and a replace of the same payload exactly one is True."""
+        """delete with ``expected`` is atomic: if a replace of the same payload runs at the same time, exactly one is
+        True.
+        """
         for _ in range(ROUNDS):
             key, payload = self.live(store)
             fresh = new_payload()
@@ -629,13 +633,13 @@ class StoreContract:
 
     @pytest.mark.parametrize("owner", NO_OWNERS.values(), ids=NO_OWNERS.keys())
     def test_who_is_no_owner_owns_nothing(self, store: Store, owner: str) -> None:
-        """An owner who cannot be one: owned_by names nothing."""
+        """A name that no owner can have: owned_by names nothing."""
         self.live(store, LONG, "a")
         self.live(store, LONG)
         assert list(store.owned_by(owner)) == []
 
     def test_a_payload_that_is_no_bytes_is_a_store_error(self, store: Store) -> None:
-        """A payload in the engine that is no bytes: load is a StoreError, and delete removes the record."""
+        """A payload in the engine that is not bytes: load is a StoreError, and delete removes the record."""
         key, _ = self.live(store, LONG, "ada")
         if self.put_no_bytes(store, key):
             with pytest.raises(StoreError):
@@ -667,7 +671,7 @@ class StoreContract:
         assert list(store.owned_by("nobody")) == []
 
     def test_owned_by_is_never_too_few(self, store: Store, second: Store) -> None:
-        """owned_by: all of many, also another store's, after some were deleted and others renewed."""
+        """owned_by: all of many records, also another store's, after some were deleted and others renewed."""
         made = [self.live((store, second)[number % 2], LONG, "ada") for number in range(60)]
         for key, _ in made[::3]:
             store.delete(key)
@@ -680,7 +684,7 @@ class StoreContract:
         assert expected <= set(second.owned_by("ada"))
 
     def test_owned_by_survives_the_end_of_a_short_record(self, store: Store) -> None:
-        """owned_by: a record that ends takes no longer-lived one of the same owner out of the listing."""
+        """owned_by: when a record ends, the owner's other records stay in the listing."""
         lasting, _ = self.live(store, LONG, "ada")
         self.dead(store, "ada")
         store.purge()
@@ -697,7 +701,7 @@ class StoreContract:
         assert sorted(keys) == sorted(live)
 
     def test_keys_may_be_left_half_way_while_others_write(self, store: Store) -> None:
-        """keys and owned_by hold up no writer, and writes in between do not break them."""
+        """keys and owned_by make no writer wait, and writes in between do not break them."""
         records = [self.live(store, LONG, "ada") for _ in range(30)]
         stays = records[0][0]
         for listing in (store.keys(), store.owned_by("ada")):
@@ -752,7 +756,7 @@ class StoreContract:
         assert found is not None and found[0] == payload
 
     def test_close_leaves_the_records_to_others(self, store: Store, second: Store) -> None:
-        """close gives back what the store opened, may be called twice, and harms no other store."""
+        """close closes what the store opened, may be called twice, and does not affect another store."""
         key, payload = self.live(store)
         if second is not store:
             store.close()
@@ -773,7 +777,7 @@ class StoreContract:
     # threads
 
     def test_one_of_many_creates_wins(self, store: Store, second: Store) -> None:
-        """create is atomic: of creates of one key at once exactly one is True, and its payload is there."""
+        """create is atomic: of many creates of one key at once exactly one is True, and its payload is stored."""
         for _ in range(ROUNDS):
             key, payloads = new_key(), [new_payload() for _ in range(THREADS)]
             stores = [store, second] * THREADS
@@ -798,7 +802,7 @@ class StoreContract:
             assert found is not None and found[0] == payload
 
     def test_compare_and_swap_counts_exactly(self, store: Store, second: Store) -> None:
-        """load and replace in a loop lose no update, from any number of threads."""
+        """load and replace in a loop, from any number of threads, lose no update."""
         key = new_key()
         store.create(key, new_payload(b"0 "), LONG)
 
@@ -831,7 +835,7 @@ class StoreContract:
 
     @with_and_without_a_ttl
     def test_touch_never_undoes_a_replace(self, store: Store, second: Store, ttl: float | None) -> None:
-        """touch carries no data: a payload that was replaced at the same time stays replaced."""
+        """touch writes no data: a payload that was replaced at the same time stays replaced."""
         key, payload = self.live(store)
         for _ in range(ROUNDS):
             fresh = new_payload()
@@ -844,7 +848,7 @@ class StoreContract:
             assert found is not None and found[0] == payload
 
     def test_one_of_many_deletes_wins(self, store: Store, second: Store) -> None:
-        """delete is atomic: of deletes of one key at once exactly one is True."""
+        """delete is atomic: of many deletes of one key at once exactly one is True."""
         for _ in range(ROUNDS):
             key, _ = self.live(store)
             done = together([partial((store, second)[n % 2].delete, key) for n in range(THREADS)])
@@ -864,7 +868,7 @@ class StoreContract:
 
         assert together([partial(make, (store, second)[n % 2]) for n in range(THREADS)]) == [True] * THREADS
 
-    # what comes from outside
+    # exceptions from outside
 
     @interrupts
     @each_operation
@@ -883,14 +887,14 @@ class StoreContract:
                 operation(store, key, payload, fresh)
             assert together([partial(self.works, store, [])]) == [True]
             self._assert_done_or_not(store, operation, key, payload, fresh)
-        gc.collect()  # what was left half done is found in this test, and not in another one
+        gc.collect()  # if something was left half done, this test finds it, and not another one
 
     @interrupts
     @each_operation
     def test_what_runs_inside_an_operation_may_use_the_store(
         self, store: Store, operation: Operation
     ) -> None:
-        """Code that runs inside an operation, on its thread at any step, gets its answer or a StoreError."""
+        """Code that runs inside an operation, on the same thread, at any step, gets its answer or a StoreError."""
 
         def use(key: str) -> None:  # pragma: no cover (inside Steps)
             with suppress(StoreError):
@@ -914,7 +918,7 @@ class StoreContract:
     def _assert_done_or_not(
         self, store: Store, operation: Operation, key: str, payload: bytes, fresh: bytes
     ) -> None:
-        """Check that an operation left its record as it was or as it should be, and remove that."""
+        """Check that an operation left its record as it was or as it should be, and remove the record."""
         states: dict[bytes | None, str] = {payload: "ada"}
         if operation is OPERATIONS["replace"]:
             states[fresh] = "bob"
@@ -932,7 +936,7 @@ class StoreContract:
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_a_forked_child_uses_the_store(self, store: Store) -> None:
-        """A store may be used in a process that was forked after it; the parent's goes on working."""
+        """A store may be used in a process that was forked later, and it still works in the parent."""
         key, payload = self.live(store, LONG, "ada")
 
         def use(number: int) -> bool:

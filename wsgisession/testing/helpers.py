@@ -1,4 +1,4 @@
-"""What the clauses share: keys and payloads, jobs in threads and in a forked process. Knows no store."""
+"""Helpers of the clauses: keys and payloads, jobs in threads and in a forked process. Knows no store."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
 
-LONG = 3600.0  # seconds; outlives every test
-PATIENCE = 30.0  # seconds until a wait counts as endless
+LONG = 3600.0  # seconds; longer than every test
+PATIENCE = 30.0  # after so many seconds a wait counts as endless
 
 
 def new_key() -> str:
-    """Return a key like those the library makes: 43 characters of base64url."""
+    """Return a key like those of the library: 43 characters of base64url."""
     return urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
 
 
 def new_payload(start: bytes = b"payload ") -> bytes:
-    """Return a payload that was never written before, as the contract wants it."""
+    """Return a payload that was never written before, as the contract demands."""
     return start + urlsafe_b64encode(os.urandom(12))
 
 
@@ -58,16 +58,16 @@ def all_end(threads: Sequence[threading.Thread]) -> bool:
 
 
 def in_child(job: Callable[[], bool]) -> bool:
-    """Return what a job says in a forked process; False if it raises or never ends."""
+    """Return the result of a job in a forked process; False if it raises or does not end."""
     child = os.fork() or _leave_with(job)
     return os.waitpid(child, 0)[1] == 0
 
 
 def _leave_with(job: Callable[[], bool]) -> NoReturn:
-    """End this process with what a job says, and without what the test runner would do at its end.
+    """End this process with the result of a job, and without what the test runner would do at its end.
 
-    A job that hangs is ended with a traceback of every thread. What the parent left to the collector is not
-    collected here: finalizers may wait for threads that only the parent has.
+    If the job hangs, it is ended with a traceback of every thread. The garbage of the parent is not collected here,
+    because finalizers may wait for threads that only the parent has.
     """
     verdict = False
     try:
@@ -78,4 +78,4 @@ def _leave_with(job: Callable[[], bool]) -> NoReturn:
         traceback.print_exc()
     finally:
         faulthandler.cancel_dump_traceback_later()
-        os._exit(0 if verdict else 1)  # where a runner that measures coverage writes its data
+        os._exit(0 if verdict else 1)  # a runner that measures coverage writes its data here

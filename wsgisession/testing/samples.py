@@ -1,4 +1,4 @@
-"""What the clauses try: payloads, owners, what is no key, and every operation. Knows no clause."""
+"""What the clauses try: payloads, owners, values that are no key, and every operation. Knows no clause."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable
 from ..stores.base import Store
 from .helpers import LONG
 
-Operation = Callable[[Store, str, bytes, bytes], object]  # on a key, its payload, and a payload that is new
+Operation = Callable[
+    [Store, str, bytes, bytes], object
+]  # takes a store, a key, its payload, and a new payload
 
 PAYLOADS = {
     "empty": b"",
@@ -31,7 +33,7 @@ OWNERS = {
     "looks like a number": "007",
     "looks like null": "None",
 }
-# What may reach a store from a form or a command line, and is no key of any record.
+# Values that may reach a store from a form or a command line, and that no record has as its key.
 NO_KEYS = {
     "empty": "",
     "lone surrogate": "\ud800",
@@ -47,7 +49,7 @@ NO_OWNERS = {
     "NUL": "a\0b",
     "a million characters": "x" * 1_000_000,
 }
-# What is interrupted: each operation on a live record that "ada" owns.
+# The operations that are interrupted, on a live record of "ada".
 OPERATIONS: dict[str, Operation] = {
     "load": lambda store, key, payload, fresh: store.load(key),
     "create": lambda store, key, payload, fresh: store.create(key[::-1], fresh, LONG, "ada"),

@@ -1,4 +1,4 @@
-"""Something happens in the middle of an operation: at any step of a store's own code. Does not know which store."""
+"""Makes something happen in the middle of an operation, at any step of a store's own code. Knows no store."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from ..stores.base import Store
 
 
 class Outside(BaseException):
-    """An exception that has nothing to do with the store, as a signal handler or gevent.Timeout raises it."""
+    """An exception that has nothing to do with the store, such as that of a signal handler or gevent.Timeout."""
 
 
 class Steps:
-    """Runs a function at one step of what is done inside ``with``; counts the steps if that is never reached.
+    """Runs a function at one step of the code inside ``with``. If that step is never reached, it counts the steps.
 
-    A step is where Python may run a signal handler in the store's own code: a function begins, or a call has
-    returned. What happens inside the libraries that a store uses is one step, because a store cannot mend
-    them. No step is between ``__enter__`` of a lock and the block: Python runs no handler there (that CPython
-    3.14 does is a mistake of its own, its issue 148874). A finalizer is no step, because what is raised in it
-    reaches nobody.
+    A step is a place in the store's own code at which Python may run a signal handler: a function begins, or a call has
+    returned. A call into a library that the store uses is one step, because a store cannot repair libraries. There is
+    no step between ``__enter__`` of a lock and the block, because Python runs no handler there. (CPython 3.14 does,
+    which is its issue 148874.) A finalizer is no step, because an exception in it reaches nobody.
 
     Args:
-        store: whose steps are counted: those of its package.
-        step: which of them, from 1.
-        act: what is run there, once. What it raises is raised there.
+        store: the steps of this store's package are counted.
+        step: the number of the step, from 1.
+        act: it is called once at this step. What it raises is raised there.
     """
 
     def __init__(self, store: Store, step: int, act: Callable[[], object]) -> None:
