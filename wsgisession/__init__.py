@@ -2,7 +2,7 @@
 
 import sys
 
-# Before anything that an older Python cannot read. An ImportError would come with a traceback, and say no more.
+# Before any syntax that an older Python cannot read. An ImportError would print a traceback and no other help.
 if sys.version_info < (3, 11):
     sys.exit("wsgisession needs Python 3.11 or newer, and this is Python %d.%d" % sys.version_info[:2])
 

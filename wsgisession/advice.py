@@ -1,8 +1,8 @@
-"""What to store in place of a value that cannot be stored, in words. Knows neither tags nor JSON.
+"""Words that say what to store in place of a value that cannot be stored. Knows neither tags nor JSON.
 
-What is advised loses nothing that the value says. Classes of other libraries are known by their names and methods. Nothing
-of them is imported, and none of their code runs. Only the class is looked at, because a lazy object or a proxy would answer
-for what is behind it. Not everything that can be iterated over should become a list.
+The advice never loses data. Classes of other libraries are known by their names and methods. These libraries are not
+imported, and none of their code runs. Only the class is looked at, because a lazy object or a proxy would answer as if
+it were the object behind it. Not every iterable should become a list.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uuid import UUID
 _BEHIND = "what the object behind it can be found by, such as x.pk or x.id"
 _SAVED = "the name under which the file was saved"
 
-# By a class of the value's, or one that it inherits from: its package, its name.
+# By the value's class or one of its base classes: the package, the name.
 _CLASSES = {
     ("babel", "LazyProxy"): "x.value",
     ("bottle", "FileUpload"): _SAVED,
@@ -58,7 +58,7 @@ _CLASSES = {
     ("zoneinfo", "ZoneInfo"): "x.key",
 }
 
-# By what the value's class has.
+# By a member of the value's class.
 _MEMBERS = {
     "model_dump": 'x.model_dump(mode="json")',  # Pydantic
     "__fields_set__": "json.loads(x.json())",  # Pydantic 1
@@ -69,7 +69,7 @@ _MEMBERS = {
     "values_list": 'list(x.values()), or list(x.values_list("pk", flat=True))',  # Django's query sets
 }
 
-# The same, of what has items: several values for one key, of which dict(x) may keep one.
+# The same for classes with items(): they have several values for one key, and dict(x) may keep only one of them.
 _OF_MANY_VALUES = {
     "dict_of_lists": "x.dict_of_lists()",  # WebOb
     "multi_items": "x.multi_items()",  # HTTPX
@@ -80,7 +80,7 @@ _OF_MANY_VALUES = {
     "get_list": "each key with the list of its values",
 }
 
-# By what the value is a kind of.
+# By a type of which the value is an instance.
 _KINDS: tuple[tuple[Any, str], ...] = (
     (tuple, "tuple(x)"),
     (Mapping, "dict(x)"),
@@ -116,11 +116,11 @@ def advice(value: object) -> str:
 
 
 def instead(value: object) -> str | None:
-    """Return what to store in place of ``value``, called x: an expression, or some, or words; None: nothing is known."""
+    """Return what to store in place of ``value``, called x: expressions or words. None: no advice is known."""
     kind = type(value)
     if issubclass(kind, Enum):
         return "x.value" if type(value._value_) in (str, int, float) else "x.name"  # type: ignore[attr-defined]
-    if _has(kind, "_get_number_value"):  # of Django: str(x) is empty before it has its number
+    if _has(kind, "_get_number_value"):  # Django's: str(x) is empty before it has its number
         return "x % values, with the values for its placeholders"
     for base in kind.__mro__:
         words = _CLASSES.get((str(base.__module__).partition(".")[0], base.__name__))

@@ -1,8 +1,8 @@
-"""Codec: what a codec must have. Knows no format; ``jsoncodec`` is ours, ``express`` has the one that Express reads.
+"""Codec: the members that a codec must have. Knows no format; ``jsoncodec`` has ours, ``express`` has that of Express.
 
-A codec makes payloads of records and records of payloads, and lines of single values and values of lines. A store keeps
-payloads and looks into none. To write one of your own, begin with a class that has every member below; a codec that lacks
-a part is refused when the middleware is built.
+A codec turns records into payloads and back, and single values into lines and back. A store keeps payloads and never
+looks into them. To write a codec, begin with a class that has every member below. If a member is missing, the codec is
+refused when the middleware is built.
 """
 
 from __future__ import annotations
@@ -16,33 +16,34 @@ class Codec(Protocol):
     """Records <-> payloads, values <-> lines. One object serves all threads."""
 
     markers: bool
-    """False: the format has no markers. After a change of id the old record is then deleted."""
+    """False: the format has no markers. Then the old record is deleted after a change of id."""
 
     json_lines: bool
     """True: a line is JSON text, in which every type that JSON lacks is an object whose first name begins with ``~``.
 
-    A change in place is then noticed without encoding the value again.
+    Then a change in place is noticed without encoding the value again.
     """
 
     dates_cookie: bool
-    """True: the cookie of a session with an idle timeout of its own carries ``Max-Age``, as that of a persistent one does."""
+    """True: the cookie of a session with its own idle timeout has ``Max-Age``, like that of a persistent session."""
 
     accepts: frozenset[type]
-    """The exact types of values that are stored, for a check at once. What they contain is looked at by ``encode``."""
+    """The exact types of values that can be stored, for a check at once. ``encode`` checks what the values contain."""
 
     def pack(self, content: Record | Marker, /) -> bytes:
-        """Return a payload that no other call returns: it holds something random.
+        """Return a payload that no other call returns, because it contains something random.
 
         Raises:
             UnsupportedType, ValueError: The record cannot be written.
         """
 
     def unpack(self, payload: bytes, /) -> Record | Marker:
-        """Return what a payload holds, no value decoded.
+        """Return the record or marker of a payload. No value is decoded.
 
         Raises:
             ValueError: It cannot be read: it is corrupt or foreign.
-            StoreError: A later version of the library wrote it. Its session lives, so it must not look like none.
+            StoreError: A later version of the library wrote it. The session lives, so it must not look as if there were
+                none.
         """
 
     def encode(self, value: Any, path: str, /) -> bytes:
@@ -56,7 +57,7 @@ class Codec(Protocol):
         """Return the value of a line.
 
         Raises:
-            ValueError: It cannot be read. The message shows nothing of it.
+            ValueError: It cannot be read. The message shows no part of it.
         """
 
 

@@ -1,4 +1,6 @@
-"""Why a session seems not to work: for each reason one warning, once, that says what to do. Knows no data and no store."""
+"""Reasons why a session seems not to work. For each there is one warning, once, that says what to do. Knows no data and
+no store.
+"""
 
 from __future__ import annotations
 
@@ -44,25 +46,25 @@ REASONS = {
     " in front on both sides; make one with: python -m wsgisession secret",
 }
 
-SUSPICIOUS = 20  # different cookies of the right form with a bad signature
-FORM = 40  # characters that a cookie of ours has at the very least, in any format
+SUSPICIOUS = 20  # so many different cookies of the right form with a bad signature
+FORM = 40  # a cookie of ours has at least so many characters, in any format
 
 
 class Advice:
-    """The reasons that were told already. Two threads that meet here may tell one twice."""
+    """The reasons that were already logged. Two threads at the same moment may log one twice."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
 
     def warn_once(self, reason: str, **fields: object) -> None:
-        """Tell one of REASONS, unless that was done before."""
+        """Log one of REASONS, unless it was logged before."""
         if reason not in self._told:
             self._told.add(reason)
             event(logging.WARNING, "misconfiguration", REASONS[reason], reason=reason, **fields)
 
 
 class BadSignatures:
-    """Cookies with a bad signature, summed up: a stranger can send as many as they like."""
+    """Counts cookies with a bad signature, because a stranger can send as many as they like."""
 
     def __init__(self, advice: Advice, clock: Callable[[], float] = time.monotonic) -> None:
         self._advice = advice
@@ -70,7 +72,7 @@ class BadSignatures:
         self._seen: set[int] = set()  # hashes of tokens, never more than SUSPICIOUS
 
     def add(self, token: str) -> None:
-        """Count a token that no secret of ours signed."""
+        """Count a token that none of our secrets signed."""
         self._summed.add("cookies with a bad signature were ignored")
         if len(self._seen) < SUSPICIOUS and hash(token) not in self._seen and len(token) > FORM:
             self._seen.add(hash(token))

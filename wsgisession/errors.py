@@ -1,7 +1,7 @@
-"""What can go wrong, one exception each. Knows nothing of sessions, stores or HTTP.
+"""The exceptions of this library. Knows nothing of sessions, stores or HTTP.
 
-A visitor's nonsense never raises. Wrong configuration is a plain ``ValueError`` or ``TypeError`` while the middleware is
-built. Everything else the library raises is a ``SessionError``.
+Nothing that a visitor sends raises an exception. Wrong configuration is a plain ``ValueError`` or ``TypeError`` while
+the middleware is built. Every other error of the library is a ``SessionError``.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ class SessionError(Exception):
 class StoreError(SessionError):
     """The store could not do what it was asked. The engine's own error is chained as ``__cause__``."""
 
-    logged = False  # one line in the log, however many hands the error passes through
+    logged = False  # True after the first log line, so that the error is not logged again on its way
 
 
 class UnsupportedType(SessionError, TypeError):
-    """A value would not come back equal and of the same type. The message names its path and what to store instead."""
+    """A value would not come back equal and of the same type. The message has its path and what to store instead."""
 
 
 class UnreadableValue(SessionError, ValueError):
     """A stored value cannot be decoded, for example because an older release does not know its type.
 
-    The value stays stored as it is. Assigning or deleting its key mends the session.
+    The value stays in the store as it is. To repair the session, assign or delete its key.
     """
 
 
@@ -33,8 +33,8 @@ class SessionTooLarge(SessionError, ValueError):
 
 
 class HeadersSent(SessionError, RuntimeError):
-    """A change can no longer reach the client, because the headers of the response have left."""
+    """A change cannot reach the client any more, because the headers of the response have left."""
 
 
 class SessionConflict(SessionError):
-    """Other requests kept changing the session for seconds. Nothing of this change was written."""
+    """Other requests kept changing the session for seconds. This change was not written."""

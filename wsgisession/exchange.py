@@ -1,10 +1,10 @@
-"""Exchange: a session for a request whose response a framework makes as an object. For adapters.
+"""Exchange: a session for a framework that makes response objects. For adapters.
 
-A middleware sees the headers of a response go by. A framework that makes response objects can ask earlier,
-and also if no server is involved: in a test client, or in a unit test of one view. An exchange lets the
-middleware serve such a request. The session is in ``environ`` at once; the headers leave at ``respond()``.
+A middleware sees the headers when the response passes through it. A framework that makes response objects needs them
+earlier, and also without a server: in a test client, or in a unit test of one view. An exchange lets the middleware
+serve such a request. The session is in ``environ`` at once. The headers leave at ``respond()``.
 
-It does not know any framework, and it does nothing that the middleware would not do.
+It does not know any framework. It does the same as the middleware and no more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PENDING = "wsgisession.exchange"  # in environ, from the beginning of an exchan
 
 
 class Exchange:
-    """One request that is held open until its response is there.
+    """One request that stays open until its response exists.
 
     Args:
         middleware: A SessionMiddleware around ``exchanges`` or ``behind(…)``.
@@ -39,13 +39,13 @@ class Exchange:
         self._body: Any = iter(middleware(environ, self._take))
 
     def respond(self, status: str, headers: Headers) -> Headers:
-        """Save the session as at the end of any request, and return the response's headers, ours included."""
+        """Save the session as at the end of any request, and return the response's headers together with ours."""
         self._response = status, headers
         next(self._body)
         return self._sent
 
     def stream(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Return the body that takes the place of ``chunks``. What changes meanwhile is saved at its end."""
+        """Return the body that replaces ``chunks``. Changes that are made meanwhile are saved at its end."""
         self._chunks, self.streams = chunks, True
         body: Iterator[bytes] = self._body
         return body
@@ -55,7 +55,7 @@ class Exchange:
         self._body.close()
 
     def _application(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-        # A generator: the middleware gets it at once, and it runs when the response is there.
+        # A generator: the middleware gets it at once, and it runs when the response exists.
         assert self._response is not None
         start_response(*self._response)
         try:
@@ -72,7 +72,7 @@ class Exchange:
 
 
 def exchanges(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
-    """Be the application of a middleware that serves nothing but exchanges."""
+    """The application of a middleware that serves only exchanges."""
     return environ.pop(_PENDING)(environ, start_response)
 
 

@@ -1,11 +1,11 @@
-"""Hints: what to write instead of an attribute that a session does not have. Knows names, and nothing of sessions."""
+"""Hints: what to write instead of an attribute that a session does not have. Knows only names."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from difflib import get_close_matches
 
-# What other libraries call it: Beaker, Django, Flask, Pyramid, aiohttp, Express, CherryPy.
+# Names in other libraries (Beaker, Django, Flask, Pyramid, aiohttp, Express, CherryPy), and what to write here.
 ELSEWHERE = {
     "is_new": "session.new",
     "isnew": "session.new",
@@ -34,11 +34,11 @@ ELSEWHERE = {
     "user": "session.owner",
     "user_id": "session.owner",
     "username": "session.owner",
-    "sid": "session.key, since the id lives only in the cookie",
-    "id": "session.key, since the id lives only in the cookie",
-    "session_id": "session.key, since the id lives only in the cookie",
+    "sid": "session.key, because the id is only in the cookie",
+    "id": "session.key, because the id is only in the cookie",
+    "session_id": "session.key, because the id is only in the cookie",
     "session_key": "session.key",
-    "identity": "session.key, since the id lives only in the cookie",
+    "identity": "session.key, because the id is only in the cookie",
     "modified": "nothing: changes are noticed, nested ones too",
     "changed": "nothing: changes are noticed, nested ones too",
     "accessed": "nothing: Vary and Cache-Control are set for you",
@@ -47,7 +47,7 @@ ELSEWHERE = {
     "load": "session.reload()",
     "refresh": "session.reload()",
     "touch": "nothing: a request that reads the session is a use of it",
-    "get_id": "session.key, since the id lives only in the cookie",
+    "get_id": "session.key, because the id is only in the cookie",
     "flash": "session.setdefault('flash', []).append(message)",
     "get_csrf_token": "session['csrf'], with a token from secrets.token_urlsafe()",
     "has_key": "'key' in session",
@@ -61,7 +61,7 @@ def hint(name: str, members: Collection[str]) -> str:
     """Return the message for an attribute that does not exist.
 
     Args:
-        members: the names of those that do.
+        members: the names of the attributes that exist.
     """
     text = f"a session has no attribute {name!r}"
     if name.startswith("_"):

@@ -1,4 +1,4 @@
-"""SessionInfo: one live session in a listing. Knows no store; a record and its codec are enough."""
+"""SessionInfo: one live session in a listing. Knows no store, only a record and its codec."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from wsgisession.record import Record
 
 
 class SessionItems(Mapping[str, Any]):
-    """The items of a stored session, to look at; each is decoded when it is looked at.
+    """The items of a stored session, read-only. Each item is decoded when it is read.
 
     Raises:
-        UnreadableValue: A value that is looked at cannot be decoded.
+        UnreadableValue: The value that is read cannot be decoded.
     """
 
     __slots__ = ("_codec", "_record")
@@ -53,9 +53,9 @@ class SessionInfo(NamedTuple):
     created: float
     expires: float
     used: float
-    """When its expiry was last moved: at most a tenth of its timeout before its last use.
+    """When the session's expiry was last moved: at most a tenth of its timeout before its last use.
 
-    The earliest it can have been, if the lifetime caps the expiry or a limit was changed.
+    If the lifetime limits the expiry, or a limit was changed, this is the earliest possible time.
     """
     data: Mapping[str, Any]
-    """Its items, decoded when they are looked at."""
+    """The session's items, decoded when they are read."""

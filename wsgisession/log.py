@@ -14,21 +14,21 @@ logger = logging.getLogger("wsgisession")
 
 
 def event(level: int, name: str, message: str, **fields: object) -> None:
-    """Log one event; the fields follow the message and go along as ``extra``."""
+    """Log one event. The fields are in the line after the message, and in ``extra``."""
     if logger.isEnabledFor(level):
         text = " ".join([message, *(f"{field}={value!r}" for field, value in fields.items())])
         logger.log(level, "%s", text, extra={"event": name, **fields})
 
 
 class Summed:
-    """An event that may come in a flood: the first is logged at once, then at most one line for each ``every`` seconds.
+    """An event that may come very often: the first is logged at once, then at most one line per ``every`` seconds.
 
-    A line has the message and the fields of the newest event, and in ``count`` how many there were since the line before.
-    The counts are for people: two threads that meet here may lose one, and never raise.
+    A line has the message and the fields of the newest event. ``count`` is the number of events since the line before.
+    The number is for people: two threads at the same moment may lose one event. They never raise.
 
     Args:
-        name: of the event, such as ``"store error"``.
-        level: of the logging module.
+        name: the name of the event, such as ``"store error"``.
+        level: a level of the logging module.
         every: seconds between two lines.
         clock: a monotonic clock in seconds; for tests.
     """

@@ -1,4 +1,4 @@
-"""HMAC-SHA256 under a key that is used again and again (RFC 2104). Does not know what is signed, or why."""
+"""HMAC-SHA256 with a key that is used many times (RFC 2104). Does not know what is signed, or why."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _BLOCK = 64  # bytes of a block of SHA-256
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
-_REST = b"=\n"  # what b2a_base64 adds, and base64url without padding does not have
+_REST = b"=\n"  # b2a_base64 adds these characters, and base64url without padding does not have them
 
 
 def mac_under(key: bytes) -> Callable[[bytes], bytes]:
-    """Return HMAC-SHA256 under a key of any length, as a function from a message to the 32 bytes of its tag."""
+    """Return HMAC-SHA256 for a key of any length, as a function from a message to its tag of 32 bytes."""
     block = (sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
     inner, outer = sha256(block.translate(_INNER)), sha256(block.translate(_OUTER))
 

@@ -1,4 +1,4 @@
-"""Memo: what a function said for the few small arguments that come again and again. Knows nothing of what it remembers."""
+"""Memo: remembers the results of a function for a few small arguments that come often. Knows nothing about them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ V = TypeVar("V")
 class Memo(dict[K, V]):
     """The results of a function by argument: ``memo[argument]``. A dict takes half the time of ``lru_cache``: 24 and 46 ns.
 
-    What the process remembers is bounded, whatever visitors send: too large an argument is not kept, and with ``most`` of
-    them the memo begins again.
+    The memory is bounded, whatever visitors send: a large argument is not kept, and when there are ``most`` results,
+    the memo is emptied.
 
     Args:
-        fits: True for an argument that is small enough to keep.
-        most: How many are kept.
+        fits: returns True for an argument that is small enough to keep.
+        most: how many results are kept.
     """
 
     def __init__(self, function: Callable[[K], V], fits: Callable[[K], bool], most: int = 128) -> None:

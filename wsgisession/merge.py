@@ -1,4 +1,4 @@
-"""Three-way merge: what two requests made of one session, put together. Knows no records, stores or requests.
+"""Three-way merge: puts together what two requests changed in one session. Knows no records, stores or requests.
 
 | what happened since base | result |
 |---|---|
@@ -27,15 +27,16 @@ class _Missing:
 MISSING: Final = _Missing()
 """Stands for a key that is not there, as an argument and as a result."""
 
-# Their == ignores the sign of zero, an exponent, fold and the zone; their repr tells all that is stored.
+# The == of these types ignores the sign of zero, an exponent, fold or the zone. Their repr shows everything that is
+# stored.
 _BY_REPR = frozenset((float, Decimal, datetime, time))
 
 
 def merge_value(base: Any, ours: Any, theirs: Any) -> Any:
     """Return the merge of one value, by the table above; each argument, and the result, may be ``MISSING``.
 
-    No argument is changed; the result may share parts of ``ours`` and ``theirs``. The keys of a dict are in the order of
-    the only side that changed, else in that of theirs, followed by our new ones.
+    No argument is changed; the result may share parts of ``ours`` and ``theirs``. If only one side changed, the keys of
+    a dict are in the order of that side. Otherwise they are in the order of ``theirs``, followed by our new keys.
     """
     if same(theirs, base):
         return ours
@@ -68,7 +69,7 @@ def _merge_lists(base: Any, ours: list[Any], theirs: list[Any]) -> list[Any]:
 
 
 def _merge_deleted(base: Any, changed: Any, ours: Any) -> Any:
-    """One side deleted what the other changed; ``ours`` decides if the table does not."""
+    """One side deleted what the other side changed. If the table has no row for it, ``ours`` decides."""
     if type(changed) is type(base) is list and _begins(changed, base):
         return changed[len(base) :]
     if type(changed) is type(base) and type(base) in (dict, list, set):
@@ -86,7 +87,7 @@ def _union(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> Iterator[Any]
 
 
 def same(a: Any, b: Any) -> bool:
-    """True if two values are equal and of the same types all the way down; the order of a dict does not count."""
+    """True if two values are equal and of the same types on all levels; the order of a dict does not count."""
     if a is b:
         return True
     kind = type(a)
@@ -106,15 +107,15 @@ def same(a: Any, b: Any) -> bool:
 
 
 def _same_members(a: dict[Any, Any], b: dict[Any, Any]) -> bool:
-    # Looked up by ==, which takes 1 for True, and compared by what was found.
+    # The lookup uses ==, which takes 1 for True. So what it found is compared too.
     return len(a) == len(b) and all(key in b and same(member, b[key]) for key, member in a.items())
 
 
 def adopt(held: Any, fresh: Any) -> Any:
-    """Make a container the application holds become ``fresh``, and return what takes its place.
+    """Give a container that the application holds the content of ``fresh``, and return the container to use.
 
-    Two dicts or two lists: ``held``, updated in place, its dicts in turn; a list's items that are the ``same`` at the
-    same index stay the objects they were. Anything else: ``fresh``.
+    If both are dicts or both are lists, it is ``held``, updated in place, nested dicts too. In a list, items that are
+    the ``same`` at the same index stay the same objects. In any other case it is ``fresh``.
     """
     if type(held) is type(fresh) is dict:
         items = {key: adopt(held[key], value) if key in held else value for key, value in fresh.items()}

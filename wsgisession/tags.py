@@ -1,6 +1,7 @@
-"""The types JSON lacks, one tag each, and whose fault it is if something does not fit. Knows neither JSON text nor records.
+"""The types that JSON lacks, one tag for each, and the errors for values that do not fit. Knows neither JSON text nor
+records.
 
-Every tag has one spelling: what is read must be written the same way again.
+Every tag has one spelling: a value that was read is written in the same way again.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 DATA_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, StopIteration)
-"""What data can raise that does not fit. StopIteration is how a scanner of the json module says "nothing here".
+"""What wrong data can raise. A scanner of the json module raises StopIteration if there is nothing to read.
 
-Anything else goes on as it is: MemoryError, RecursionError, and what comes from outside, such as a time limit.
+Other exceptions pass: MemoryError, RecursionError, and exceptions from outside, such as a time limit.
 """
 
 
 class Refused(ValueError):
-    """A value cannot be stored; containers add the steps that lead to it on the way out."""
+    """A value cannot be stored. On the way out, each container adds its step of the path to the value."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -36,10 +37,10 @@ class Refused(ValueError):
 
 
 class UnknownTag(ValueError):
-    """A stored value has the tag of a type that this codec was not taught.
+    """A stored value has the tag of a type that this codec does not know.
 
     Args:
-        tag: Its name, as in ``JSONCodec(types={"money": ...})``. It is no secret, the value is.
+        tag: Its name, as in ``JSONCodec(types={"money": ...})``. The value is secret, but the name is not.
     """
 
     def __init__(self, tag: str) -> None:
@@ -50,7 +51,7 @@ class UnknownTag(ValueError):
         self.tag = tag
 
 
-# Moments: the ISO text if that says it all, else [text, fold, key of the zone, name of the fixed offset].
+# Moments: the ISO text if it is enough, otherwise [text, fold, key of the zone, name of the fixed offset].
 
 
 def _write_moment(value: Any) -> Any:
@@ -78,13 +79,13 @@ def _write_moment(value: Any) -> Any:
 def _comes_back(value: Any, key: str) -> bool:
     try:
         zone = _zone(key)
-    except DATA_ERRORS:  # made from a file, under a name the system does not have
+    except DATA_ERRORS:  # made from a file, with a name that the system does not have
         return False
     return zone is value.tzinfo or bool(value.replace(tzinfo=zone) == value)
 
 
-# What a name can cause: it is a folder's, or leads through a file, or nobody may read that, or it is too long. Any other
-# error of the system, such as "too many open files", is not the fault of the name.
+# Errors that a wrong name can cause: it is a folder, it leads through a file, nobody may read it, or it is too long.
+# Any other error of the system, such as "too many open files", is not the fault of the name.
 _FAULTS_OF_A_NAME = frozenset(
     (errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 )
@@ -168,7 +169,7 @@ _LEAVES: tuple[tuple[str, type, Callable[[Any], Any], Callable[[Any], Any]], ...
 WRITERS: dict[type, tuple[str, Callable[[Any], Any]]] = {
     kind: (tag, write) for tag, kind, write, _ in _LEAVES
 }
-"""By class: the tag, and the function that makes plain JSON data of a value."""
+"""For each class, the tag and the function that turns a value into plain JSON data."""
 
 READERS: dict[str, Callable[[Any], Any]] = {
     **{tag: _strictly(read, write) for tag, _, write, read in _LEAVES},
@@ -177,4 +178,4 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "~frozenset": _read_listed(frozenset),
     "~dict": _read_dict,
 }
-"""By tag: the function that makes the value again, out of members that are decoded already."""
+"""For each tag, the function that makes the value again from members that are decoded already."""

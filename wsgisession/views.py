@@ -1,4 +1,4 @@
-"""The views of a mapping that can be walked backwards, as a dict's can. Knows nothing of sessions."""
+"""The views of a mapping that also work with ``reversed``, as those of a dict. Knows nothing of sessions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class Reversible(Protocol):
-    """A mapping that can be walked backwards."""
+    """A mapping that works with ``reversed``."""
 
     def __getitem__(self, key: str, /) -> Any: ...
 

@@ -1,4 +1,4 @@
-"""Watch: notices that a Flask application which is wrapped by hand uses Flask's own session as well.
+"""Watch: notices that a Flask application that is wrapped by hand uses Flask's own session too.
 
 It imports no Flask: it knows such an application by its ``session_interface``. It does not know any session.
 """
