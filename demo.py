@@ -59,7 +59,9 @@ class Refused(Exception):
 
 def count(session: Session) -> int:
     """Count one view. Inside atomic(), so that requests that overlap count exactly."""
-    session.setdefault("csrf", secrets.token_urlsafe(16))  # what our own forms carry, and nobody else knows
+    session.setdefault(
+        "csrf", secrets.token_urlsafe(16)
+    )  # our own forms contain it, and nobody else knows it
     session["views"] = session.get("views", 0) + 1
     session["seen"] = time.time()
     return int(session["views"])
@@ -73,7 +75,7 @@ def add(session: Session, form: Form, environ: WSGIEnvironment) -> Told:
         room(session).append(item)
         session.pop("overwritten", None)
 
-    session.atomic(append)  # because the length is checked; without a limit, append alone would do
+    session.atomic(append)  # because the length is checked; without a limit, append alone would be enough
     return "race", f"{item} is in the cart."
 
 
@@ -100,7 +102,7 @@ def slow(session: Session, form: Form, environ: WSGIEnvironment) -> Told:
 
 
 def empty(session: Session, form: Form, environ: WSGIEnvironment) -> Told:
-    """POST /empty: what is deleted is gone, the session goes on."""
+    """POST /empty: delete the cart's items. The session goes on."""
     session.pop("cart", None)
     session.pop("overwritten", None)
     return "race", "The cart is empty."
@@ -116,13 +118,13 @@ def late(session: Session, form: Form, environ: WSGIEnvironment) -> Told:
 
 
 def types(session: Session, form: Form, environ: WSGIEnvironment) -> Told:
-    """POST /types: put in what JSON does not have. The page reads it back, in a request of its own."""
+    """POST /types: store types that JSON does not have. The page reads them back in another request."""
     session["values"] = VALUES
     return "types", "Stored. The table shows what this next request read back."
 
 
 def refusal(session: Session, form: Form, environ: WSGIEnvironment) -> Told:
-    """POST /object: an object, deep inside a value. The error says where it is, before anything is saved."""
+    """POST /object: store an object, deep inside a value. The error says where it is, before anything is saved."""
     session["order"] = {"lines": ["tea", "milk", object()]}
     told = "Stored."
     try:
@@ -134,7 +136,9 @@ def refusal(session: Session, form: Form, environ: WSGIEnvironment) -> Told:
 
 
 def login(session: Session, form: Form, environ: WSGIEnvironment) -> Told:
-    """POST /login: a new owner implies a new id. The token changes too: nobody may know one from before the login."""
+    """POST /login: a new owner gives the session a new id. The token changes too, because somebody may know the old
+    one.
+    """
     session.owner = entry(form, "name")
     session.persistent = "remember" in form
     session["csrf"] = secrets.token_urlsafe(16)
@@ -166,14 +170,14 @@ def logout_others(session: Session, form: Form, environ: WSGIEnvironment) -> Tol
 
 
 def pretend(session: Session, form: Form, environ: WSGIEnvironment) -> Told:
-    """POST /pretend: a session of this user outside any request, for those who have one browser at hand."""
+    """POST /pretend: a session of this user outside any request, for people who have only one browser."""
     if session.owner is not None:
         environ["demo.manager"].issue({"device": "A pretended phone", "seen": time.time()}, session.owner)
     return "where", "A second device is logged in."
 
 
 def timeout(session: Session, form: Form, environ: WSGIEnvironment) -> Told:
-    """POST /timeout: a time-out for this session alone, or the usual one again."""
+    """POST /timeout: give this session its own time-out, or the usual one again."""
     session.idle_timeout = SHORT if "short" in form else None
     return (
         "timeout",
@@ -182,7 +186,7 @@ def timeout(session: Session, form: Form, environ: WSGIEnvironment) -> Told:
 
 
 def elsewhere(session: Session, form: Form, environ: WSGIEnvironment) -> Told:
-    """POST /elsewhere: end this session as another device would. This browser learns nothing of it."""
+    """POST /elsewhere: end this session as another device would. This browser does not notice."""
     environ["demo.manager"].destroy(session.key)
     return "old", "The session has ended, and this browser does not know. Now send a form."
 
@@ -246,14 +250,16 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
 
 
 def left(session: Session, environ: WSGIEnvironment) -> dict[str, Any]:
-    """GET /left: how long the session still has. To ask is no use of it: without ``passive``, it would never end."""
+    """GET /left: how long the session still has. With ``passive``, asking is no use of the session. Otherwise it would
+    never end.
+    """
     session.passive = True
     seconds = None if session.new or session.gone else round(session.expires - time.time())
     return {"left": seconds, "text": span(seconds or 0), "cookie": has_cookie(environ)}
 
 
 def has_cookie(environ: WSGIEnvironment) -> bool:
-    """True if the browser sent a cookie of our name. What it is worth, the library knows."""
+    """True if the browser sent a cookie of our name. Only the library knows whether it is valid."""
     return "sid=" in environ.get("HTTP_COOKIE", "")
 
 
@@ -267,7 +273,7 @@ def read_form(environ: WSGIEnvironment, session: Session) -> Form:
     try:
         sent = environ["wsgi.input"].read(int(length)).decode("ascii")
         fields = parse_qs(sent, max_num_fields=20, errors="strict")
-    except (ValueError, OSError):  # what is no form, and a visitor who stopped half way
+    except (ValueError, OSError):  # it is no form, or the visitor stopped half way
         raise Refused("400 Bad Request", bad, "This is no form.") from None
     form = {name: values[0] for name, values in fields.items()}
     token = session.get("csrf", "")
@@ -308,7 +314,7 @@ SYSTEMS = {
 
 
 def device(agent: str) -> str:
-    """Name a browser in words, by what it says of itself."""
+    """Name a browser in words, by its User-Agent header."""
     browser = next((name for mark, name in BROWSERS.items() if mark in agent), "A browser")
     system = next((f" on {name}" for mark, name in SYSTEMS.items() if mark in agent), "")
     return browser + system
@@ -379,7 +385,7 @@ def field(name: str, label: str) -> str:
 
 
 def script_button(name: str, label: str, more: str = "") -> str:
-    """Return a button that only our script can press: what it does needs requests that overlap."""
+    """Return a button that only our script can use, because its action needs requests that overlap."""
     return f'<button type="button" class="js" id="{name}-run" data-run="{name}"{more}>{label}</button>'
 
 

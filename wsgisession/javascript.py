@@ -122,7 +122,7 @@ def _check(value: Any, room: int) -> None:
             raise Refused("two surrogates in a row are one character in JavaScript; repair the text first")
     elif kind is int:
         if abs(value) > _SAFE_INTEGER:
-            raise Refused("an integer past 2**53, which JavaScript would round; store str(x)")
+            raise Refused("an integer above 2**53, which JavaScript would round; store str(x)")
     elif kind is float:
         if not math.isfinite(value):
             raise Refused("JSON has no NaN and no infinities; store None or str(x)")

@@ -161,7 +161,7 @@ def _before_fork() -> None:
     try:
         guard.shut()
     except BaseException:
-        # A signal handler raised. Python prints such an exception and forks all the same, so the guard must be shut.
+        # A signal handler raised. Python prints such an exception and forks anyway, so the guard must be shut.
         guard.shut()
         raise
 

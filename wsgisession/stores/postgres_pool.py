@@ -29,7 +29,7 @@ from weakref import WeakValueDictionary, ref
 from wsgisession.errors import StoreError
 
 SIZE = 10  # connections that a store without the caller's pool has at most; PostgreSQL allows 100 in all by default
-IDLE = 180.0  # seconds; firewalls and load balancers drop quiet connections after 240 seconds or more, without a word
+IDLE = 180.0  # seconds; firewalls and load balancers drop quiet connections after 240 seconds or more, and do not say so
 LOOK = 0.05  # seconds until a caller that waits for a connection looks again, even without a notice
 SILENCE = 0.2  # after so many seconds of connecting without an answer, the server counts as silent
 MARGIN = 0.5  # seconds to wait longer than the caller's pool was allowed to

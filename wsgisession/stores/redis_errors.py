@@ -2,7 +2,7 @@
 
 redis-py's own messages name hosts, users and services, quote arguments, and differ from release to release.
 The messages here repeat none of these: if a URL is wrong, its password can be taken for a host, and an argument may be
-    a payload. redis-py's exception is chained all the same.
+    a payload. redis-py's exception is chained anyway.
 
 Knows nothing of stores, scripts or connections.
 """

@@ -235,7 +235,7 @@ class Pool:
                 if self._shelf is shelf and self._replaced(shelf):
                     self._leave(shelf)
         except (OSError, Again):
-            pass  # the connections are closed all the same
+            pass  # the connections are closed anyway
         finally:
             if self._shelf is shelf:
                 self._shelf = _Shelf()

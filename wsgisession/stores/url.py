@@ -83,9 +83,9 @@ def from_url(url: str, *, create: bool = True) -> Store:
     """Make the store that a URL describes.
 
     ``?prefix=`` is that of ``RedisStore``. All other parameters go to redis-py's connections
-    (``?socket_timeout=1``) or to PostgreSQL's client. In user names and passwords, write everything but
-    letters, digits and ``-._~`` as ``%XX``. A Redis Cluster is asked for its nodes at once. The other servers
-    do not have to run yet.
+    (``?socket_timeout=1``) or to PostgreSQL's client. In user names and passwords, write everything except letters,
+    digits and ``-._~`` as ``%XX``. A Redis Cluster is asked for its nodes at once. The other servers do not have to run
+    yet.
 
     Args:
         url: ``memory:``, ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``redis://``, ``rediss://``,

@@ -540,7 +540,7 @@ class StoreContract:
         self.assert_left(store, key, ttl, start)
 
     def test_whole_seconds_may_be_ints(self, store: Store) -> None:
-        """A ``ttl`` may be an int; what ``load`` returns is a float all the same."""
+        """A ``ttl`` may be an int; ``load`` returns a float anyway."""
         key, payload = self.live(store, 100)
         assert store.touch(key, 200) is True
         assert store.replace(key, payload, new_payload(), 300) is True
@@ -710,7 +710,7 @@ class StoreContract:
             writer.start()
             held_up = not all_end([writer])
             assert stays in {stays, *listing}
-            assert not held_up, "a listing held up a writer"
+            assert not held_up, "a listing made a writer wait"
 
     def _write_everything(self, store: Store, records: list[tuple[str, bytes]]) -> None:
         self.live(store, LONG, "ada")

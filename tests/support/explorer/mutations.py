@@ -288,7 +288,7 @@ MUTATIONS = [
         _at(ANONYMOUS, "stream, late write", "read"),
     ),
     Mutation(
-        "a marker is left over what came in between",
+        "a marker overwrites what came in between",
         LOST,
         ((Records, "leave_marker", mark_blindly),),
         _at(ANONYMOUS, "write", "regenerate"),
@@ -300,7 +300,7 @@ MUTATIONS = [
         _at(ANONYMOUS, "login", "login"),
     ),
     Mutation(
-        "a write creates what is gone",
+        "a write creates a record that is gone",
         GONE,
         ((Records, "replace", replace_or_create),),
         _at(ANONYMOUS, "write", "destroy"),
@@ -333,7 +333,7 @@ MUTATIONS = [
         _at(ANONYMOUS, "login", "destroy"),
     ),
     Mutation(
-        "a marker stands for an hour",
+        "a marker stays for an hour",
         GONE,
         ((records, "MARKER_SECONDS", 3600.0),),
         _at(ANONYMOUS, "read", "login"),
@@ -357,7 +357,7 @@ MUTATIONS = [
         _at(ANONYMOUS, "destroy", "regenerate"),
     ),
     Mutation(
-        "a cookie is set unasked whether its session lives",
+        "a cookie is set without a check that its session lives",
         GONE,
         ((Visit, "_confirm", nothing),),
         _at(ANONYMOUS_WORN, "read", "regenerate"),
@@ -369,7 +369,7 @@ MUTATIONS = [
         _at(LOGGED_IN, "destroy_siblings", "elsewhere: regenerate"),
     ),
     Mutation(
-        "two who log each other out both do",
+        "two sessions that log each other out both end",
         GONE,
         ((Visit, "_claim", _claim_nothing),),
         _at(LOGGED_IN, "destroy_siblings", "elsewhere: destroy_siblings"),
@@ -387,7 +387,7 @@ MUTATIONS = [
         _at(ANONYMOUS, "login", "destroy"),
     ),
     Mutation(
-        "nothing stands under a dead cookie",
+        "a dead cookie gets no marker",
         GONE,
         ((RequestCookies, "mark_others", nothing),),
         _at(ANONYMOUS, "destroy, write", "write"),
@@ -411,7 +411,7 @@ MUTATIONS = [
         _at(ANONYMOUS, "regenerate", "destroy"),
     ),
     Mutation(
-        "what others save reaches the next owner",
+        "what others save is merged into the next owner's data",
         OWNERS,
         ((Commit, "move", move_and_mix),),
         _at(LOGGED_IN, "write", "login as another"),
@@ -429,7 +429,7 @@ MUTATIONS = [
         _at(ANONYMOUS, "login", "login"),
     ),
     Mutation(
-        "of a login sent twice both last",
+        "both sessions of a login sent twice stay",
         ALLOWED,
         ((Records, "end_soon", nothing),),
         _at(ANONYMOUS, "login", "login"),
