@@ -1,5 +1,5 @@
-"""What sessions cost: wsgisession, what users would pick instead, and a floor, measured side by side in one run.
+"""What sessions cost: wsgisession, the libraries that users would take instead, and a floor, measured in one run.
 
-``python -m benchmarks`` prints the tables of ``docs/benchmarks.md``. But for ``profile`` it knows wsgisession by its public
-names only.
+``python -m benchmarks`` prints the tables of ``docs/benchmarks.md``. Except for ``profile``, it uses only public names
+of wsgisession.
 """

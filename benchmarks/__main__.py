@@ -56,7 +56,7 @@ def main() -> None:
         if options.json:
             options.json.write_text(json.dumps(against.plain(compared), indent=1) + "\n", encoding="utf-8")
         return
-    logging.getLogger("wsgisession").setLevel(logging.CRITICAL)  # forged cookies are meant to be here
+    logging.getLogger("wsgisession").setLevel(logging.CRITICAL)  # there are forged cookies on purpose
     results = measured(options.parts or PARTS, options.quick, say)
     print(report.text(results))
     if options.json:

@@ -1,6 +1,6 @@
-"""This tree against another one, in turns: one process each, the same machine, the ratio for each case.
+"""Compares this tree with another one: one process each, in turns, on the same machine, with the ratio for each case.
 
-``python -m benchmarks --against PATH`` prints the table. Knows how to run both, and nothing of what they do.
+``python -m benchmarks --against PATH`` prints the table. Knows how to run both, and not what they do.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ AVERAGED = (
     "new, 100 B",
     "forged, touched",
 )
-"""The cases that together may not take longer than before."""
+"""The cases that may not take longer than before on average."""
 
 
 class Ratio(NamedTuple):
-    """One line of the table: the medians of before and of now, and the median of the ratios of all rounds."""
+    """One line of the table: the medians before and now, and the median of the ratios of all rounds."""
 
     case: str
     unit: str
@@ -46,7 +46,7 @@ class Ratio(NamedTuple):
     now: float
     ratio: float
     wanted: float
-    """The ratio that is to be reached, at most."""
+    """The largest ratio that is allowed."""
 
 
 class Worker:
@@ -60,7 +60,7 @@ class Worker:
         assert self._answer() == "ready"
 
     def ask(self, case: str, count: int) -> list[float]:
-        """Return what the worker says."""
+        """Return the worker's answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{case}\t{count}\n")
         self._process.stdin.flush()
@@ -117,7 +117,7 @@ def _chosen(known: Any, cases: list[str] | None) -> list[str]:
 
 
 def _in_turns(pair: list[Ask], rounds: int) -> list[list[float]]:
-    """Ask both, round by round; whoever begins changes."""
+    """Ask both, round by round; the one that begins changes."""
     found: list[list[float]] = [[], []]
     for number in range(rounds):
         for place in (0, 1) if number % 2 else (1, 0):
@@ -133,7 +133,7 @@ def _ratio(case: str, unit: str, found: list[list[float]], wanted: float) -> Rat
 
 def _requests(case: str, workers: list[Worker], quick: bool) -> Ratio:
     each = max(*(worker.time(case, 50) for worker in workers), 1.0)
-    count = max(10, int(5_000 / each))  # 5 ms: often no other program comes in between
+    count = max(10, int(5_000 / each))  # 5 ms: usually no other program runs in between
     pair: list[Ask] = [partial(worker.time, case, count) for worker in workers]
     wanted = 1.0 if case.startswith(("SQLite", "Redis")) else 1.1
     return _ratio(case, "µs", _in_turns(pair, 41 if quick else 201), wanted)
@@ -176,7 +176,7 @@ def _crowd(trees: tuple[Path, Path], quick: bool, say: Say) -> list[Ratio]:
 
 @contextmanager
 def _redis() -> Iterator[int]:
-    """Start a Redis and yield its port; 0: there is none on this machine."""
+    """Start a Redis and yield its port; 0: Redis is not installed here."""
     server = shutil.which("redis-server")
     if server is None or not find_spec("redis"):
         yield 0

@@ -17,9 +17,9 @@ from benchmarks.against_worker import PLACE, TREE
 HERE = Path(__file__).resolve().parent.parent
 
 LABELS = {"behind gunicorn, memory": "", "behind gunicorn, SQLite": "sqlite:///{home}/sessions.db"}
-"""Where each case keeps its sessions; empty: in the worker's memory."""
+"""The store of each case; empty: the worker's memory."""
 
-VISITORS = 16  # whose requests come in turn
+VISITORS = 16  # their requests come one after the other
 
 
 class Served:

@@ -1,7 +1,7 @@
-"""One of two trees, measured in a process of its own: reads ``case count`` lines, writes what it found.
+"""Measures one of two trees in its own process: reads lines of ``case count``, and writes the results.
 
-Also the application that a server of one of the trees runs. Speaks only what both versions of the library have. Knows
-nothing of the other tree.
+It is also the application that a server of one of the trees runs. It uses only what both versions of the library have.
+Knows nothing of the other tree.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.samples import ENVIRON, SMALL, of_size
 
 SECRET = "a benchmark's secret of at least 32 bytes"
-# Names in the environment: which tree a server imports, where it stores.
+# Environment variables: the tree that a server imports, and its store.
 TREE, PLACE = "WSGISESSION_TREE", "WSGISESSION_PLACE"
 
 
@@ -37,7 +37,8 @@ def look(session: Any) -> None:
     assert session.get("user") is None
 
 
-# Name: what a request does, what the session holds before (None: no cookie comes), which store, and is the cookie forged?
+# Name: what a request does, the session's data before it (None: no cookie comes), the store, and whether the cookie is
+# forged.
 CASES: dict[str, tuple[Callable[[Any], None] | None, dict[str, Any] | None, str, bool]] = {
     "untouched, no cookie": (None, None, "memory", False),
     "untouched, with a cookie": (None, SMALL, "memory", False),
@@ -56,7 +57,7 @@ CASES: dict[str, tuple[Callable[[Any], None] | None, dict[str, Any] | None, str,
 
 
 def wrapped(action: Callable[[Any], None] | None, store: Any) -> Any:
-    """Return the tree's middleware around an application that does this with its session."""
+    """Return the tree's middleware around an application that does this to its session."""
     from wsgisession import SessionMiddleware
 
     def app(environ: Any, start_response: Any) -> list[bytes]:
@@ -74,7 +75,7 @@ class Measured:
     def __init__(self, name: str, stores: dict[str, Any]) -> None:
         action, data, store, forged = CASES[name]
         self.app: Any = wrapped(action, stores[store])
-        # The processor's time if nobody else does the work: other programs then disturb less.
+        # Processor time if no other process does the work, because then other programs disturb less.
         self.clock = time.thread_time_ns if store == "memory" else time.perf_counter_ns
         self.environ: dict[str, Any] = dict(ENVIRON)
         if data is not None:

@@ -1,4 +1,4 @@
-"""The cases of the main table: what a request does, with which cookie, on how large a session. Knows no contender."""
+"""The cases of the main table: what a request does, its cookie, and the size of its session. Knows no contender."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from benchmarks.samples import SMALL, of_size
 
 
 class Case(NamedTuple):
-    """One row. ``data``: what the session holds before; None: the visitor comes without a cookie."""
+    """One row. ``data``: the session's data before the request; None: the visitor comes without a cookie."""
 
     name: str
     title: str
@@ -99,7 +99,7 @@ def measured(case: Case, contenders: list[Contender], plan: Plan) -> Row:
         if cookie is None:
             continue
         environ = environ_of(cookie)
-        # With the cookie: where others share a bare application, its cost does not depend on it.
+        # With the cookie: the cost of a bare application that others share does not depend on it.
         blocks.setdefault("bare " + contender.group, _block(contender.bare(), environ))
         blocks[contender.name] = _block(contender.app(case.action), environ)
     found = interleaved(blocks, plan)
@@ -116,7 +116,7 @@ def _block(app: App, environ: Environ) -> Block:
 
 
 def cookie_for(case: Case, contender: Contender) -> str | None:
-    """Return the cookie the visitor comes with; None where the contender cannot keep such a session."""
+    """Return the visitor's cookie; None if the contender cannot keep such a session."""
     if case.data is None:
         return ""
     data = case.data
@@ -140,7 +140,9 @@ def cookie_for(case: Case, contender: Contender) -> str | None:
 
 
 def lists(plan: Plan) -> dict[str, tuple[Timing, Timing]]:
-    """Measure a request that only reads one list of 10 KB, over one that reads a number, and one ``json.loads`` of it."""
+    """Measure a request that only reads one list of 10 KB, minus one that reads a number; and one ``json.loads`` of the
+    list.
+    """
     from benchmarks.peers import Ours
 
     values = {"dicts": list_of_10_kb(), "strings": strings_of_10_kb()}

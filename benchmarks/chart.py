@@ -24,7 +24,9 @@ _STYLE = """
 
 
 def svg(requests: dict[str, Any]) -> str:
-    """Return a bar chart of the main table: per case one bar for each contender, cut where a bar would dwarf the rest."""
+    """Return a bar chart of the main table: for each case one bar per contender. A bar is cut if it is much longer than
+    the others.
+    """
     shown = [case for case in SHOWN if case in requests]
     longest = max(requests[case][OURS][0] for case in shown) * 10
     parts, y = [], TOP

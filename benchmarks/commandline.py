@@ -1,6 +1,6 @@
 """The command line on many sessions: in pages, and one by one; memory that does not grow; a move to another store.
 
-Times are of the wall clock: waiting for the server is what pages save.
+Times are those of the wall clock, because pages save time that is spent waiting for the server.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def run(quick: bool, say: Callable[[str], object]) -> dict[str, Any]:
 
 
 def _fill(url: str, count: int) -> None:
-    """Put sessions into a SQLite file, every other one with an owner, five of whose sessions there are."""
+    """Put sessions into a SQLite file. Every second one has an owner; each owner has five."""
     from wsgisession import JSONCodec, Record
     from wsgisession.stores import from_url
 
@@ -100,7 +100,7 @@ def _store(url: str) -> dict[str, float]:
     ]
     found = {name: min(seconds for turn, seconds in turns if turn == name) for name in ways}
     found["count"] = _timed(lambda: _quietly(totals.count, manager))
-    if not url.startswith("sqlite:"):  # the source of the copies, which go on
+    if not url.startswith("sqlite:"):  # the copies are made from it
         found["destroy --all"] = _timed(
             lambda: _quietly(ending.destroy, manager, all=True, owner=None, yes=True)
         )

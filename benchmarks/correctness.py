@@ -1,7 +1,8 @@
-"""Speed that loses data is not speed: what each contender does with overlapping requests of one session.
+"""What each contender loses when requests of one session overlap: a library may be fast because it loses data.
 
-Eight threads send 200 requests each, one browser's session, every thread counts in its own key, a millisecond between
-reading and writing. And a request in flight meets a logout. Knows no timing beyond that millisecond.
+Eight threads send 200 requests each with the cookie of one browser. Every thread counts in its own key, with a
+millisecond between reading and writing. Another test logs out while a request runs. Knows no timing except that
+millisecond.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ PATIENCE = 5.0  # seconds for a request that waits for another
 
 
 class Browser:
-    """What all threads share: the cookie as the latest response set it."""
+    """All threads share it: the cookie that the latest response set."""
 
     def __init__(self, cookie: str) -> None:
         self.cookie = cookie
 
     def send(self, app: App) -> str:
-        """Send one request and return its status, "raised" where there is none."""
+        """Send one request and return its status, or "raised" if there is none."""
         try:
             answer = request(app, self.cookie)
         except Exception as error:
@@ -39,7 +40,7 @@ class Browser:
 
 
 def run(contender: Contender, *, quick: bool = False) -> dict[str, Any]:
-    """Return the updates lost, the requests answered with an error, the seconds it took, and what a logout was worth."""
+    """Return the lost updates, the requests that ended with an error, the seconds, and the result of a logout."""
     with _quiet():
         return {**_lost(contender, 20 if quick else REQUESTS), "late_request": _late(contender)}
 
@@ -82,7 +83,7 @@ def _lost(contender: Contender, requests: int) -> dict[str, Any]:
 
 
 def _late(contender: Contender) -> str:
-    """Tell what becomes of a session that is logged out while another of its requests is under way."""
+    """Say what happens to a session that is logged out while another of its requests runs."""
     login = contender.app(Action(lambda session: session.__setitem__("user", "ada"), writes=True))
     cookie = request(login).cookie or ""
     reading, go_on = threading.Event(), threading.Event()
@@ -105,7 +106,7 @@ def _late(contender: Contender) -> str:
     late = send("late", contender.app(Action(slow, writes=True)))
     reading.wait(PATIENCE)
     logout = send("logout", contender.app(Action(contender.end)))
-    logout.join(0.5)  # it may have to wait for the request in flight
+    logout.join(0.5)  # it may have to wait for the other request
     waited = logout.is_alive()
     go_on.set()
     late.join()
@@ -119,7 +120,7 @@ def _late(contender: Contender) -> str:
 
 
 def _revocable(contender: Contender) -> bool:
-    """Whether a logout without any other request in flight ends the session."""
+    """Whether a logout ends the session if no other request runs."""
     login = contender.app(Action(lambda session: session.__setitem__("user", "ada"), writes=True))
     cookie = request(login).cookie or ""
     request(contender.app(Action(contender.end)), cookie)

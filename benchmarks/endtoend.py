@@ -1,7 +1,8 @@
-"""Behind a server, under wrk: what a worker spends on a request, how many requests there are, how long the slowest take.
+"""Behind a server, with wrk: the time of a worker per request, requests per second, and how long the slowest take.
 
-One worker of gunicorn or waitress with the counter application; and two workers of gunicorn that share their sessions, with
-each store and its peers. The workers' own processor time per request is what counts: the load generator shares the machine.
+There is one worker of gunicorn or waitress with the counter application, and there are two workers of gunicorn that
+share their sessions, with each store and its peers. The workers' own processor time per request is measured, because
+the load generator runs on the same machine.
 
 Knows Linux' /proc.
 """
@@ -48,9 +49,7 @@ TWO_WORKERS = [
     *("gunicorn", "-w2", "--log-level=error", "--bind=127.0.0.1:{port}"),
     "benchmarks.shared:application()",
 ]
-VISITORS = (
-    64  # whose requests come in turn: one visitor's overlapping writes would only measure how they are merged
-)
+VISITORS = 64  # their requests come one after the other; with overlapping writes of one visitor, only merging would be measured
 SCRIPT = """\
 local requests, turn = {{}}, 0
 init = function()
@@ -173,7 +172,7 @@ class _Served:
                     )
                     answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode("latin-1")
                 found = re.search(r"(?im)^set-cookie: ([^;\r]+)", answer)
-                # The bare application gets a cookie as well: reading it is the server's work.
+                # The bare application gets a cookie too, because the server reads it.
                 return found[1] if found else f"sid={'x' * 87}"
             except OSError:
                 if time.monotonic() > deadline:

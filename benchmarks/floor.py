@@ -1,7 +1,8 @@
-"""The floor: what a session must cost at least, as a straight line of standard library calls and without any feature.
+"""The floor: what a session must cost at least. It is only calls of the standard library, without any feature.
 
 It finds the cookie, checks its HMAC, looks the session up in a dict, and decodes or encodes the one value that is touched.
-No merge, no nested changes, no expiry, no limits, no headers but the cookie, one thread. Knows nothing of wsgisession.
+It has no merge, no nested changes, no expiry, no limits, no headers except the cookie, and one thread. Knows nothing of
+wsgisession.
 """
 
 from __future__ import annotations

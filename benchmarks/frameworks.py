@@ -1,6 +1,7 @@
 """The contenders that are part of a framework: the same view with the framework's sessions and without.
 
-Each is configured as its documentation says first, changed only where a note says why. Knows nothing of timing.
+Each has the configuration that its documentation shows first. If something is changed, a note says why. Knows nothing
+of timing.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class FlaskSession(Contender):
         super().__init__()
         from cachelib import SimpleCache
 
-        self.cache = SimpleCache(threshold=1_000_000)  # by default it throws sessions away past 500
+        self.cache = SimpleCache(threshold=1_000_000)  # by default it drops sessions above 500
 
     def _flask(self, action: Action | None) -> Any:
         import flask
@@ -46,7 +47,7 @@ class FlaskSession(Contender):
         app = self._flask(action)
         app.config.update(SESSION_TYPE="cachelib", SESSION_CACHELIB=self.cache)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # it advises other backends
+            warnings.simplefilter("ignore", DeprecationWarning)  # the documentation advises other backends
             Session(app)
         return app  # type: ignore[no-any-return]
 
@@ -83,7 +84,7 @@ class Django(Contender):
 
     def _with_view(self, handler: App, action: Action | None) -> App:
         def run(environ: dict[str, Any], start_response: Any) -> Any:
-            environ["benchmark.action"] = action  # the URL configuration is one for all
+            environ["benchmark.action"] = action  # all views share one URL configuration
             return handler(environ, start_response)
 
         return run
@@ -114,7 +115,7 @@ def _configure_django(database: str) -> None:
         ROOT_URLCONF=__name__,
         INSTALLED_APPS=["django.contrib.sessions"],
         LOGGING_CONFIG=None,
-        # By default it throws sessions away past 300.
+        # By default it drops sessions above 300.
         CACHES={
             "default": {
                 "BACKEND": "django.core.cache.backends.locmem.LocMemCache",

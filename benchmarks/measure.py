@@ -1,4 +1,4 @@
-"""Timing: contenders take turns in short blocks, so that a slow moment of the machine meets them all.
+"""Timing: contenders take turns in short blocks, so that a slow moment of the machine affects all of them.
 
 Knows WSGI applications, but not whose they are.
 """
@@ -59,7 +59,7 @@ def environ_of(cookie: str = "") -> Environ:
 
 
 class Answer(NamedTuple):
-    """What one request brought back."""
+    """The result of one request."""
 
     status: str
     headers: list[tuple[str, str]]
@@ -67,7 +67,7 @@ class Answer(NamedTuple):
 
     @property
     def cookie(self) -> str | None:
-        """The last name=value pair a browser would keep."""
+        """The last name=value pair that a browser would keep."""
         found = [value for name, value in self.headers if name.lower() == "set-cookie"]
         return found[-1].partition(";")[0] if found else None
 
@@ -121,7 +121,7 @@ def interleaved(blocks: dict[str, Block], plan: Plan) -> dict[str, list[float]]:
     gc.disable()
     try:
         for number in range(plan.rounds):
-            # Every other round backwards: whoever follows a heavy neighbour does not always do so.
+            # Every second round goes backwards, so that the same contender does not always come after a slow one.
             for name in list(blocks)[:: 1 if number % 2 else -1]:
                 found[name].append(blocks[name](counts[name]))
             gc.collect()
@@ -143,7 +143,7 @@ def _calibrated(block: Block, milliseconds: float) -> int:
 
 
 def over(found: dict[str, list[float]], name: str, base: str) -> Timing:
-    """Return what one block took beyond another, round by round."""
+    """Return how much longer one block took than another, round by round."""
     return summary([ours - theirs for ours, theirs in zip(found[name], found[base], strict=True)])
 
 

@@ -1,4 +1,5 @@
-"""Outages: each plug is pulled while visitors come and go. What did they see, when did it work again, and what is lost?
+"""Outages: the server of each store is stopped while visitors send requests. What did they see, when did it work again,
+and what is lost?
 
 ``docs/how-to/operations.md`` has its table. Knows stores by their URLs.
 """
@@ -24,12 +25,12 @@ from benchmarks.peers import SECRET
 
 VISITORS = 4
 REST = 0.002  # seconds between two requests of a visitor
-RECOVERY = 30.0  # seconds after which everything works again, or counts as broken
+RECOVERY = 30.0  # after so many seconds, a store that does not work again counts as broken
 CAREFUL = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
 
 
 class Plug(NamedTuple):
-    """What is pulled, how it is put in again, and for how many times the usual seconds."""
+    """How to stop a server, how to start it again, and how many times the usual seconds it is stopped."""
 
     name: str
     pull: Callable[[], object]
@@ -38,7 +39,7 @@ class Plug(NamedTuple):
 
 
 def run(quick: bool, say: Callable[[str], object]) -> list[dict[str, Any]]:
-    """Pull every plug that there is here; return one row for each."""
+    """Try every outage that is possible here; return one row for each."""
     if absent := servers.missing():
         say(f"not here, so left out: {', '.join(absent)}")
     seconds = 1.0 if quick else 5.0
@@ -54,7 +55,7 @@ def run(quick: bool, say: Callable[[str], object]) -> list[dict[str, Any]]:
 
 
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Count, and say how far."""
+    """Count, and answer with the number."""
     session = environ["wsgisession.session"]
     session["n"] = session.get("n", 0) + 1
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -62,10 +63,10 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 class Visitor(threading.Thread):
-    """A browser whose every request adds one to a number in its session, and who remembers what it was told.
+    """A browser. Each request adds one to a number in its session, and the browser remembers the answers.
 
     Attributes:
-        errors: the words of each failure.
+        errors: the message of each failure.
         slowest: seconds that the slowest request took, whether it failed or not.
         fine: when the newest request succeeded, by the monotonic clock.
         lost: acknowledged additions that were not there later.
@@ -96,7 +97,7 @@ class Visitor(threading.Thread):
                 environ_of(self._cookie), lambda *answer: seen.append(answer) or (lambda data: None)
             )
             found = int(b"".join(body))
-        except Exception as error:  # whatever it is, the visitor sees an error page
+        except Exception as error:  # the visitor sees an error page for any exception
             self.errors.append(f"{type(error).__name__}: {error}")
             return
         finally:
@@ -104,7 +105,7 @@ class Visitor(threading.Thread):
         self.fine = time.monotonic()
         if (
             found <= self._told
-        ):  # a request that failed may have been carried out all the same, so more is no wonder
+        ):  # a request that failed may have been carried out, so the number may be larger
             self.lost += self._told + 1 - found
             self.gone += found == 1
         self._told = found
@@ -114,7 +115,7 @@ class Visitor(threading.Thread):
 
 
 def _outage(url: str, plug: Plug, seconds: float) -> dict[str, Any]:
-    """Let visitors in, log one out, pull the plug, put it in again, and ask everybody."""
+    """Let visitors in, log one out, stop the server, start it again, and ask every visitor."""
     from wsgisession import SessionMiddleware
 
     app = SessionMiddleware(application, secret=SECRET, store=url)
@@ -137,7 +138,7 @@ def _outage(url: str, plug: Plug, seconds: float) -> dict[str, Any]:
         visitor.leave.set()
     for visitor in visitors:
         visitor.join(RECOVERY)
-    # A process that starts now has the last word: what the old one still holds may be nowhere else.
+    # A process that starts now decides: the old one may still have data that is nowhere else.
     fresh = SessionMiddleware(application, secret=SECRET, store=url)
     for visitor in visitors:
         visitor.visit(fresh)
@@ -158,7 +159,7 @@ def _outage(url: str, plug: Plug, seconds: float) -> dict[str, Any]:
 
 
 def _plain(words: str) -> str:
-    """Return an error's words without what differs from run to run."""
+    """Return an error's message without the parts that differ from run to run."""
     return re.sub(r"/\S*/(?=\w+\.db)", "…/", re.sub(r"\b\d{4,}\b", "…", words))[:160]
 
 
@@ -171,7 +172,7 @@ def _sqlite(absent: list[str]) -> Iterator[tuple[str, str, Plug]]:
             name.unlink(missing_ok=True)
 
     def restore(path: Path) -> None:
-        """Put a copy of one second ago in the place of the file, as a careless restore does."""
+        """Replace the file by a copy of one second ago, like a careless restore."""
         copy = path.with_name("copy.db")
         with sqlite3.connect(path) as old, sqlite3.connect(copy) as new:
             old.backup(new)
@@ -191,7 +192,7 @@ def _sqlite(absent: list[str]) -> Iterator[tuple[str, str, Plug]]:
 
 
 def _limit_files(size: int) -> None:
-    """Let no file of this process grow past a size: what a full disk does to SQLite, without filling anybody's disk."""
+    """Limit the size of this process's files. For SQLite this is like a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 

@@ -1,6 +1,7 @@
-"""The contenders: each puts its session into an application, and has the same application without one to compare with.
+"""The contenders: each has an application with its session, and the same application without a session to compare.
 
-Each is configured as its documentation says first, changed only where a note says why. Knows nothing of timing.
+Each has the configuration that its documentation shows first. If something is changed, a note says why. Knows nothing
+of timing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ SECRET = "a secret of the benchmarks, at least 32 bytes"
 
 
 class Action(NamedTuple):
-    """What an application does with the session; ``writes``: it is saved afterwards, where that must be said."""
+    """What an application does with the session; ``writes``: it calls save afterwards, if the library needs that."""
 
     run: Callable[[Any], Any]
     writes: bool = False
@@ -36,7 +37,7 @@ class Contender:
         return plain(None, "")
 
     def app(self, action: Action | None) -> App:
-        """Return a new application, on this contender's one store."""
+        """Return a new application on this contender's only store."""
         raise NotImplementedError
 
     def end(self, session: Any) -> None:

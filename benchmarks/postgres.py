@@ -1,8 +1,8 @@
 """What PostgresStore asks of the server: ``python -m benchmarks.postgres [--against PATH] [--quick]``.
 
-It starts a PostgreSQL (and a PgBouncer, if there is one) of its own, and measures in turns what this tree and the one of an
-earlier version do: the server's processor time, log (WAL) and HOT updates for each read and write, and what a session takes on
-disk. The tree under ``PATH`` needs no environment of its own.
+It starts its own PostgreSQL (and a PgBouncer, if there is one). It measures this tree and that of an earlier version in
+turns: the server's processor time, log (WAL) and HOT updates for each read and write, and the disk space of a session.
+The tree under ``PATH`` needs no environment of its own.
 
 Knows the tables and the statements of neither.
 """
@@ -56,7 +56,7 @@ class Tree:
         self.process.wait(30)
 
     def do(self, what: str, *values: Any) -> Any:
-        """Let the process do something and return what it says."""
+        """Let the process do something, and return its answer."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps([what, *values]) + "\n")
         self.process.stdin.flush()
@@ -64,7 +64,7 @@ class Tree:
 
 
 def work(url: str, table: str) -> None:
-    """Be the process of a tree: carry out one line of standard input after the other."""
+    """The process of a tree: carries out one line of standard input after the other."""
     from wsgisession.stores.postgres import PostgresStore, connector
 
     store: Any = PostgresStore(connector(url), table=table)
@@ -127,7 +127,7 @@ def work(url: str, table: str) -> None:
 
 
 class Watch:
-    """What the server did, seen from a connection of its own."""
+    """What the server did, read through a separate connection."""
 
     def __init__(self, url: str) -> None:
         import psycopg
@@ -162,7 +162,7 @@ class Watch:
 
 
 def turns(watch: Watch, trees: list[Tree], what: str, count: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Let the trees do something in turns; return the medians of what one of these costs, in µs and bytes."""
+    """Let the trees do something in turns; return the median cost of one operation, in µs and bytes."""
     found: dict[str, list[tuple[float, float, float, float]]] = {tree.name: [] for tree in trees}
     for _ in range(rounds):
         for tree in trees:
@@ -214,7 +214,7 @@ def compare(watch: Watch, url: str, trees: list[tuple[str, Path]], way: str, qui
 
 
 def sizes(watch: Watch, url: str, trees: list[tuple[str, Path]], count: int) -> Iterator[str]:
-    """Yield what a session takes on disk and writes to the log when it begins."""
+    """Yield the bytes of a session on disk, and the bytes in the log when it begins."""
     for name, path in trees:
         for size in (100, 1000):
             for owner in (None, OWNER):

@@ -1,10 +1,10 @@
-"""Where a request's time goes: each step of the way on its own, beside the whole request in the same run.
+"""Where a request's time goes: each step alone, and the whole request, in the same run.
 
-The steps are called as a request calls them, but alone, so their code and data stay in the processor's nearest caches; what is
-left of the whole request is the way from one step to the next. The same request is also measured after the caches were filled
-with something else, as they are behind a server that waits for the network between two requests.
+The steps are called in the same way as by a request, but alone. So their code and data stay in the processor's nearest
+caches. The rest of the request's time is the way from one step to the next. The same request is also measured after the
+caches were filled with other data, as happens behind a server that waits for the network between two requests.
 
-Knows wsgisession from inside, unlike the rest of benchmarks.
+Knows the inside of wsgisession, unlike the rest of benchmarks.
 """
 
 from __future__ import annotations

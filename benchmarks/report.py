@@ -1,4 +1,4 @@
-"""The tables a run prints. Knows the shape of the results, not how they came."""
+"""The tables that a run prints. Knows the form of the results, not how they were measured."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _head(results: Results) -> str:
 
 
 def _requests(found: dict[str, Any], kept: dict[str, Any]) -> Iterator[str]:
-    """Print times with what was lost under the same load beside them, where that was measured."""
+    """Print times, and beside them what was lost under the same load, if that was measured."""
     names = list(next(iter(found.values())))
     yield (
         "## One request\n\nProcessor time over the bare application in microseconds: the median of interleaved rounds, and the"
@@ -68,7 +68,8 @@ def _requests(found: dict[str, Any], kept: dict[str, Any]) -> Iterator[str]:
     yield table(head, rows)
     rows = []
     for case, row in found.items():
-        # A framework's own cost can drown what its sessions add: such a figure is no rival.
+        # If a framework's own cost is much larger than what its sessions add, the figure is not exact enough for a
+        # comparison.
         sure = {name: timing for name, timing in row.items() if timing and timing[0] > timing[1]}
         peers = {name: timing[0] for name, timing in sure.items() if not name.startswith((OURS, FLOOR))}
         ours = row[OURS][0]

@@ -1,4 +1,4 @@
-"""Many sessions: what a request costs among a million of them, in memory and in SQLite, and four processes that write.
+"""Many sessions: the cost of a request if there are a million, in memory and in SQLite, and four processes that write.
 
 Each size runs in a process of its own, so that memory and collector start clean. Knows one payload of 100 bytes.
 """
@@ -21,7 +21,7 @@ from benchmarks.measure import environ_of, scratch, spin
 from benchmarks.peers import SECRET, Beaker, plain
 from benchmarks.samples import SMALL
 
-COOKIES = 50_000  # sessions that requests are made for, spread over all
+COOKIES = 50_000  # so many sessions get requests, spread over all
 SECONDS = 10.0  # of four writers
 
 
@@ -87,7 +87,7 @@ def _memory(size: int, requests: int) -> dict[str, Any]:
     start = time.perf_counter()
     gc.collect()
     row["collect"] = (time.perf_counter() - start) * 1000
-    now[0] += 100_000  # all have expired: the next writes reclaim, and purge the rest
+    now[0] += 100_000  # all have expired: the next writes remove some, and purge removes the rest
     row["worst_reclaiming"] = _requests(middleware, cookies, min(requests, 2000))["worst"]
     start = time.perf_counter()
     store.purge()
@@ -138,7 +138,7 @@ def _resident() -> int:
 
 
 def _database(size: int) -> tuple[Any, list[str]]:
-    """Make a database with so many sessions; a few by the front door, the rest copied from one of them."""
+    """Make a database with so many sessions; a few with the store's own methods, the rest copied from one of them."""
     from wsgisession.stores import SQLiteStore
 
     path = str(scratch() / "sessions.db")

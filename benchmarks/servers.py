@@ -1,6 +1,6 @@
 """Redis, PostgreSQL and PgBouncer for a measurement: the ones that the tests start, on free ports, ended afterwards.
 
-Knows where the tests keep them, and nothing of what is measured.
+Knows where the tests keep them, and not what is measured.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def pgbouncer(behind: Any) -> Iterator[Any]:
 
 @contextmanager
 def urls(home: Path) -> Iterator[dict[str, str]]:
-    """Yield a URL of each store that processes can share and that there can be here, by name."""
+    """Yield, by name, a URL of each store that processes can share and that can be started here."""
     absent = missing()
     with ExitStack() as stack:
         found = {"SQLite": f"sqlite:///{home}/sessions.db"}

@@ -1,6 +1,6 @@
-"""Contenders whose sessions several processes share: each finds its place in the environment of its process.
+"""Contenders whose sessions several processes share. Each reads from the environment where to store.
 
-Configured like their kin for one process. Knows nothing of timing.
+The configuration is like that for one process. Knows nothing of timing.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def measured(sessions: int, size: int, owned: bool, directory: Path) -> tuple[fl
 
 
 def _bytes(store: SQLiteStore) -> int:
-    """Return the size of the file when its log is copied back, as it is when all have closed it."""
+    """Return the size of the file after its log was copied back, as when all programs have closed it."""
     store.close()
     return os.path.getsize(store.path)
 

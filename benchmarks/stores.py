@@ -1,6 +1,6 @@
-"""SQLite and Redis: what a request costs beside the engine's own statements, and how often it goes to the server.
+"""SQLite and Redis: what a request costs besides the engine's own statements, and how often it asks the server.
 
-Knows the stores' statements and commands as far as a bare imitation of them needs.
+Knows the stores' statements and commands, to imitate them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What the project wants to reach, as ratios of one run's own figures. Knows the shape of the results, not how they came.
+"""The targets of the project, as ratios of one run's own figures. Knows the form of the results, not how they were
+measured.
 
 A target whose figures were not measured is left out.
 """
@@ -23,16 +24,16 @@ SAME_ENGINE = {
     "SQLite": ["Beaker file"],
     "Redis": ["Beaker redis", "Flask-Session redis", "Django cache redis"],
 }
-RECOVERY = 30.0  # seconds, where nothing worked again
+RECOVERY = 30.0  # seconds, if nothing worked again
 FORGETFUL = (
     "without persistence",
     "the file is removed",
     "another file",
-)  # what these lose is gone with the engine's data
+)  # these lose sessions together with the engine's data
 
 
 class Verdict(NamedTuple):
-    """One target: what was measured, and the most it may be."""
+    """One target: the measured figure, and the largest one allowed."""
 
     name: str
     value: float
@@ -56,7 +57,7 @@ _REQUESTS = [
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """Return every target that this run can tell about."""
+    """Return every target for which this run has figures."""
     found = []
     for part in (_requests, _lists, _correctness, _scale, _stores, _endtoend, _commandline, _outages):
         found += list(part(results))
