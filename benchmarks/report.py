@@ -115,10 +115,13 @@ def _profile(found: dict[str, Any]) -> Iterator[str]:
         ["the request", *(_number(row["request"]) for row in found.values())],
         ["the floor's request", *(_number(row["floor"]) for row in found.values())],
         [
-            "the request, caches filled otherwise",
+            "the request, with other data in the caches",
             *(_number(row["cold"]["wsgisession"]) for row in found.values()),
         ],
-        ["the floor's, likewise", *(_number(row["cold"]["floor"]) for row in found.values())],
+        [
+            "the floor's request, with other data in the caches",
+            *(_number(row["cold"]["floor"]) for row in found.values()),
+        ],
     ]
     yield table(["", *(TITLES[kind] for kind in found)], rows)
 

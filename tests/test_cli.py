@@ -180,7 +180,7 @@ class TestSyntax:
         monkeypatch: pytest.MonkeyPatch,
         place: Path,
     ) -> None:
-        """One line that repeats none of them, for it may be a password or a token; exit code 2."""
+        """One line that repeats none of them, because one may be a password or a token; exit code 2."""
         monkeypatch.setenv("WSGISESSION_STORE", f"sqlite:///{place}/s.db")
         try:
             code = main(arguments)

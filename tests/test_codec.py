@@ -254,7 +254,7 @@ def test_unsupported_type_names_the_key() -> None:
 
 @pytest.mark.parametrize("twin", [-0.0, 0], ids=repr)
 def test_equal_times_are_written_alike(twin: Any) -> None:
-    """Whichever of two equal numbers was written first in this process."""
+    """It does not matter which of two equal numbers was written first in this process."""
     written = [
         CODEC.pack(Record(created, None, False, {})).partition(b",")[2][11:] for created in (twin, 0.0, twin)
     ]

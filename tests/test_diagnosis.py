@@ -366,7 +366,7 @@ class TestSecrets:
         assert reasons() == []
 
     def test_nonsense_is_no_sign(self, reasons: Reasons) -> None:
-        """What a scanner sends has not the form of our cookies."""
+        """A scanner's cookies do not have the form of ours."""
         place = Site()
         for number in range(SUSPICIOUS * 2):
             place.read(f"sid={number}.x")

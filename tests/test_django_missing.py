@@ -1,4 +1,4 @@
-"""The adapter for Django where there is no Django."""
+"""The adapter for Django if there is no Django."""
 
 from __future__ import annotations
 

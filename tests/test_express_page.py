@@ -27,7 +27,7 @@ def test_no_other_python_is_on_the_page() -> None:
 
 
 def test_the_page_names_the_names_that_are_refused() -> None:
-    """All but those that every JavaScript object has."""
+    """All except those that every JavaScript object has."""
     page = (ROOT / PAGE).read_text(encoding="utf-8")
     inherited = set(
         "constructor hasOwnProperty isPrototypeOf propertyIsEnumerable toLocaleString toString valueOf".split()

@@ -455,7 +455,7 @@ def test_unknown_members_survive(
 
 @given(st.binary())
 def test_any_bytes_are_read_or_refused(payload: bytes) -> None:
-    """Nothing but ValueError."""
+    """Only ValueError."""
     try:
         ExpressCodec().unpack(payload)
     except ValueError as error:

@@ -332,7 +332,7 @@ class TestEnding:
         assert theirs.client.keys() == []
 
     def test_of_two_regenerates_one_wins(self, site: Site, theirs: Express) -> None:
-        """One live id is left, whichever overlaps."""
+        """One live id is left, whatever overlaps."""
         theirs.save(views=3)
 
         def handler(session: Session) -> None:
@@ -355,7 +355,7 @@ class TestOwners:
     """Sessions that belong to somebody since Python said so."""
 
     def test_they_are_listed_and_ended_together(self, site: Site, theirs: Express) -> None:
-        """Express' own save keeps the owner, for it keeps what it does not know."""
+        """Express' own save keeps the owner, because it keeps members that it does not know."""
         mine, other = site.start(owner="ada"), site.start({"a": 1}, owner="ada")
         id = str(express.ExpressIdentity([SECRET.encode()]).unsign("", other.partition("=")[2])[0])  # type: ignore[index]
         record = theirs.load(id)

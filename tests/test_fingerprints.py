@@ -178,7 +178,7 @@ def test_shared_parts_are_no_change_of_the_line() -> None:
 
 
 def test_who_else_holds_a_value_makes_no_difference() -> None:
-    """A value has the mark that it had when nobody but a variable held it."""
+    """A value has the mark that it had when only a variable held it."""
     line = b'{"name":"Zo"}'
     mark = fingerprint(json.loads(line), line)
     value = json.loads(line)

@@ -204,7 +204,7 @@ WAYS: dict[str, Callable[[Guard], AbstractContextManager[object]]] = {
 def test_an_exception_at_any_step_leaves_nobody_inside(
     way: Callable[[Guard], AbstractContextManager[object]], used_before: bool
 ) -> None:
-    """A signal handler may raise wherever Python code runs: the next fork does not wait, operations go on."""
+    """A signal handler may raise at any step of Python code: the next fork does not wait, operations go on."""
 
     def fail() -> None:
         raise Outside
@@ -323,7 +323,7 @@ for number in range(60):
         os._exit(0)
     reached, deadline = count, time.monotonic() + 20
     while count <= reached:
-        assert time.monotonic() < deadline, "the thread waits for good"
+        assert time.monotonic() < deadline, "the thread waits for ever"
         time.sleep(0)
 quiet = []
 guard.before_fork.append(quiet.append)
@@ -362,7 +362,7 @@ def test_a_hook_that_is_interrupted_is_run_again() -> None:
 
 
 def test_threads_that_ended_are_forgotten() -> None:
-    """A thread for every request leaves nothing behind for good."""
+    """A thread for every request leaves nothing behind."""
     guard = Guard()
 
     def references() -> int:
@@ -389,7 +389,7 @@ def test_a_system_without_fork_needs_no_hook(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_many_guards_do_not_meet() -> None:
-    """An operation inside one guard does not hold up another's."""
+    """An operation inside one guard does not delay another guard's."""
     one, other = Guard(grace=0), Guard(grace=0)
     inside = Inside(one)
     assert inside.entered.wait(PATIENCE)

@@ -1,4 +1,4 @@
-"""An adapter where there is no such framework."""
+"""An adapter if there is no such framework."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ MARKS = {"redis": needs_redis, "redis+cluster": needs_redis, "postgresql": needs
     "make", [pytest.param(make, id=name, marks=MARKS.get(name, ())) for name, make in STORES.items()]
 )
 def test_one_application_on_every_store(make: Callable[[Path], str], tmp_path: Path) -> None:
-    """The same application object does the same with each; nothing but the URL is changed."""
+    """The same application object does the same with each; only the URL is changed."""
     middleware = SessionMiddleware(application, secret=SECRET, store=make(tmp_path))
     browser, second = Browser(middleware), Browser(middleware)
     assert browser.get("/view").json == {"views": 1, "seen": [{"view": 1}], "owner": None, "others": 0}
@@ -221,7 +221,7 @@ def test_redis_by_a_unix_socket(url: str, expected: dict[str, Any]) -> None:
 
 @needs_redis
 def test_a_unix_socket_works(tmp_path: Path) -> None:
-    """A server that listens on a socket's file alone keeps sessions; where there is no file, the error says
+    """A server that listens on a socket's file alone keeps sessions; if there is no file, the error says
     so.
     """
     server = redis_servers.Standalone("--unixsocket", str(tmp_path / "redis.sock"))

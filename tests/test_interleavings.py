@@ -1,4 +1,4 @@
-"""What overlapping requests of one browser may do to each other, whoever comes in where."""
+"""What overlapping requests of one browser may do to each other, in any order."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_it(number):
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.wide)])
 def test_a_run_that_wrote_something_secret_fails(tmp_path: Path, workers: int) -> None:
-    """Whichever process wrote it: at the end of a run each looks through all that it logged, at DEBUG level."""
+    """In every process: at the end of a run each one searches all that it logged, at DEBUG level."""
     (tmp_path / "conftest.py").write_text(CONFTEST.read_text())
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "test_leaking.py").write_text(LEAKING)
@@ -75,7 +75,7 @@ ID = FRESH.new_id()
     ids=["id", "id in a longer word", "token", "signature", "secret"],
 )
 def test_what_leaks_is_found(texts: list[str]) -> None:
-    """Wherever in a text it stands."""
+    """At any place in a text."""
     found = Leaks()
     found.secret |= {ID, FRESH.sign("sid", ID).partition(".")[2]}
     found.secrets.add("another secret, of at least 32 bytes")

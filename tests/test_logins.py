@@ -118,7 +118,7 @@ class TestTheFormIsSentTwice(InEveryStore):
     def test_the_visitor_is_logged_in_with_the_cart(
         self, site: Site, visitor: Visitor, overlap: bool, kept: str
     ) -> None:
-        """Whichever of the two responses arrives last."""
+        """It does not matter which response arrives last."""
         first, second = send_twice(visitor, log_in, overlap)
         for answer in (second, first) if kept == "first" else (first, second):
             visitor.take(answer)

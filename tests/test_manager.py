@@ -230,7 +230,7 @@ def test_nested_changes_are_noticed_whatever_a_codec_s_lines_look_like() -> None
 
 
 def test_issue_takes_keys_that_a_session_can_have() -> None:
-    """As the session itself: anything but a str is an error at once."""
+    """As with the session itself: a key that is no str is an error at once."""
     with pytest.raises(TypeError, match="keys are str, not int"):
         SessionManager(secret=SECRET).issue({1: "a"})  # type: ignore[dict-item]
 

@@ -44,7 +44,7 @@ def full(clock: Clock) -> MemoryStore:
 
 
 def lock_is_held() -> bool:
-    """Return whether this thread still had the lock; now it has not."""
+    """Return whether this thread still had the lock, and release it."""
     try:
         memory_shard.lock.release()
     except RuntimeError:
@@ -399,7 +399,7 @@ class Exhausting(str):
 
 @pytest.mark.parametrize("owner", [None, "ada"])
 def test_a_creation_that_runs_out_of_memory_leaves_nothing(clock: Clock, owner: str | None) -> None:
-    """Wherever it happens, the record is there or it is not, and the store goes on."""
+    """At any step, the record is there or it is not, and the store goes on."""
     happened = 0
     for look in range(1, 30):
         store, key = MemoryStore(clock=clock), Exhausting(new_key())

@@ -379,7 +379,7 @@ def test_any_sequence_of_operations(clock: Clock, seed: int) -> None:
 
 
 def test_writes_reclaim_what_expired_everywhere(clock: Clock) -> None:
-    """Expired records go with the writes that come anyway, a few per write, wherever they are."""
+    """Each write also removes a few expired records, from any shard."""
     store = MemoryStore(clock=clock)
     for number in range(2000):
         store.create(str(number), b"x", 10 + number / 100, "ada")

@@ -134,7 +134,7 @@ def test_only_theirs(sides: Any) -> None:
 @given(SESSIONS, st.data())
 @settings(deadline=None)
 def test_disjoint_changes_commute(base: dict[str, Any], data: st.DataObject) -> None:
-    """Changes of different keys are all kept, whoever saves first."""
+    """Changes of different keys are all kept, in any order of the saves."""
     one, two = data.draw(changed(base)), data.draw(changed(base))
     for key in "abcd":  # one keeps its changes of a and b, two those of c and d
         side = two if key in "ab" else one

@@ -34,7 +34,7 @@ SCRIPTS: dict[str, list[tuple[str, float, bool]]] = {
         ("asks", 60.0, True),
         ("asks", 60.9, False),
     ],
-    "the attempt was in vain": [
+    "the attempt failed": [
         ("silent", 0.0, False),
         ("asks", 1.0, True),
         ("silent", 3.0, False),

@@ -36,7 +36,7 @@ class TestFromCookie:
         ],
     )
     def test_it_finds_the_session_of_a_header(self, issued: bool, asked: bool | None, found: bool) -> None:
-        """Over https, over http, or whichever of the two has it."""
+        """Over https, over http, or over the one of the two that has it."""
         manager = SessionManager(secret=SECRET)
         header = f"theme=dark; {manager.issue({'room': 'tea'}, 'ada', secure=issued)}; lang=en"
         session = manager.from_cookie(header, secure=asked)

@@ -137,9 +137,9 @@ def test_in_sqlite_a_listing_costs_what_the_owners_sessions_cost(tmp_path: Path,
     assert steps[0] == steps[1] > 0
 
 
-@pytest.mark.parametrize("kept", [None, "one"], ids=["all", "all but one"])
+@pytest.mark.parametrize("kept", [None, "one"], ids=["all", "all except one"])
 def test_ending_an_owners_sessions_reads_nobody_elses(kept: str | None) -> None:
-    """Two listings, and for each session of his what one end of a session costs."""
+    """Two listings, and for each of the owner's sessions the cost of ending one session."""
     store = StoreDouble(MemoryStore())
     manager = SessionManager(store, secret="x" * 32)
     for number in range(50):

@@ -1,4 +1,4 @@
-"""What a user installs: the sdist and the wheel build, and the installed wheel needs nothing but Python."""
+"""What a user installs: the sdist and the wheel build, and the installed wheel needs only Python."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ numbers = itertools.count()
 
 @pytest.fixture
 def role() -> Iterator[str]:
-    """A role that may do nothing but log in."""
+    """A role that may only log in."""
     name = f"visitor_{next(numbers)}"
     execute(f"CREATE ROLE {name} LOGIN PASSWORD 'swordfish'")
     yield name

@@ -158,7 +158,7 @@ def test_a_connection_that_breaks_while_a_failure_is_cleared_away(
 def test_an_interrupted_operation_costs_its_connection(
     store: PostgresStore, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C while an answer is awaited: whoever comes next does not get that answer."""
+    """Ctrl-C while an answer is awaited: the next command does not get that answer."""
     key, payload = created(store)
     before = backends(name)
 

@@ -95,7 +95,7 @@ LOSSES: dict[str, Callable[[Table], str]] = {
 def test_a_statement_that_is_no_longer_prepared(
     pool: Any, store: PostgresStore, table: str, loss: Callable[[Table], str]
 ) -> None:
-    """Whoever discards what is prepared, or changes the table under it, is not noticed by anybody."""
+    """If somebody discards the prepared statements, or changes the table, no caller notices."""
     execute("DROP DOMAIN IF EXISTS payload CASCADE")
     execute("CREATE DOMAIN payload AS bytea")
     use(store)

@@ -117,7 +117,7 @@ def test_then_one_tries_and_an_answer_ends_it(
 def test_a_second_between_tries_begins_with_the_try(
     proxy: Proxy, connect: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A try in vain delays the next one by no more than the pause, however long the try itself has taken."""
+    """A try that fails delays the next one by no more than the pause, however long the try itself has taken."""
     told: list[float] = []
     silent = outage.Outage.silent
 

@@ -171,7 +171,7 @@ def test_a_conflict_is_tried_again(make: Make, code: str) -> None:
 
 @pytest.mark.parametrize("code", ["40001", "40P01"])
 def test_a_conflict_that_stays_is_a_lost_swap(make: Make, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """replace: False where each try was rolled back; create and touch are no swaps: StoreError."""
+    """replace: False if each try was rolled back; create and touch are no swaps: StoreError."""
     monkeypatch.setattr(postgres_wire, "PAUSE", 0.0)
     store = make()
     key, payload = created(store)

@@ -469,7 +469,9 @@ class TestGoneIsGone:
         assert answer.set_cookie is not None and "Max-Age=0" in answer.set_cookie
 
     def test_destroying_what_vanished_meanwhile(self, site: Site, store: StoreDouble) -> None:
-        """The logout was clicked twice, say: the cookie goes all the same, and what is written then is a new session."""
+        """For example, the logout was clicked twice: the cookie is removed anyway, and the next write begins a new
+        session.
+        """
         cookie = site.start({"a": 1})
 
         def handler(session: Session) -> bool:
@@ -524,7 +526,7 @@ class TestGoneIsGone:
         assert site.request(lambda session: session.regenerate(), cookie).set_cookie is None
 
     def test_a_regenerate_whose_new_half_was_changed_half_way(self, site: Site, store: StoreDouble) -> None:
-        """By a job that lists sessions, say: the half that nobody holds the id of does not stay."""
+        """For example by a job that lists sessions: the record whose id nobody has does not stay."""
         cookie = site.start({"a": 1})
         (key,) = site.live()
 

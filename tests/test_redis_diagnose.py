@@ -71,7 +71,7 @@ def test_an_evicting_server_is_told() -> None:
 
 
 def test_a_client_that_waits_for_ever_is_told() -> None:
-    """Without a timeout a server that hangs would hold up every request."""
+    """Without a timeout, a server that hangs would make every request hang."""
     with shared_redis().client(socket_timeout=None) as client:
         assert next(RedisStore(client).diagnose()).startswith("the client has no socket_timeout")
 

@@ -335,7 +335,7 @@ LEFT = {"no replicas", "demoted"}
 
 @pytest.mark.parametrize("case", SAID)
 def test_what_redis_py_passes_on_is_explained(case: str) -> None:
-    """Each has its words, which repeat no part of the text that somebody chose; only a wait in vain is a
+    """Each has its words, which repeat no part of the text that somebody chose; only a wait without an answer is a
     time-out.
     """
     name, text, words = SAID[case]

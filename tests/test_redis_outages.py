@@ -207,9 +207,7 @@ def test_save_again_after_an_error_appends_once(proxy: Proxy) -> None:
 
 
 def test_an_interrupted_operation_costs_its_connection(proxy: Proxy) -> None:
-    """Ctrl-C while an answer is awaited: whoever comes next does not get that answer, and a fork need not
-    wait.
-    """
+    """Ctrl-C while an answer is awaited: the next command does not get that answer, and a fork need not wait."""
     store = without_repetition(proxy.port)
     key, payload = created(store)
 

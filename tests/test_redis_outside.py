@@ -69,7 +69,7 @@ CLIENTS = {"a server": one_server, "a queue": one_server_with_a_queue, "a Cluste
 
 @pytest.fixture(params=CLIENTS.values(), ids=CLIENTS.keys())
 def far(request: pytest.FixtureRequest) -> Iterator[tuple[Proxy, RedisStore]]:
-    """A store whose replies can be held up on the way."""
+    """A store whose replies can be delayed on the way."""
     target = shared_one_node_cluster().port if request.param is a_cluster else shared_redis().port
     with Proxy(target) as proxy:
         store = request.param(proxy.port)

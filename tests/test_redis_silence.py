@@ -44,7 +44,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def silence(proxy: Proxy, user: str = "") -> Any:
-    """Return a store that has just waited for its server in vain. For anything else it waits long."""
+    """Return a store whose server did not answer just now. For anything else it waits long."""
     store: Any = from_url(f"redis://{user}127.0.0.1:{proxy.port}?socket_timeout=30&prefix={new_prefix()}")
     store.load(new_key())
     store.close()
@@ -59,7 +59,7 @@ def silence(proxy: Proxy, user: str = "") -> Any:
 
 @pytest.fixture
 def silent(hasty: None) -> Iterator[tuple[Proxy, Any]]:
-    """A store that has just waited for a server in vain."""
+    """A store whose server did not answer just now."""
     with Proxy(shared_redis().port) as proxy:
         store = silence(proxy)
         yield proxy, store
@@ -106,8 +106,8 @@ def test_for_a_second_everything_fails_at_once(
 def test_then_one_in_a_second_tries(
     clock: Clock, silent: tuple[Proxy, Any], operation: Callable[[Any], Any]
 ) -> None:
-    """The first operation of the next second tries, in vain; the others fail at once, and so does the second
-    after that.
+    """The first operation of the next second tries and fails; the others fail at once, and so does the second after
+    that.
     """
     proxy, store = silent
     connections = proxy.connections

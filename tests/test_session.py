@@ -357,7 +357,7 @@ class TestLife:
         assert site.request(dict, answer.cookie.removeprefix("__Host-")).result == {}
 
     def test_an_old_secret_is_replaced(self) -> None:
-        """Its token verifies and is signed anew when the session is touched; a removed secret's is worthless."""
+        """Its token verifies and is signed again when the session is touched; a token of a removed secret is worthless."""
         store, new = MemoryStore(), "another secret of at least 32 bytes"
         cookie = Site(store).start({"a": 1})
         site = Site(store, secret=[new, SECRET])
@@ -527,7 +527,7 @@ class TestOwner:
         assert site.read(cookie) == {"a": 1}
 
     def test_the_same_persistence_again_changes_nothing(self, site: Site) -> None:
-        """No cookie is set anew."""
+        """No cookie is set again."""
         cookie = site.start({"a": 1})
         assert site.request(lambda session: setattr(session, "persistent", False), cookie).set_cookie is None
 

@@ -168,7 +168,7 @@ def test_looks_are_a_second_apart(path: Path, copy: Path, monkeypatch: pytest.Mo
 
 
 def test_the_old_log_is_never_applied_to_the_new_file(store: SQLiteStore, path: Path, copy: Path) -> None:
-    """What the old file had only in its log does not come back in the new one, whoever opens it next."""
+    """Data that was only in the old file's log does not come back in the new file, for any program that opens it."""
     for number in range(50):
         store.create(new_key(), new_payload() * number, LONG, "bob")
     os.replace(copy, path)

@@ -80,7 +80,7 @@ class TestArguments:
 
     @pytest.mark.parametrize("path", [b"sessions.db", None, 3], ids=repr)
     def test_a_path_is_text(self, path: Any) -> None:
-        """Anything but a str, or a path of str, is a TypeError."""
+        """A path that is neither a str nor a path of str is a TypeError."""
         with pytest.raises(TypeError):
             SQLiteStore(path)
 
@@ -172,7 +172,7 @@ class TestFile:
             os.umask(before)
 
     def test_a_file_that_is_there_keeps_its_mode(self, path: Path) -> None:
-        """Whoever made the file, empty, decided who may read it."""
+        """If somebody made the empty file before, its mode stays."""
         path.touch()
         path.chmod(0o640)
         SQLiteStore(path).close()
@@ -353,7 +353,7 @@ class TestListing:
 
 class TestTheDead:
     def test_normal_writes_remove_the_dead(self, store: SQLiteStore, path: Path, clock: Clock) -> None:
-        """Without purge, the file gets rid of dead rows as others are written, wherever they are."""
+        """Without purge, writes remove dead rows, at any place in the file."""
         for _ in range(200):
             store.create(new_key(), new_payload(), 60)
         clock.advance(60)

@@ -52,7 +52,7 @@ class TestMemoryStoreInRealTime(BulkStoreContract):
 
 
 class TestPlainStore(BulkStoreContract):
-    """A store as plain as can be, with a second door to its records and one for whoever tampers with them."""
+    """A very plain store, with a second way to its records and one for tests that tamper with them."""
 
     owners_exactly = True
     kind: type[PlainStore] = PlainStore

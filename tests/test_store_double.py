@@ -36,7 +36,7 @@ def store() -> StoreDouble:
 
 
 def test_it_is_a_store(store: StoreDouble) -> None:
-    """It passes for a store wherever one is asked for."""
+    """It can be used as any store."""
     assert isinstance(store, Store)
 
 

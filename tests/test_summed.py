@@ -22,7 +22,7 @@ def store_errors(clock: Clock, **options: Any) -> Summed:
 
 
 def test_the_first_is_logged_at_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever is woken sees the cause with its fields, not a number."""
+    """An operator sees the cause with its fields, not a number."""
     store_errors(clock).add("the store is down", operation="load", seconds=2.0)
     [record] = caplog.records
     assert (record.event, record.levelname) == ("store error", "ERROR")  # type: ignore[attr-defined]

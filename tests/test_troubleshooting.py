@@ -1,4 +1,4 @@
-"""Troubleshooting: whoever searches the page for the words of the log or of an error finds an entry."""
+"""Troubleshooting: the page has an entry for the words of each line of the log and of each error."""
 
 from __future__ import annotations
 

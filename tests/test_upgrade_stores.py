@@ -20,7 +20,7 @@ from wsgisession import express
 from wsgisession.stores import PostgresStore, RedisStore, SQLiteStore
 from wsgisession.stores.postgres import connector
 
-# Never change these, nor the dumps in tests/data. The records: as Express wrote it last, and as Python did.
+# Never change these or the dumps in tests/data. The records: as Express wrote it last, and as Python did.
 TOKEN = "s%3Aq8Jd_0sB-xW3vR1kZy7mLpT5nU2cAeFh.pS1lAyIq3ko7uLt2XQWry0XDR8bJ17yZ0GErA2IDyIg"
 RECORD = "sess:q8Jd_0sB-xW3vR1kZy7mLpT5nU2cAeFh"
 EXPRESS = {

@@ -66,7 +66,7 @@ def test_too_deep_a_line(line: bytes) -> None:
 
 @pytest.mark.parametrize("text", ["[" * 500, "]" * 500 + "[" * 500, '"[\\' * 300, "[]" * 300])
 def test_brackets_in_text_are_not_depth(text: str) -> None:
-    """Brackets inside strings do not count as levels, nor do many containers side by side."""
+    """Brackets inside strings do not count as levels. Many containers side by side do not either."""
     value = [text, [[]] * 200, {"a": {}}]
     assert back(value) == value
 
@@ -180,7 +180,7 @@ _CONTENTS = st.recursive(
 @example(b'{"~tuple":[1e999]}')
 @settings(deadline=None)
 def test_any_line_is_read_or_a_value_error(line: bytes) -> None:
-    """No line makes decode raise anything but ValueError, and what is read can be stored again, or is refused."""
+    """For any line, decode raises only ValueError. What is read can be stored again, or is refused."""
     try:
         value = CODEC.decode(line)
     except ValueError:

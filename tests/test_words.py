@@ -10,6 +10,8 @@ from support.docs import ROOT
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "demo.py")]
 PAGES += [*sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "wsgisession").rglob("*.py"))]
+PAGES += sorted((ROOT / "tests").rglob("*.py"))
+PAGES.remove(Path(__file__).resolve())
 HABITS = {
     "again": r"\banew\b|\bafresh\b",
     "for example": r", say[,.:;)]",

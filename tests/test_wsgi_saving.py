@@ -178,7 +178,7 @@ def test_what_destroy_did_before_a_5xx_stands() -> None:
 @pytest.mark.parametrize("shape", ["iterator", "empty iterator", "file", "file, not the server's"])
 @pytest.mark.parametrize("write", [False, True], ids=["returned", "written"])
 def test_a_failing_commit_closes_the_body(shape: str, write: bool) -> None:
-    """Once, whichever shape it has; no header leaves, and the stored data is as it was."""
+    """Once, for every kind of body; no header leaves, and the stored data is as it was."""
     closed: list[Any] = []
 
     class File:

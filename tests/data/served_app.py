@@ -16,7 +16,7 @@ def count(session):
 
 
 def opened(gate):
-    """Wait until the client opens a gate, by making a file of that name; False where it does not."""
+    """Wait until the client opens a gate, by making a file of that name; False if it does not."""
     deadline = time.monotonic() + 20
     while not (FOLDER / gate).exists() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -17,7 +17,7 @@ LONG = 3600.0
 
 
 class Abandoned(BaseException):
-    """The test is over, and whoever still waits for a lock would wait for ever."""
+    """The test is over. A thread that still waits for a lock would wait for ever."""
 
 
 class Waits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Clock:
-    """Called, it returns seconds; pass it wherever a ``clock`` is taken."""
+    """A call returns seconds. Pass it as ``clock``."""
 
     def __init__(self, now: float = 1_000_000.0) -> None:
         self.now = now

@@ -41,7 +41,7 @@ class Reply(NamedTuple):
 
 @functools.cache
 def installed() -> Path:
-    """Return the directory of the application, its packages installed as the lock file says; skip where there is no Node."""
+    """Return the directory of the application, its packages installed as the lock file says; skip if there is no Node."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             pytest.skip(f"there is no {program} on the PATH (Debian: apt-get install nodejs npm)")

@@ -153,7 +153,7 @@ class Owners:
 
     @pytest.mark.parametrize("action", OLD, ids=name_of)
     def test_a_revocation_during_a_request(self, action: Action) -> None:
-        """Wherever it comes in, a session that began before it is dead, under its old id and its new one."""
+        """At any step, a session that began before it is dead, under its old id and its new one."""
         cookies: list[str] = []
         for log in self.moments(
             lambda: cookies.append(action(self.slow, self.first)),

@@ -34,7 +34,7 @@ START = 20.0  # seconds until a server that does not answer counts as broken
 
 
 def find_program(name: str) -> str | None:
-    """Return the path of a program of PostgreSQL's, the newest version's; None where there is none."""
+    """Return the path of a program of PostgreSQL, of the newest version; None if there is none."""
     config = shutil.which("pg_config")
     places = (
         [subprocess.run([config, "--bindir"], capture_output=True, text=True).stdout.strip()]
@@ -50,7 +50,7 @@ def find_program(name: str) -> str | None:
 
 
 def missing() -> str | None:
-    """Say why there can be no server here; None where there can."""
+    """Say why there can be no server here; None if there can be one."""
     try:
         import psycopg  # noqa: F401
         import psycopg_pool  # noqa: F401
@@ -234,7 +234,7 @@ server_login_retry = 0.1
 
 @cache
 def shared_postgres() -> Postgres:
-    """Return this run's cluster, started when it is first asked for; skip the test where there can be none."""
+    """Return this run's cluster, started when it is first asked for; skip the test if there can be none."""
     reason = missing()
     if reason is not None:
         pytest.skip(reason)
@@ -245,7 +245,7 @@ def shared_postgres() -> Postgres:
 
 @cache
 def shared_pgbouncer() -> PgBouncer:
-    """Return this run's PgBouncer in front of ``shared_postgres``; skip the test where there can be none."""
+    """Return this run's PgBouncer in front of ``shared_postgres``; skip the test if there can be none."""
     postgres = shared_postgres()
     if find_program("pgbouncer") is None:
         pytest.skip("PgBouncer is not installed (Debian: apt-get install pgbouncer)")

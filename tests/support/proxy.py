@@ -23,9 +23,8 @@ class Proxy:
             its connection break.
         garble: what is sent in place of the next reply, if it is not empty.
         garble_all: while True, that is sent in place of all further replies too.
-        delay: seconds that every reply is held up, as on a slow way.
-        mute: while True, replies are held back for good and connections stay open: a server that does not
-            answer.
+        delay: seconds by which every reply is delayed, as on a slow network.
+        mute: while True, replies are never sent and connections stay open: a server that does not answer.
         connections: how many were accepted.
     """
 

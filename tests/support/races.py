@@ -92,7 +92,7 @@ class Race:
         raise NotImplementedError
 
     def wrong(self, round: Round) -> Any:
-        """Return what is wrong with a round; something false where nothing is."""
+        """Return what is wrong with a round; something false if nothing is wrong."""
         raise NotImplementedError
 
     def anomalies(self, site: Site, cookies: list[str], reports: list[list[Any]]) -> list[str]:
@@ -239,7 +239,7 @@ def nothing() -> None:
 def against_saves(actor: Actor, first: Callable[[], Any], *, afterwards: bool) -> Any:
     """Play a round in which all read, one does ``first``, two save after that or meanwhile, and one comes late.
 
-    Whoever does ``first`` meets the others twice in it: when all have read, and when it is done or may be.
+    The actor that does ``first`` meets the others twice in it: when all have read, and when it is done or may be.
     """
     meet = actor.meet
     report: Any = None
@@ -414,7 +414,8 @@ def owner_of(actor: Actor) -> str:
 
 
 class SameLogin(Race):
-    """All read a session with a cart, then all log the same user in: whichever cookie is kept is logged in, with the cart.
+    """All read a session with a cart, then all log the same user in: any cookie that is kept is logged in, with the
+    cart.
 
     In every other round each of them writes a key as well. Who comes late, with the old cookie, finds the session gone.
     """

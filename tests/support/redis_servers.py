@@ -1,9 +1,8 @@
 """Real Redis servers that live as long as the tests that need them: alone, as a Cluster, and watched by
 sentinels.
 
-They listen on free ports of the loopback interface, keep their files in temporary directories, and write
-nothing to disk on their own account. Valkey serves wherever there is no Redis, and the contract runs on both
-where both are found.
+They listen on free ports of the loopback interface, keep their files in temporary directories, and do not save to disk
+by themselves. If there is no Redis, Valkey is used. If there are both, the contract runs on both.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ SERVICE = "sessions"
 
 
 def missing_client() -> str | None:
-    """Say that there is no client library here; None where there is."""
+    """Say that there is no client library here; None if there is one."""
     try:
         import redis  # noqa: F401
     except ImportError:
@@ -43,14 +42,14 @@ def missing_client() -> str | None:
 
 
 def missing() -> str | None:
-    """Say why there can be no server here; None where there can."""
+    """Say why there can be no server here; None if there can be one."""
     if (reason := missing_client()) is not None:
         return reason
     return None if _program() else "no Redis server is installed (Debian: apt-get install redis-server)"
 
 
 def programs() -> list[str]:
-    """Return the servers there are to test with; where there is none, the one whose absence the tests will
+    """Return the servers there are to test with; if there is none, the one whose absence the tests will
     complain of. ``REDIS_SERVER=valkey-server`` names the only one.
     """
     if chosen := os.environ.get("REDIS_SERVER"):
@@ -140,7 +139,7 @@ class RedisServer:
             self._process = None
 
     def signal(self, number: int) -> None:
-        """Send the server a signal, SIGSTOP or SIGCONT, say."""
+        """Send the server a signal, for example SIGSTOP or SIGCONT."""
         assert self._process is not None
         self._process.send_signal(number)
 
@@ -177,8 +176,7 @@ class RedisCluster:
 
     def __init__(self) -> None:
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT))
-        # A replica stands for election however long it has not heard from its master: the tests kill and
-        # start quickly.
+        # A replica may be elected even if it has been without its master for long: the tests kill and start quickly.
         options += ("--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0")
         self.nodes = [Standalone(*options) for _ in range(6)]
         self.masters, self.replicas = self.nodes[:3], self.nodes[3:]
@@ -283,30 +281,30 @@ def shared_redis(program: str | None = None) -> Standalone:
 
 @cache
 def shared_cluster() -> RedisCluster:
-    """Return this run's Cluster, likewise."""
+    """Return this run's Cluster; it is started when it is first needed."""
     return until_exit(_or_skip(RedisCluster))
 
 
 def new_server(program: str | None = None) -> Standalone:
-    """Return a server for one test alone, which closes it; skip the test where there can be none."""
+    """Return a server for one test alone, which closes it; skip the test if there can be none."""
     server: Standalone = _or_skip(lambda: Standalone(program=program))
     return server
 
 
 @cache
 def shared_one_node_cluster() -> OneNodeCluster:
-    """Return this run's Cluster of one node, likewise."""
+    """Return this run's Cluster of one node; it is started when it is first needed."""
     return until_exit(_or_skip(OneNodeCluster))
 
 
 def new_cluster() -> RedisCluster:
-    """Return a Cluster for one test alone, which closes it; skip the test where there can be none."""
+    """Return a Cluster for one test alone, which closes it; skip the test if there can be none."""
     cluster: RedisCluster = _or_skip(RedisCluster)
     return cluster
 
 
 def new_sentinel(*options: str) -> RedisSentinel:
-    """Return a master, its replica and their sentinels for one test alone, likewise."""
+    """Return a master, its replica and their sentinels for one test alone, which closes them; skip it if there can be none."""
     sentinel: RedisSentinel = _or_skip(lambda: RedisSentinel(*options))
     return sentinel
 

@@ -101,7 +101,7 @@ def test_one_command_prints_every_row(tmp_path: Path) -> None:
     } < contenders
     assert contenders - {"floor"} == set(found["correctness"])
     for case, row in found["requests"].items():
-        # All but what does not fit in Pyramid's cookie.
+        # All except what does not fit in Pyramid's cookie.
         assert {name for name, timing in row.items() if timing is None} <= {"Pyramid signed cookie"}, case
     for name in ("wsgisession", "wsgisession SQLite"):
         assert (

@@ -49,7 +49,7 @@ def test_two_profiles_have_two_sessions(launch: Launch) -> None:
 
 
 def test_login_changes_the_cookie_and_logout_removes_it(browser: Browser) -> None:
-    """The cookie is gone with the logout's own response; the page it leads to begins anew."""
+    """The cookie is gone with the logout's own response; the page it leads to begins again."""
     with Served() as site:
         browser.visit(site.url)
         anonymous = value(browser)

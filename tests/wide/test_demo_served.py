@@ -50,7 +50,7 @@ def curl(site: Process, jar: Path, pages: str = "/views", *options: str) -> list
 
 @EVERYWHERE
 def test_each_jar_counts_its_own_views(start: Start, tmp_path: Path) -> None:
-    """Two cookie jars are two visitors, whichever process answers."""
+    """Two cookie jars are two visitors, and any process may answer."""
     with start(tmp_path) as site:
         seen = [curl(site, tmp_path / jar) for jar in ("one", "other", "one", "one", "other", "one")]
     assert seen == [[1], [1], [2], [3], [2], [4]]

@@ -165,7 +165,7 @@ def test_the_idle_timeout(settings: Any, browser: Browser, store: StoreDouble) -
 
 
 def test_saving_every_request(browser: Browser, store: StoreDouble) -> None:
-    """SESSION_SAVE_EVERY_REQUEST dates the cookie anew in every response, and writes no more than is due."""
+    """With SESSION_SAVE_EVERY_REQUEST every response sets a new date of the cookie, and no more is written than is due."""
     browser.visit(put(a=1))
     store.calls.clear()
     with override_settings(SESSION_SAVE_EVERY_REQUEST=True):

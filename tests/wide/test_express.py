@@ -174,7 +174,7 @@ class TestSafety:
         ids=["unsigned", "without a signature", "another signature", "another id"],
     )
     def test_a_forged_cookie_is_nothing(self, python: Site, node: ExpressServer, forge: Any) -> None:
-        """On both sides, whoever began the session."""
+        """On both sides, for sessions that either side began."""
         for cookie in (python.request(login).cookie, node.do("", ["set", {"user": "ada"}]).cookie):
             assert node.do(cookie, "read").result == python.read(cookie) == {"user": "ada"}
             assert node.do(forge(cookie), "read").result == python.read(forge(cookie)) == {}
@@ -198,7 +198,7 @@ class TestSafety:
             assert python.read(theirs) == {}
             mine = python.request(login).cookie
             assert newer.do(mine, "read").result == {"user": "ada"} and new.do(mine, "read").result == {}
-            renewed = done.request(items, mine).cookie  # ours sets it anew, with the new secret
+            renewed = done.request(items, mine).cookie  # ours sets it again, with the new secret
             assert id_of(renewed) == id_of(mine) and new.do(renewed, "read").result == {"user": "ada"}
             assert Site(secret=NEW, **options).read(mine) == {}
 

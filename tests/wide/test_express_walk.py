@@ -59,7 +59,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> Pat
 
 @pytest.fixture(scope="module")
 def environment(home: Path) -> dict[str, str]:
-    installed()  # skips where there is no Node, and fills npm's cache
+    installed()  # skips if there is no Node, and fills npm's cache
     redis = f"redis://127.0.0.1:{shared_redis().port}"
     return {**terminal(), "REDIS_URL": redis, "CURL_HOME": str(home), "npm_config_prefer_offline": "true"}
 

@@ -87,7 +87,7 @@ def test_changes_inside_a_value_are_saved() -> None:
 
 
 def test_templates_read_it() -> None:
-    """As ``session`` and ``session.key``, and an item wherever the session has no such member."""
+    """As ``session`` and ``session.key``; it is an item if the session has no such member."""
     text = "{{ session.cart }} {{ session['cart'] }} {{ session.owner }} {{ session.get('x', 'none') }}"
     client = make().test_client()
     ask(client, lambda session: session.update(cart=["tea"]))

@@ -215,7 +215,7 @@ def test_a_request_overtaken_by_a_login_does_not_undo_it(
 def test_a_login_that_is_sent_twice(
     visitor: Visitor, after_load: Callable[[Callable[[], Any]], None]
 ) -> None:
-    """Two logins with one anonymous cookie: whichever response comes last, its visitor is logged in and has the cart."""
+    """Two logins with one anonymous cookie: the visitor is logged in and has the cart, in any order of the responses."""
     visitor.add("tea")
     other = Visitor(visitor.app.app, visitor.cookie)
     after_load(once(lambda: visitor.login("ada")))

@@ -141,7 +141,7 @@ def in_threads(jobs: list[Callable[[], None]]) -> None:
 
 
 def count_up(store: PostgresStore, key: str, times: int) -> None:
-    """Add one to the number in a record, so many times, against whoever does the same."""
+    """Add one to the number in a record, so many times, while others do the same."""
     while times:
         found = store.load(key)
         assert found is not None

@@ -220,7 +220,7 @@ def test_check_has_no_findings(machine: Machine) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_systemd_takes_the_unit(machine: Machine, server: str) -> None:
-    """systemd's own check has nothing to say; where there is no systemd, each line is one of a unit's."""
+    """systemd's own check has nothing to say; if there is no systemd, each line is one of a unit's."""
     unit = machine.root / f"run/{server}.service"
     text = machine.printed("shop.service").replace("User=shop", "User=root")
     if server == "waitress":

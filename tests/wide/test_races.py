@@ -46,7 +46,7 @@ def crew(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.parametrize("name", RACES)
 def test_no_anomaly(crew: Any, name: str) -> None:
-    """Of all rounds of this interleaving not one ends in anything but what the promises say."""
+    """Every round of this interleaving ends as the promises say."""
     race = RACES[name]
     start = time.monotonic()
     cookies = race.issue(crew.site, ROUNDS)

@@ -66,7 +66,7 @@ def private() -> Iterator[RedisCluster]:
 
 
 def test_keys_are_spread_over_all_nodes(store: RedisStore) -> None:
-    """Records and indexes go wherever their hash says; listings collect them from everywhere."""
+    """The hash decides on which node a record or an index is; listings collect them from all nodes."""
     keys = {created(store, 60, "ada")[0] for _ in range(60)}
     counts = []
     for node in shared_cluster().masters:
@@ -329,7 +329,7 @@ def test_a_slot_that_moves_takes_its_sessions_along(private: RedisCluster) -> No
 
 
 def test_a_lost_shard_is_an_error(private: RedisCluster) -> None:
-    """A master and its replica gone: a StoreError for whoever needs them, in bounded time."""
+    """A master and its replica gone: a StoreError in bounded time for operations that need them."""
     store = from_url(f"{private.url}?socket_timeout=0.5&socket_connect_timeout=0.5")
     use_everything(RedisStore(store.client, new_prefix()))  # type: ignore[attr-defined]
     for node in (private.masters[0], private.replicas[0]):
@@ -473,7 +473,7 @@ def test_a_slot_that_nobody_served_is_looked_for_again() -> None:
 
 
 def test_pipelines_survive_a_failover(private: RedisCluster) -> None:
-    """load_many after the keys' master has changed: each key is found, on whichever node it is."""
+    """load_many after the keys' master has changed: each key is found, on any node."""
     store = from_url(private.url)
     keys = [key for keys in keys_by_master(store, private).values() for key in keys]
     store.load_many(keys)  # type: ignore[attr-defined]

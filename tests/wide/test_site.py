@@ -133,7 +133,7 @@ def test_each_fault_is_found(site: Site, tmp_path: Path, width: int) -> None:
 
 
 def test_each_page_leads_to_its_neighbours(site: Site) -> None:
-    """All but the first have a previous page, all but the last a next one."""
+    """Every page except the first has a previous one, and every page except the last a next one."""
     pages = [path.read_text(encoding="utf-8") for path in site.folder.rglob("index.html")]
     assert sum("md-footer__link--prev" in page for page in pages) == len(pages) - 1
     assert sum("md-footer__link--next" in page for page in pages) == len(pages) - 1

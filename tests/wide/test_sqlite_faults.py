@@ -23,7 +23,7 @@ pytestmark = pytest.mark.wide
 
 @contextmanager
 def read_only(store: SQLiteStore) -> Iterator[None]:
-    """Connections only read, as on a file system that was mounted anew after an error."""
+    """Connections only read, as on a file system that was mounted again after an error."""
     prepare = sqlite_file._prepare
 
     def reading(connection: sqlite3.Connection, synchronous: str) -> None:

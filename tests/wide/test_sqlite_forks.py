@@ -287,7 +287,7 @@ def _open_at(barrier: Any, path: Path) -> None:
 
 
 def test_eight_processes_open_a_new_file_at_once(tmp_path: Path) -> None:
-    """Each finds a table that works, whoever made it, and all records are in one file."""
+    """Each finds a table that works, and all records are in one file."""
     context = multiprocessing.get_context("fork")
     for number in range(ROUNDS):
         path, barrier = tmp_path / str(number), context.Barrier(8)

@@ -51,7 +51,7 @@ def test_werkzeug() -> None:
 
 
 def test_django() -> None:
-    """Likewise; in a process of its own, for its settings are global."""
+    """The same, in a process of its own, because its settings are global."""
     done = subprocess.run(
         [sys.executable, "-c", f"{DJANGO}{BLOCKS['django'].text}{OWNED}"], capture_output=True, text=True
     )

@@ -22,7 +22,7 @@ class Path:
 
     Args:
         faults: one call may go wrong.
-        deepest: how many steps are chosen. Whoever goes on then goes on to the end.
+        deepest: how many steps are chosen. After that, each request runs to its end.
         again: without a fault it was walked before.
     """
 
