@@ -71,7 +71,9 @@ class Reader:
         return self._entries(islice(self.store.keys(), count))
 
     def one(self, shown: str) -> tuple[Entry, Record] | None:
-        """Return the live session of a key as people see it, with its record; None if there is none that can be read."""
+        """Return the live session of a key as people see it, with its record; None if there is none or it cannot be
+        read.
+        """
         wanted = self.find(shown)
         for key, content, payload, left in () if wanted is None else self.contents([wanted]):
             if isinstance(content, Record):
@@ -99,7 +101,7 @@ class Reader:
             yield fresh
 
     def contents(self, page: list[str]) -> Iterator[tuple[str, Record | Marker | Closed, bytes, float]]:
-        """Yield what stands under the keys of a page: key, content, payload and the seconds left. Count what is no session."""
+        """Yield the records of a page of keys: key, content, payload and seconds left. Count those that are no session."""
         unpack = self.codec.unpack
         content: Record | Marker | Closed
         for key, found in zip(page, self.found(page), strict=True):
@@ -119,13 +121,13 @@ class Reader:
             yield key, content, payload, left
 
     def found(self, page: list[str]) -> Iterable[Found | None]:
-        """Return what the store has under the keys of a page, in one go if it can."""
+        """Return what the store has for a page of keys, in one go if the store can do that."""
         load_many = getattr(self.store, "load_many", None)
         try:
             return self._each(page) if load_many is None else load_many(page)
         except (
             StoreError
-        ):  # one payload of the page cannot be used, or the store is down; key by key tells which
+        ):  # a payload of the page cannot be used, or the store is down: read key by key to find out
             return self._each(page)
 
     def _each(self, page: list[str]) -> Iterator[Found | None]:
