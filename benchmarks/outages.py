@@ -103,9 +103,8 @@ class Visitor(threading.Thread):
         finally:
             self.slowest = max(self.slowest, time.monotonic() - start)
         self.fine = time.monotonic()
-        if (
-            found <= self._told
-        ):  # a request that failed may have been carried out, so the number may be larger
+        if found <= self._told:
+            # A request that failed may have been carried out, so the number may be larger
             self.lost += self._told + 1 - found
             self.gone += found == 1
         self._told = found

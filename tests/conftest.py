@@ -66,9 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
     contract.STEPS = breadth.much(8, contract.STEPS)
     install()
     ran_on.add_this_process()
-    if (
-        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    ):  # a job in the background; the servers we start would inherit it
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A job in the background; the servers we start would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

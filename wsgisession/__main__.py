@@ -68,9 +68,8 @@ def _run(options: Namespace) -> int:
         what, _, _ = str(error).partition(";")  # after it: what to pass in Python
         raise Unusable(f"--owner: {what}") from None
     logger = logging.getLogger("wsgisession")
-    if (
-        not logger.hasHandlers()
-    ):  # otherwise logging's last resort would write events with keys to standard error
+    if not logger.hasHandlers():
+        # Otherwise logging's last resort would write events with keys to standard error
         logger.addHandler(logging.NullHandler())
     if options.command == "copy":
         return copying.copy(terminal, options)

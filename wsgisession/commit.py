@@ -1,4 +1,4 @@
-"""Commit: how a draft gets into a store: create, swap, merge and again, change of id. Knows no cookies and no WSGI.
+"""Commit: writes a draft to a store: create, swap, merge and try again, change of id. Knows no cookies and no WSGI.
 
 Every write is a compare-and-swap on the payload that was read. If it fails, another request wrote first: its record is
 loaded, merged with ours, and the swap tried again. If no record is left, ours is dropped: gone is gone.
@@ -24,7 +24,7 @@ Meet = Callable[[Stored], None]
 
 
 class Gone(Exception):
-    """The record that was to be written is no more. ``marker`` says what stands in its place, if anything does."""
+    """The record to be written does not exist any more. ``marker``: the marker in its place, if there is one."""
 
     def __init__(self, marker: Marker | None = None) -> None:
         super().__init__()
@@ -59,7 +59,8 @@ class Commit:
         ttl, since = self._limits.first(record, now), monotonic()
         try:
             stored = records.create(key, payload, record, ttl)
-        except BaseException:  # its reply may be lost, and then its owner would see a session that nobody has
+        except BaseException:
+            # Its reply may be lost, and then the owner's list would have a session whose cookie nobody has
             self.withdraw(key)
             raise
         if stored is None:
@@ -76,7 +77,8 @@ class Commit:
         """Bring the stored record up to date with a draft.
 
         Args:
-            moves: the expiry may move: this request is a use of the session, and a cookie that goes with it can follow.
+            moves: True: the expiry may move. This request is a use of the session, and if the cookie has a Max-Age, it
+                can be set again.
             overtaken: what to do instead of merging if another request saved in between.
 
         Raises:
@@ -113,7 +115,7 @@ class Commit:
         return None
 
     def _refresh(self, stored: Stored, moves: bool) -> Stored | None:
-        """Move the expiry of an unchanged record if that is due. None: something else stands there by now."""
+        """Move the expiry of an unchanged record if it is time. None: another request has changed the record."""
         left = stored.left()
         if not (moves or left == NO_EXPIRY) or not self._limits.may_be_due(stored.record, left):
             return stored
@@ -130,12 +132,13 @@ class Commit:
     ) -> Stored:
         """Give a draft's session a new key and leave a marker under the old one.
 
-        The new record comes first, then the swap of the old one, so that a write which lands in between is seen and taken
-        along. Whatever fails half way, no two keys stay alive that anybody holds.
+        The new record is created first. Then the old one is swapped, so a write in between is noticed and merged. If
+        this fails half way, there are never two live keys whose cookies somebody has.
 
         Args:
             owner_changed: a login or a logout: the session begins again.
-            mixes: what others save meanwhile is merged in. One owner's late writes never reach another owner.
+            mixes: True: changes that others save meanwhile are merged. (One owner's late writes never reach another
+                owner.)
             moves: the expiry may move. Otherwise the new id gets the seconds that are left.
 
         Raises:
@@ -178,7 +181,9 @@ class Commit:
         return done
 
     def claim(self, stored: Stored) -> Stored:
-        """Write a record again as it is, so that a request that read it before is overtaken. Gone: there is no record any more."""
+        """Write a record again without a change, so that the swap of a request that read it before fails. Gone: there
+        is no record any more.
+        """
         records = self._records
 
         def attempt(stored: Stored) -> Stored | None:
@@ -187,7 +192,7 @@ class Commit:
         return attempt(stored) or self._again(stored, attempt, lambda theirs: None)
 
     def withdraw(self, key: str) -> None:
-        """Take back a new record whose id nobody holds. If this fails too, the record expires."""
+        """Remove a new record whose id nobody has. If this fails too, the record expires."""
         try:
             self._records.delete(key)
         except StoreError:  # logged
@@ -196,7 +201,7 @@ class Commit:
     # The one retry loop
 
     def _again(self, stored: Stored, attempt: Attempt, meet: Meet) -> Stored:
-        """After an attempt that was overtaken: load what is stored by now, meet it, and attempt again."""
+        """After an attempt failed because another request saved: load the stored record, merge, and try again."""
         with self._turns.queue(stored.key):
             for number in range(1, ATTEMPTS):
                 self._records.pause(number)
@@ -219,7 +224,7 @@ class Commit:
         return meet
 
     def _theirs(self, ours: Stored) -> Stored:
-        """Load what another request stored in place of ours. Gone: nothing is there any more."""
+        """Load the record that another request stored. Gone: there is no record any more."""
         theirs, shown = self._records.find(ours.key), self._records.show(ours.key)
         if isinstance(theirs, Stored):
             event(logging.INFO, "conflict", "overlapping requests, changes merged", key=shown)

@@ -1,8 +1,8 @@
-"""The one cookie: what it is called, how it is read from a request and written to a response.
+"""The cookie: its name, reading it from a request, and writing it to a response.
 
-``http.cookies`` is not used: one malformed neighbour makes it drop the whole header. A browser that is sent a cookie
-against its rules drops it without a word, so ``Cookie`` refuses at construction whatever a browser would. Does not know
-what the value means, who signed it, or when it is time to set it.
+``http.cookies`` is not used, because it drops the whole header if another cookie in it is malformed. A browser silently
+drops a cookie that is against its rules, so ``Cookie`` refuses such a cookie at construction. Does not know what the
+value means, who signed it, or when to set it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CANDIDATES = 64  # pairs of our name that are looked at
 COOKIE_LIMIT = 4096  # name and value, RFC 6265bis 5.6 step 5
 ATTRIBUTE_LIMIT = 1024  # one attribute's value, RFC 6265bis 5.6
 LONGEST_MAX_AGE = 400 * 86400  # seconds, RFC 6265bis 5.5
-TOKEN_LENGTH = 87  # of the value we mean to send: id, dot, signature
+TOKEN_LENGTH = 87  # length of our value: id, dot, signature
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # token, RFC 9110 5.6.2
 _OCTETS = bytes(
@@ -27,7 +27,8 @@ _OCTETS = bytes(
 )  # cookie-octet, RFC 6265bis 4.1.1
 # av-octet, RFC 6265bis 4.1.1. Not ending in a space, which browsers trim: the path would be another one.
 _PATH = re.compile(r"/(?:[ -:<-~]*[!-:<-~])?")
-# One leading dot is ignored by browsers (RFC 6265bis 5.6.3); "_" is no host name's by the book, but in use.
+# Browsers ignore one leading dot (RFC 6265bis 5.6.3). By the standard, "_" is not allowed in a host name, but it is in
+# use.
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _DOMAIN = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*")
 _BOOLEANS = ("httponly", "partitioned", "persistent", "host_prefix")
@@ -38,7 +39,7 @@ class Cookie:
     """The session cookie's name and attributes. If a browser would silently reject it, making it is an error.
 
     Args:
-        name: an HTTP token. If the cookie is secure, has path "/" and no domain, it goes out as "__Host-" + name.
+        name: an HTTP token. If the cookie is secure, has path "/" and no domain, it is sent as "__Host-" + name.
         path: browsers send the cookie only if the URL's path begins with this.
         domain: a host name, to share the cookie with its subdomains. None: this host alone, which is safer.
         secure: True, False, or "auto", which follows ``wsgi.url_scheme`` and never a forwarded header. Behind a proxy
@@ -70,7 +71,7 @@ class Cookie:
     _wire_names: tuple[str, str] = field(init=False, repr=False, compare=False)
     """The names on the wire: not secure, secure."""
     _attributes: tuple[str, str] = field(init=False, repr=False, compare=False)
-    """All attributes but the expiry: not secure, secure."""
+    """All attributes except the expiry: not secure, secure."""
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -87,7 +88,7 @@ class Cookie:
         self._check_prefix()
 
     def wire_name(self, secure: bool) -> str:
-        """Return the name browsers see; ``secure`` is what ``is_secure`` said."""
+        """Return the name that browsers see; ``secure`` is the result of ``is_secure``."""
         return self._wire_names[secure]
 
     def names(self, scheme: str | None) -> tuple[str, ...]:
@@ -115,16 +116,16 @@ class Cookie:
         """Return the different values a Cookie header has under exactly this name, in its order.
 
         Only ";" separates pairs. Only space and tab around a pair are dropped. Nothing is unquoted or decoded. The first
-        64 KiB and the first 64 pairs of the name are looked at. A pair that crosses the end of the 64 KiB is not seen. The
-        header may be any string: a malformed neighbour cannot hide a value, and cannot fake one.
+        64 KiB and the first 64 pairs of the name are looked at. A pair that crosses the end of the 64 KiB is not seen.
+        The header may be any string: another cookie that is malformed cannot hide a value or make a false one.
 
         Args:
             header: the Cookie header as WSGI has it; "" if there is none.
             name: the wire name, an HTTP token.
         """
         wanted = name + "="
-        # The fast path is a header that has the name once, set off as browsers do: 0.5 µs, and 0.2 if the name is not
-        # there at all, against 2 for the general path below (six cookies, CPython 3.11).
+        # The fast path is for a header that has the name once, separated as browsers do it. It takes 0.5 µs, or 0.2 µs
+        # if the name is not there. The general path below takes 2 µs (six cookies, CPython 3.11).
         before, found, rest = header.partition(wanted)
         if not found:
             return []
@@ -143,7 +144,8 @@ class Cookie:
 
     @staticmethod
     def joined(header: str, name: str) -> bool:
-        """True if something joined several headers with ``, ``, so that the name is behind a comma or its value before one.
+        """True if several headers were joined with ``, ``, so that the name comes after a comma, or its value before
+        one.
 
         Source: RFC 9113 8.2.3 (``; `` joins them).
         """
@@ -161,10 +163,10 @@ class Cookie:
 
         Args:
             name: the wire name.
-            max_age: seconds, cut to 400 days, past which browsers cut it themselves; None: until the browser is closed.
+            max_age: seconds, at most 400 days, because browsers allow no more; None: until the browser is closed.
 
         Raises:
-            ValueError: the value, from an ``Identity`` of the application's own, is not one a browser would keep.
+            ValueError: a browser would not keep this value. It comes from the application's own ``Identity``.
         """
         fits = len(name) + len(value) <= COOKIE_LIMIT and value.isascii()
         if not fits or value.encode().translate(None, _OCTETS):  # what no browser would keep is left over
@@ -182,7 +184,7 @@ class Cookie:
         attributes = self._attributes[secure]
         if name.lower().startswith(
             "__host-"
-        ):  # a former name, perhaps of another path and domain; such a one has neither
+        ):  # a former name: the present path and domain may be others, but a ``__Host-`` cookie has path "/" and no domain
             attributes = replace(self, name="x", path="/", domain=None, secure=True, formerly=())._attributes[
                 True
             ]
@@ -193,8 +195,9 @@ class Cookie:
     def expire_former(self, name: str, *, secure: bool) -> list[str]:
         """Return the ``Set-Cookie`` values that delete a cookie of a former name.
 
-        Browsers also tell cookies apart by path and domain, and nobody knows which ones the former cookie had. So two are
-        deleted: that with the present path and domain, and that with path "/" and no domain.
+        For browsers, cookies with another path or domain are different cookies, and nobody knows which path and domain
+        the former cookie had. So two are deleted: the one with the present path and domain, and the one with path "/"
+        and no domain.
         """
         usual = replace(self, name="x", path="/", domain=None, host_prefix=False, formerly=())
         return list(dict.fromkeys([self.expire(name, secure=secure), usual.expire(name, secure=secure)]))

@@ -1,8 +1,8 @@
 """Draft: one request's changes on top of a record. Pure: it knows no store, no cookie and no HTTP.
 
-The record underneath is never changed. On top of it lie the values that were read or assigned, and the keys that were
-removed. A value is decoded when it is read and encoded when it was changed. What the request does not touch stays the bytes
-it was. Change is noticed per key: assigned or deleted, or a mutable value was handed out and is no longer what it was.
+The record itself never changes. The draft has the values that were read or assigned, and the keys that were removed. A
+value is decoded when it is read, and encoded if it was changed. If the request does not use a value, its bytes stay as
+they are. A key has changed if it was assigned or deleted, or if a mutable value was returned and is different now.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Draft:
 
     Args:
         codec: Encodes and decodes values.
-        record: What lies underneath. For a new session it is one without values.
+        record: The record that the changes are based on. A new session has one without values.
     """
 
     __slots__ = (
@@ -40,10 +40,10 @@ class Draft:
     )
 
     base: Record
-    """The record underneath: what this request's changes are changes of."""
+    """The record on which this request's changes are based."""
 
     facts: Record
-    """Who is logged in and how long the session lasts, as this request has it; its values do not count."""
+    """The facts of the session in this request (owner, limits). The values of this record do not count."""
 
     def __init__(self, codec: Codec, record: Record) -> None:
         self._codec = codec
@@ -53,7 +53,7 @@ class Draft:
         self._start(record)
 
     def _start(self, record: Record) -> None:
-        # The base comes last: whatever comes in between, no change of one base is taken for one of another.
+        # The base comes last. Then, even after an exception in between, no change is applied to the wrong base.
         self._marks: dict[
             str, Mark
         ] = {}  # of values that may differ from their line; None: encode to find out
@@ -98,7 +98,7 @@ class Draft:
             value = self._codec.decode(line)
         except ValueError as error:
             raise UnreadableValue(
-                f"{_path(key)} cannot be read: {error}. The other keys work; assign or delete this one to mend it"
+                f"{_path(key)} cannot be read: {error}. The other keys work; assign or delete this one to repair it"
             ) from None
         if type(value) not in IMMUTABLE:
             self._marks[key] = fingerprint(value, line) if self._codec.json_lines else None
@@ -113,7 +113,7 @@ class Draft:
             self._codec.encode(value, _path(key))
         if key not in self.base or key in self._removed:
             self._added[key] = None
-        self._marks[key] = None  # whether it differs from the line there is can be told when it is encoded
+        self._marks[key] = None  # only the encoding shows whether it differs from the stored line
         self._values[key] = value
 
     def delete(self, key: str) -> None:
@@ -141,11 +141,11 @@ class Draft:
     # Committing
 
     def pending(self) -> bool:
-        """False: nothing can differ from the base; nothing was assigned, and no mutable value was handed out."""
+        """False: nothing can differ from the base, because nothing was assigned and no mutable value was returned."""
         return bool(self._marks) or bool(self._removed) or self.facts is not self.base
 
     def record(self) -> Record:
-        """Return the record as this draft has it; the base itself if nothing differs.
+        """Return the record with this draft's changes; the base itself if nothing differs.
 
         Raises:
             UnsupportedType: A value would not come back; the message names its path.
@@ -162,9 +162,8 @@ class Draft:
                     line = encode(value, "")
                     if line != base.line(key) or key in removed:
                         lines[key] = line
-        except (
-            UnsupportedType
-        ):  # a path takes as long to make as a number to encode: not before somebody reads it
+        except UnsupportedType:
+            # Making a path takes as long as encoding a number, so it is made only if somebody reads it.
             encode(value, _path(key))
             raise
         record = base.with_changes(lines, removed) if lines or removed else base
@@ -173,7 +172,7 @@ class Draft:
         return record if self.facts is base else record.with_facts(*self.facts.facts)
 
     def saved(self, record: Record) -> None:
-        """Take note that ``record``, made from this draft, is what is stored now."""
+        """Remember that ``record``, made from this draft, is stored now."""
         self.base = self.facts = record
         self._removed, self._added = _NOTHING, {}
         self._hold(self._values)
@@ -194,17 +193,17 @@ class Draft:
         self._attempts += (hash(payload),)  # an outage may be long and a payload is not small
 
     def wrote(self, payload: bytes) -> bool:
-        """True if what is stored is this draft's own, from a write whose reply was lost."""
+        """True if the stored payload is this draft's own, from a write whose reply was lost."""
         return len(self._attempts) > 0 and hash(payload) in self._attempts
 
     def rebase(self, theirs: Record) -> None:
-        """Put this draft's changes on top of what another request stored meanwhile: the three-way merge.
+        """Apply this draft's changes to the record that another request stored meanwhile: the three-way merge.
 
-        UnsupportedType: what both changed makes a value that cannot be stored. Then nothing was touched.
+        UnsupportedType: the changes of both together make a value that cannot be stored. Then nothing was changed.
         """
         base, ours, values = self.base, self.record(), self._values
         merged: dict[str, bytes] = {}
-        fresh: dict[str, Any] = {}  # what values become
+        fresh: dict[str, Any] = {}  # the merged values
         for key in [*theirs.keys, *(key for key in ours.keys if key not in theirs)]:
             before, mine, their = base.line(key), ours.line(key), theirs.line(key)
             if their == before:
@@ -224,7 +223,7 @@ class Draft:
         self.facts = theirs.with_facts(*facts)
 
     def assume(self, record: Record) -> None:
-        """Take ``record``, of this draft's own making, as what later changes are changes of."""
+        """Use ``record``, which this draft made, as the base of later changes."""
         ours = self.record()
         self._stand_on(record, ours.data)
         self.facts = record.with_facts(*ours.facts)
@@ -260,7 +259,7 @@ class Draft:
         try:
             base = MISSING if before is None else decode(before)
             other = MISSING if their is None else decode(their)
-        except ValueError:  # written by something else; the later save is ours
+        except ValueError:  # another program wrote it; the later save is ours
             return mine
         result = merge_value(base, MISSING if mine is None else self.get(key), other)
         if result is MISSING:
@@ -270,14 +269,16 @@ class Draft:
         return line
 
     def _readable(self, line: bytes) -> Any:
-        """Return the value of another request's line. MISSING: it cannot be read, which is found out when it is read."""
+        """Return the value of another request's line. MISSING: it cannot be decoded; reading the key will raise the
+        error.
+        """
         try:
             return self._codec.decode(line)
         except ValueError:
             return MISSING
 
     def restart(self, record: Record) -> None:
-        """Drop every change and show ``record``; containers that the application holds become what it says."""
+        """Drop every change and show ``record``. Containers that the application has get the values of ``record``."""
         held = self._values
         self._start(record)
         values = {}

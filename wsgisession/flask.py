@@ -292,9 +292,8 @@ class _Interface(SessionInterface):
         """Return the session; None: the application has no secret key, so Flask uses a null session."""
         environ, key = request.environ, self._environ_key
         session, exchange = environ.get(key), None
-        if (
-            session is None or visit_of(session).phase is not OPEN
-        ):  # no session, or that of an earlier request
+        if session is None or visit_of(session).phase is not OPEN:
+            # No session, or that of an earlier request
             middleware = self._served.build()
             if middleware is None:
                 return None

@@ -20,7 +20,7 @@ _PURPOSE = b"wsgisession 1 cookie\0"  # version and purpose of the signature; an
 
 
 def digest(id: str) -> str:
-    """Return the base64url SHA-256 of an id: what may be shown if the id itself must not."""
+    """Return the base64url SHA-256 of an id, which may be shown although the id is secret."""
     return base64url(sha256(id.encode()).digest()).decode()
 
 
@@ -44,11 +44,11 @@ class Identity:
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._roots = [mac_under(secret) for secret in check_secrets(secrets, self.min_secret)]
-        # There are one or two names on the wire; longer ones are of callers who make names up.
+        # There are only one or two names on the wire. Very long names are invented by callers.
         self._macs = Memo(self._derive, lambda name: len(name) <= _LONGEST, 16)
 
     def new_id(self) -> str:
-        """Return a new id: 256 bits from the operating system, an error if it has none.
+        """Return a new id: 256 bits from the operating system. It is an error if the system has none.
 
         The generator's state is the system's, so a fork cannot duplicate it.
 
@@ -57,16 +57,16 @@ class Identity:
         return base64url(os.urandom(32)).decode()
 
     key = staticmethod(digest)
-    """Returns the key that a session is stored and known under."""
+    """Returns the key under which a session is stored and known."""
 
     def sign(self, name: str, id: str) -> str:
-        """Return the token that carries this id in the cookie called ``name`` on the wire."""
+        """Return the token of this id for the cookie that is called ``name`` on the wire."""
         return f"{id}.{base64url(self._macs[name][0](id.encode())).decode()}"
 
     def unsign(self, name: str, token: str) -> tuple[str, bool] | None:
-        """Return a token's id, and whether it was signed with another secret than the first.
+        """Return a token's id, and whether it was signed with a secret other than the first.
 
-        None for anything that ``sign`` did not make for this very name, whatever the string.
+        None for any string that ``sign`` did not make for this name.
         """
         if not token.isascii():
             return None
@@ -75,18 +75,18 @@ class Identity:
             return None
         stale = False
         for mac in self._macs[name]:
-            # The text is compared, never what it decodes to: four spellings of the last character decode alike.
-            # In bytes, because compare_digest raises for text that is not ASCII.
+            # The text is compared, not the decoded bytes: four spellings of the last character decode to the same
+            # bytes. In bytes, because compare_digest raises for text that is not ASCII.
             if hmac.compare_digest(base64url(mac(message)), tag):
                 return token[: len(message)], stale
             stale = True
         return None
 
     def _derive(self, name: str) -> tuple[Callable[[bytes], bytes], ...]:
-        """Return one MAC per secret, each with a key of its own for this version, purpose and cookie name.
+        """Return one MAC per secret. Each has its own key for this version, purpose and cookie name.
 
-        The name ends what its key is derived from and the id is all that is signed with it, so the two cannot run into
-        each other.
+        The name is the end of the text from which the key is derived, and only the id is signed with the key. So name
+        and id cannot be confused.
         """
         return tuple(mac_under(root(_PURPOSE + name.encode())) for root in self._roots)
 
@@ -109,7 +109,7 @@ def check_secrets(secret: object, minimum: int) -> list[bytes]:
             raise TypeError(
                 f"secret must be str or bytes, or a sequence of them, not {type(item).__name__}; {_ADVICE}"
             )
-        # "surrogatepass": the error of a stricter encoder would carry the secret.
+        # "surrogatepass", because the error of a stricter encoder would contain the secret.
         checked.append(item.encode("utf-8", "surrogatepass") if isinstance(item, str) else item)
     if not checked or min(map(len, checked)) < minimum:
         raise ValueError(f"secret must be at least {minimum} bytes; {_ADVICE}")

@@ -1,9 +1,9 @@
-"""Records <-> payloads as lines of JSON. Knows nothing of ids, stores, expiries or HTTP.
+"""JSONCodec: turns records into payloads of JSON lines, and back. Knows nothing of ids, stores, expiries or HTTP.
 
 A payload is lines of compact ASCII JSON: the head ``[1, nonce, created, owner, persistent, [keys]]``, then one line for
 each value in the order of the keys. The head of a record with an idle timeout of its own is
-``[2, nonce, created, owner, persistent, [keys], seconds]``. JSON never contains a raw newline, so a payload splits and
-joins at C speed and a value is decoded only when it is read.
+``[2, nonce, created, owner, persistent, [keys], seconds]``. JSON never contains a raw newline. So payloads are split
+and joined at C speed, and a value is decoded only when it is read.
 
 A marker is ``[1, nonce, successor]`` alone. After a login or a logout, ``~`` is written before the successor. Then a worker
 with version 1.0 of the library finds nothing there, and does not end the session of a new login.
@@ -28,21 +28,22 @@ from wsgisession.values import Values, quote
 
 _VERSIONS = (1, 2)  # without and with an idle timeout of the session's own
 _NAMES_LIMIT = (
-    1000  # characters; a longer list of keys is not kept for the next time, so that visitors fill no memory
+    1000  # characters; a longer list of keys is not remembered, so that visitors cannot fill the memory
 )
 _LONG = 4096
-_LARGEST = 10**18  # seconds: a number past it is no time
+_LARGEST = 10**18  # seconds: a larger number is no time
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 _NONCE = 2**48 - 1
-# What ``pack`` writes for most owners and without an idle timeout, and where what follows its nonce begins.
+# The form that ``pack`` writes for most owners without an idle timeout, and the place after its nonce.
 _USUAL = re.compile(
     rb'\[1,"[\w-]{8}",(?:0|[1-9][0-9]{0,10})\.[0-9]{1,9},(?:null|"([ !#-\[\]-}]{1,255})"),(true|false),(\[[^{]{0,%d}\])\]'
     % _NAMES_LIMIT
 ).fullmatch
 _AFTER_NONCE = len('[1,"12345678",')
 _without_end = itemgetter(slice(None, -1))
-# A nonce need not be secret, only like no other. A generator of our own costs a tenth of the system's, and no seed() of an
-# application reaches it. A child that was forked seeds it again; the clock makes a difference if Python was not told.
+# A nonce need not be secret, only unique. Our own generator takes a tenth of the time of the system's, and seed() in an
+# application does not affect it. A forked child seeds it again. If Python did not notice the fork, the clock makes the
+# difference.
 _random = random.Random()
 _bits = _random.getrandbits
 getattr(os, "register_at_fork", lambda **hooks: None)(after_in_child=_random.seed)
@@ -138,14 +139,14 @@ def _head(record: Record) -> bytes:
 def _written(seconds: float) -> bytes:
     if not math.isfinite(seconds):
         raise ValueError("the times of a record must be finite")
-    # Plus nothing: equal numbers are written alike, -0.0 and 0.0 too.
+    # Plus 0.0, so that equal numbers have the same text, also -0.0 and 0.0.
     return repr(float(seconds) + 0.0).encode()
 
 
 def _names_line(keys: tuple[str, ...]) -> bytes:
     """Return a list of keys as JSON."""
     line = ",".join(map(quote, keys))
-    if "\\ud" in line:  # surrogates, which quote alone would join to one character
+    if "\\ud" in line:  # two surrogates, which ``quote`` would join to one character
         line = ",".join(_plain.encode(key, "a key").decode() for key in keys)
     return f"[{line}]".encode()
 
@@ -169,7 +170,7 @@ _places: Memo[bytes, Places] = Memo(
 
 
 def _read(line: bytes) -> Any:
-    """Return what the line of a head says."""
+    """Return the parts of a head's line."""
     try:
         return _plain.decode(line)
     except ValueError:
@@ -196,9 +197,8 @@ def _is_owner(owner: object) -> bool:
 
 
 def _finite(seconds: Any) -> float:
-    if (
-        type(seconds) not in (int, float) or not -_LARGEST < seconds < _LARGEST
-    ):  # NaN is not less than anything
+    if type(seconds) not in (int, float) or not -_LARGEST < seconds < _LARGEST:
+        # NaN is not less than anything
         raise _unreadable("a time")
     return float(seconds)
 

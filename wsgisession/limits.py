@@ -1,7 +1,9 @@
-"""Limits: numbers out of a record's facts: how long a session may live, when its expiry is due. Knows no codec and no draft.
+"""Limits: computes from a record's facts how long a session may live, and when to move its expiry. Knows no codec and
+no draft.
 
-Timeouts are seconds without use, and end a session. The lifetime only limits how far an expiry may be moved: what the store
-returns lives, whatever a clock says. Every duration is in seconds, and ``now`` is in POSIX seconds.
+Timeouts are seconds without use, after which a session ends. The lifetime only limits how far an expiry may be moved: a
+record that the store returns is live, whatever a clock says. Every duration is in seconds, and ``now`` is in POSIX
+seconds.
 """
 
 from __future__ import annotations
@@ -14,9 +16,7 @@ from wsgisession.stores.base import NO_EXPIRY
 
 Seconds = float | int | timedelta
 
-MARKER_SECONDS = (
-    60.0  # how long a marker stands under an old key; and how long a session lives that nobody may hold
-)
+MARKER_SECONDS = 60.0  # how long a marker stays under an old key, and how long a session lives whose cookie perhaps nobody has
 _ROUNDING = 0.01  # seconds that a store may add: it keeps an expiry to the millisecond
 
 
@@ -27,7 +27,8 @@ class Limits:
         idle: Seconds without use. None: only the lifetime counts.
         lifetime: Seconds since the session began, or since the login.
         remember: Seconds without use of a persistent session; it counts instead of the two others.
-        dates_cookie: A session with an idle timeout of its own has a cookie with ``Max-Age``, as a persistent one has.
+        dates_cookie: True: the cookie of a session with its own idle timeout has ``Max-Age``, like that of a persistent
+            one.
     """
 
     __slots__ = ("dates_cookie", "lifetime", "remember", "usual")
@@ -53,24 +54,26 @@ class Limits:
         return self.usual if own is None else min(own, self.lifetime)
 
     def dated(self, record: Record) -> bool:
-        """True if the cookie carries a Max-Age, so that the expiry moves only together with the cookie."""
+        """True if the cookie has a Max-Age. Then the expiry moves only together with the cookie."""
         return record.persistent or (self.dates_cookie and record.idle_timeout is not None)
 
     def allowed(self, record: Record, now: float) -> float:
-        """Return how many seconds from now the expiry may be. 0: nothing is left of the lifetime."""
+        """Return the seconds until the latest possible expiry. 0: the lifetime is over."""
         timeout = self.timeout(record)
         if record.persistent:
             return timeout
-        # From 0 to the timeout, which is never more than the lifetime: a wall clock that is wrong kills nothing.
+        # From 0 to the timeout, which is never more than the lifetime. So a wrong wall clock ends no session.
         left = record.created + self.lifetime - now
         return timeout if left >= timeout else max(left, 0.0)
 
     def first(self, record: Record, now: float) -> float:
-        """Return the seconds that a new record gets: a request that outlasted the lifetime still stores its session."""
+        """Return the seconds that a new record gets. A request that took longer than the lifetime still stores its
+        session.
+        """
         return self.allowed(record, now) or self.timeout(record)
 
     def may_be_due(self, record: Record, left: float) -> bool:
-        """True if the expiry of an unchanged record may have to be set. Cheap: every read asks."""
+        """True if the expiry of an unchanged record may have to be set. It is cheap, because every read calls it."""
         usual = not record.persistent and record.idle_timeout is None  # what most are, without another call
         timeout = self.usual if usual else self.timeout(record)
         return timeout - left >= timeout / 10 or left > timeout + _ROUNDING
@@ -78,8 +81,8 @@ class Limits:
     def due(self, record: Record, left: float, now: float) -> float | None:
         """Return the seconds to set the expiry to if that ``may_be_due``. None: it stays as it is.
 
-        It moves later only by a tenth of the timeout or more. It is set if more is left than the timeout, because a limit
-        was made shorter, or if somebody took the expiry away.
+        It moves later only by a tenth of the timeout or more. It is also set if more is left than the timeout, because
+        a limit was made shorter, and if somebody removed the expiry.
 
         Args:
             left: Seconds that the stored record still has.

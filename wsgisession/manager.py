@@ -1,4 +1,4 @@
-"""SessionManager: the sessions of a store, without WSGI: for tests, jobs and the command line. Knows no request."""
+"""SessionManager: the sessions of a store without WSGI, for tests, jobs and the command line. Knows no request."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SessionManager:
         lifetime: Seconds since the login or the creation, always finite.
         remember: Seconds since the last use of a persistent session. It counts instead of both limits.
         max_size: Bytes of one stored session.
-        codec: Makes bytes of sessions, and sessions of bytes.
+        codec: Turns sessions into bytes, and bytes into sessions.
         identity: A factory, called with the list of secrets as bytes; None: Identity.
         clock: Returns POSIX seconds; for tests.
 
@@ -97,7 +97,7 @@ class SessionManager:
             Record(inf, None, self.cookie.persistent, {}),
             (self.cookie.names("http"), self.cookie.names("https")),
         )
-        """What every visit shares; for the middleware and for adapters."""
+        """What all visits share, for the middleware and for adapters."""
 
     def issue(
         self, data: Mapping[str, Any] | None = None, owner: str | None = None, *, secure: bool | None = None
@@ -105,7 +105,7 @@ class SessionManager:
         """Store a new session and return the ``name=token`` pair for a Cookie header, to log a test client in.
 
         Args:
-            data: What the session holds.
+            data: The data of the session.
             owner: Who is logged in.
             secure: The pair for https (True) or http (False). None: http, unless the cookie says ``secure=True``.
 
@@ -135,7 +135,7 @@ class SessionManager:
         return None if stored is None else self._of(stored)
 
     def from_cookie(self, header: str, *, secure: bool | None = None) -> Session | None:
-        """Return the live session that a Cookie header brings, as ``open`` does. None: it brings no live session.
+        """Return the live session of a Cookie header, in the same way as ``open``. None: it has no live session.
 
         It is for programs that have the header but no WSGI request: a WebSocket server, a job, a test.
 
@@ -175,7 +175,9 @@ class SessionManager:
         return map(self.records.info, self.records.every())
 
     def destroy(self, key: str) -> bool:
-        """End the session under a key now, or the one that ``regenerate()`` made of it. False: there was no session."""
+        """End the session under a key now. If ``regenerate()`` changed the key, end the session under the new key.
+        False: there was no session.
+        """
         ended = self.records.end(key) is End.ENDED
         if ended:
             event(logging.INFO, "revoked", "session revoked", key=self.records.show(key))

@@ -1,7 +1,7 @@
-"""SessionMiddleware: holds headers back, then lets them go (PEP 3333). Knows nothing of what is below the visit.
+"""SessionMiddleware: holds the headers back until the session is saved (PEP 3333). Knows nothing below the visit.
 
-The application's ``start_response`` is held back until what the session needs is in the store. Then the headers leave,
-with a cookie if one is due. A response whose request did not touch the session passes as it is.
+The application's ``start_response`` is held back until the session is in the store. Then the headers leave, with a
+cookie if it is needed. If a request did not touch the session, its response passes unchanged.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ class SessionMiddleware:
         kind = type(body)
         whole = kind is list or kind is tuple
         if not visit.touched:
-            # What most requests come to, written out here: ``response.end`` takes twice the time. (An ``exc_info`` must not
-            # get a name: its traceback holds this very frame.)
+            # The case of most requests, written here because ``response.end`` takes twice the time. (An ``exc_info``
+            # must not get a name, because its traceback refers to this frame.)
             if whole and response.held is not None and response.held[2] is None:
                 status, headers, _ = response.held
                 if status < "500":
@@ -124,7 +124,9 @@ class SessionMiddleware:
         self._setup.advice.warn_once("flask session")
 
     def _serves(self, session: object) -> bool:
-        """Return True if an outer middleware of the same manager is at work. SessionError: one of another manager."""
+        """Return True if an outer middleware of the same manager serves this request. SessionError: one of another
+        manager does.
+        """
         if not isinstance(session, Session) or visit_of(session).phase is not OPEN:
             return False  # an environ that was used before
         if visit_of(session).setup is self._setup:
@@ -135,7 +137,7 @@ class SessionMiddleware:
         )
 
     def advise(self, environ: WSGIEnvironment, visit: Visit) -> None:
-        """Warn if a session that began will not be found again, or if its cookie takes the place of another one."""
+        """Warn if a new session will not be found again, or if its cookie replaces another one."""
         cookie, warn_once = self._setup.cookie, self._setup.advice.warn_once
         if environ.get("wsgi.url_scheme") != "https" and cookie.secure is not False:
             proto, forwarded = environ.get("HTTP_X_FORWARDED_PROTO"), environ.get("HTTP_FORWARDED")
@@ -155,7 +157,7 @@ class SessionMiddleware:
             and environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
             and not environ.get("HTTP_COOKIE")
             and cookie.samesite != "None"
-            and not visit.logged_in  # a login that comes this way is meant to
+            and not visit.logged_in  # a login may come from another site on purpose
         ):
             warn_once("cross-site post")
 
@@ -187,7 +189,9 @@ def _is_file(body: object, wrapper: object) -> bool:
 
 
 class _Response:
-    """One response: holds the application's headers back until the session is safe. Called, it is the application's write()."""
+    """One response: holds the application's headers back until the session is saved. To call it is the application's
+    write().
+    """
 
     __slots__ = ("_environ", "_middleware", "_start_response", "held", "sent", "server_write", "visit")
 
@@ -198,11 +202,11 @@ class _Response:
     sent: bool | None
     """None: the application has not called start_response yet."""
     held: tuple[str, Headers, ExcInfo] | None
-    """What it was called with, until that leaves."""
+    """The arguments of start_response, until the headers leave."""
     server_write: Callable[[bytes], object] | None
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo = None) -> Callable[[bytes], object]:
-        """Be the application's start_response."""
+        """The application's start_response."""
         if type(status) is not str:
             raise TypeError(
                 f"start_response() takes a status of type str such as '200 OK', not {type(status).__name__}"
@@ -216,7 +220,7 @@ class _Response:
         try:
             if status >= "500":
                 self.visit.fail()
-            # Raises if the first headers are on the wire already; if they are not, ours go out again.
+            # It raises if the first headers have left already. Otherwise ours are sent again.
             if self.visit.touched:
                 headers = personal(headers, self.visit.set_cookies(), len(self.visit.own) > 0)
             self.server_write = self._start_response(status, headers, exc_info)
@@ -225,7 +229,7 @@ class _Response:
             exc_info = None  # it holds this very frame (PEP 3333, error handling)
 
     def send(self, over: bool = False) -> None:
-        """Commit, and let the headers go. If the commit raises, the headers are dropped.
+        """Commit, and send the headers. If the commit raises, the headers are dropped.
 
         Args:
             over: the application is done.
@@ -248,14 +252,14 @@ class _Response:
             exc_info = None
 
     def __call__(self, data: bytes) -> None:
-        """Be the application's write()."""
+        """The application's write()."""
         if not self.sent:
             self.send()
         assert self.server_write is not None, "the server has refused the headers"
         self.server_write(data)
 
     def end(self, body: Any) -> None:
-        """The application is done and its body is handed on as it is."""
+        """The application is done, and its body is passed on unchanged."""
         try:
             if self.held is not None:
                 self.send(over=True)
@@ -271,7 +275,9 @@ class _Response:
             raise
 
     def fail(self) -> None:
-        """Nothing more is saved or sent; the error is let go, whose traceback holds the application, and that holds us."""
+        """Save and send nothing more. Forget the error, because its traceback refers to the application, which refers
+        to us.
+        """
         self.visit.fail()
         self.held = None
 
@@ -294,7 +300,7 @@ class _Body:
 
     def __init__(self, response: _Response, body: Iterable[bytes]) -> None:
         self._response = response
-        self._body: Any = body  # None: closed, or what an application returned that forgot to
+        self._body: Any = body  # None: the body is closed, or the application forgot to return one
         self._chunks: Iterator[bytes] | None = None
         self._ended = False
 
@@ -342,7 +348,7 @@ class _Body:
 
 
 class _SizedBody(_Body):
-    """A body that says how many chunks it has, so that a server can compute the Content-Length of a single one."""
+    """A body with a length, so that a server can compute the Content-Length if there is a single chunk."""
 
     def __len__(self) -> int:
         return len(self._body)

@@ -1,4 +1,4 @@
-"""Records: the sessions of a store by key: load, list, end. Says each failure of the store to the log once.
+"""Records: loads, lists and ends the sessions of a store by key. Logs each failure of the store once.
 
 Every call of the store goes through here. Knows no drafts, no cookies and no WSGI.
 """
@@ -24,19 +24,19 @@ from wsgisession.stores.base import NO_EXPIRY, Store
 
 ATTEMPTS = 250  # with the pauses below some six seconds; 64 writers of one key need a few dozen
 _SHORTEST = 0.0005  # seconds
-_HOPS = 8  # changes of id that are followed; markers that lead in a circle lead nowhere
-_BATCH = 1000  # keys in one look at the store
+_HOPS = 8  # so many changes of id are followed, because markers may lead in a circle
+_BATCH = 1000  # keys in one read of the store
 _TRIES = 8  # writes of others to a session that is to end soon
 _NOBODYS = Record(0.0, None, False, {})  # what a store has to know of a marker: it has no owner
-_OUTAGE = 3  # loads that fail in a row: it is the store, and not the payloads
+_OUTAGE = 3  # after so many failed loads in a row, the store is at fault, and not the payloads
 
 
 class Stored:
-    """A live record as it stands in the store.
+    """A live record with the state that it has in the store.
 
     Args:
-        until: When it expires, by ``time.monotonic``: a stepped wall clock does not change what is left. Minus infinity:
-            somebody took its expiry away.
+        until: When it expires, by ``time.monotonic``, so a change of the wall clock does not matter. Minus infinity:
+            somebody removed its expiry.
     """
 
     __slots__ = ("key", "payload", "record", "until")
@@ -48,7 +48,9 @@ class Stored:
         self.until = until
 
     def left(self) -> float:
-        """Return the seconds that this record still has. It is always a little: the store has the last word."""
+        """Return the seconds that this record has left. It is always more than 0, because the store decides when it
+        ends.
+        """
         left = self.until - monotonic()
         if left > _SHORTEST:
             return left
@@ -56,12 +58,12 @@ class Stored:
 
     @property
     def expired(self) -> bool:
-        """True if its time is over by now, as far as this process can tell."""
+        """True if its time is over, by the clock of this process."""
         return monotonic() >= self.until
 
 
 class End(Enum):
-    """What became of a session that was to be ended."""
+    """The result of ending a session."""
 
     ENDED = "ended"
     NOTHING = "there was none"
@@ -97,8 +99,8 @@ class Records:
     # One operation of the store each
 
     def find(self, key: str) -> Stored | Marker | None:
-        """Return what stands under a key. None: nothing does, or nobody can read it (logged)."""
-        # Before the store is asked, so that no expiry ever moves later by the time it takes.
+        """Return the record or marker of a key. None: there is none, or it cannot be read (logged)."""
+        # The clock is read before the store is asked, so the time for the answer never moves an expiry later.
         since = monotonic()
         try:
             found = self.store.load(key)
@@ -147,7 +149,7 @@ class Records:
         return Stored(stored.key, stored.payload, record, since + ttl) if done else None
 
     def delete(self, key: str, expected: bytes | None = None) -> bool:
-        """Remove what stands under a key. False: there was nothing, or something else than ``expected``."""
+        """Remove the record or marker of a key. False: there was none, or it was not ``expected``."""
         since = monotonic()
         try:
             return self.store.delete(key, expected)
@@ -201,7 +203,7 @@ class Records:
                 if self.touch(latest, MARKER_SECONDS):
                     return
                 latest = self.follow(self.find(latest.key))  # another request wrote to it
-        except StoreError:  # logged; the login that led to this stands
+        except StoreError:  # logged; the login before it is still done
             pass
 
     # Listing
@@ -306,7 +308,7 @@ class Records:
     def end(self, key: str) -> End:
         """End the session under a key, and if its id was changed by ``regenerate()``, the one that this led to.
 
-        A record that nobody can read, or of a later version, is ended all the same.
+        A record that cannot be read, or of a later version, is ended too.
         """
         hops = 0
         for _ in self.attempts():
@@ -324,7 +326,7 @@ class Records:
         raise self.conflict(key)
 
     def marker(self, key: str) -> Marker | None:
-        """Return the marker under a key. None: there is none; what else may be there does not matter."""
+        """Return the marker under a key. None: there is none, whatever else is there."""
         found = self._payload(key)
         return None if found is None else self._as_marker(found[0])
 
@@ -338,13 +340,13 @@ class Records:
     def end_owned(
         self, owner: str, keep: Collection[str] = (), claim: Callable[[], bool] | None = None
     ) -> int:
-        """End an owner's sessions but those in ``keep``; list again until a pass finds nothing to end.
+        """End an owner's sessions except those in ``keep``; list again until a pass finds nothing to end.
 
-        A key that was listed, and under which nothing lived when it was read, may have changed its id in between: the new
-        one is only in the next listing. An index may go on naming such a key, so it counts once.
+        If a listed key had no live session when it was read, the id may have changed in between, and the new key is
+        only in the next listing. An index may name such a key again and again, so it counts only once.
 
         Args:
-            keep: keys; what a change of id made of them meanwhile is kept too.
+            keep: keys. If the id of such a session changes meanwhile, the session is kept too.
             claim: called between listing and ending. False: nobody may be ended any more.
 
         Returns:
@@ -377,7 +379,7 @@ class Records:
 
     def _without(self, mine: list[Stored], keep: Collection[str]) -> list[Stored]:
         kept = set(keep)
-        if any(stored.key not in kept for stored in mine):  # otherwise there is nothing to read for
+        if any(stored.key not in kept for stored in mine):  # otherwise nothing needs to be read
             heirs = [self.follow(self.find(key)) for key in keep]
             kept.update(heir.key for heir in heirs if heir is not None)
         return [stored for stored in mine if stored.key not in kept]
@@ -400,7 +402,9 @@ class Records:
             yield attempt
 
     def pause(self, attempt: int) -> None:
-        """Let others go first. Before a load: one between a load and its swap would make the swap fail again."""
+        """Let others write first. This comes before a load: a pause between a load and its swap would make the swap
+        fail again.
+        """
         self.sleep(random.random() * min(0.05, 0.0005 * 2 ** min(attempt, 10)))
 
     def conflict(self, key: str) -> SessionConflict:
@@ -409,7 +413,7 @@ class Records:
         return SessionConflict("other requests kept changing this session; nothing of this change was saved")
 
     def failed(self, error: StoreError, operation: str, since: float, key: str | None = None) -> None:
-        """Log a store's failure, once, however many hands the error passes through."""
+        """Log a failure of the store once, although the error passes here several times."""
         if not error.logged:
             error.logged = True
             fields = {} if key is None else {"key": self.show(key)}

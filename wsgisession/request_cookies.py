@@ -1,7 +1,8 @@
-"""RequestCookies: what the cookies of one request stand for, and what becomes of it. Knows no draft, no environ and no headers.
+"""RequestCookies: the sessions that the cookies of one request name, and what happens to them. Knows no draft, no
+environ and no headers.
 
-A browser may bring several cookies of our name: of another path or domain, or under a former name. One that is validly
-signed stands for a live record, or for a marker, or for nothing any more.
+A browser may bring several cookies of our name, for example of another path or domain, or under a former name. A cookie
+with a valid signature names a live record, or a marker, or nothing any more.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from wsgisession.shared import Setup
 
 _read = Cookie.read  # to look a static method up takes 0.04 µs
 
-SIGNED = 8  # validly signed cookies of a name that are looked up
+SIGNED = 8  # so many cookies of a name with a valid signature are looked up
 _UNUSUAL = 190  # characters of a header; in a shorter one nothing is ever left out
 
 
@@ -31,9 +32,11 @@ class RequestCookies:
     _header: str | None
     _scheme: str | None
     found: dict[str, Stored | Marker | None]
-    """What stands under the keys of the cookies that were looked up. None: nothing."""
+    """The record or marker of each cookie that was looked up. None: there is none."""
     hide: bool
-    """True: a newer cookie is on its way, or several sessions live, or not all cookies were seen. None may begin."""
+    """True: the browser will get a newer cookie, or several sessions live, or not all cookies were seen. No session may
+    begin.
+    """
     names: tuple[str, ...]
     """The cookie's names on the wire: the present one, then the former ones."""
     id: str | None
@@ -80,7 +83,7 @@ class RequestCookies:
         return None
 
     def _explain(self, header: str, lives: int, complete: bool) -> None:
-        """Tell why there is no session: the cookies' have ended, or several live, or not all cookies were seen."""
+        """Log why there is no session: those of the cookies have ended, or several live, or not all cookies were seen."""
         setup, found, names = self._setup, self.found, self.names
         show = setup.records.show
         for key, stands in found.items():
@@ -118,7 +121,7 @@ class RequestCookies:
         return any(self.found.values())
 
     def heir(self, owner: str) -> Stored | None:
-        """Return the session that a login of the same owner made of the one that a cookie stood for."""
+        """Return the session that a login of the same owner made from the session of a cookie."""
         for stands in self.found.values():
             heir = self._setup.records.follow(stands) if isinstance(stands, Marker) else None
             if heir is not None and heir.record.owner == owner:
@@ -126,7 +129,7 @@ class RequestCookies:
         return None
 
     def overtaken(self, own: Collection[str]) -> bool:
-        """True if another request's login left a marker under a cookie, where nothing stood before."""
+        """True if another request's login left a marker under a cookie that had nothing before."""
         seen = False
         for key, stands in self.found.items():
             marker = None if stands is not None else self._setup.records.marker(key)
@@ -138,13 +141,13 @@ class RequestCookies:
     # What becomes of it
 
     def find_others(self) -> None:
-        """Look up the cookies of former names, too, that the present one made nobody look at."""
+        """Also look up cookies of former names, which were not looked at because of the present one."""
         for key in self.keys():
             if key not in self.found:
                 self.found[key] = self._setup.records.find(key)
 
     def end_others(self, own: Collection[str]) -> None:
-        """End the sessions of several live cookies, so that one is left that means anything."""
+        """End the sessions of several live cookies, so that only one cookie is valid."""
         for key, stands in self.found.items():
             if isinstance(stands, Stored) and key not in own:
                 self._setup.records.end(key)
@@ -159,7 +162,7 @@ class RequestCookies:
             for key, stands in self.found.items():
                 if stands is None:
                     records.mark(key, successor)
-        except StoreError:  # logged; the login itself stands
+        except StoreError:  # logged; the login itself is done
             pass
 
     # What the response says of them
@@ -176,7 +179,7 @@ class RequestCookies:
         return [cookie.render(name, token, secure=secure, max_age=max_age), *self._expire_former(secure)]
 
     def expire(self) -> list[str]:
-        """Return the Set-Cookie values that take away each cookie that came."""
+        """Return the Set-Cookie values that remove each cookie of the request."""
         name, secure = self.names[0], self._setup.cookie.is_secure(self._scheme)
         present = [self._setup.cookie.expire(name, secure=secure)] if self._came(name) else []
         return present + self._expire_former(secure)

@@ -1,4 +1,6 @@
-"""Session: what an application holds: a dict, and verbs of a line or two. Knows neither cookies nor stores; ``visit`` does."""
+"""Session: what an application uses. It behaves like a dict, with methods of one or two lines. ``visit`` knows cookies
+and stores.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +115,7 @@ class Session(MutableMapping[str, Any]):
     __hash__ = None  # type: ignore[assignment]
 
     def keys(self) -> KeysView[str]:
-        """Return a view of the keys. Decodes every value, so that one that cannot be read is found before ``dict()`` yields."""
+        """Return a view of the keys. It decodes every value, so that ``dict()`` raises first if one cannot be read."""
         self._decode_all()
         return Keys(self, self)
 
@@ -201,21 +203,21 @@ class Session(MutableMapping[str, Any]):
 
     @property
     def created(self) -> float:
-        """When it began, in POSIX seconds. A login or a logout by ``owner`` begins it again."""
+        """When the session began, in POSIX seconds. A login or a logout by ``owner`` sets it again."""
         return self._visit.created()
 
     @property
     def expires(self) -> float:
-        """When it ends unless it is used again, in POSIX seconds."""
+        """When the session ends if it is not used again, in POSIX seconds."""
         return self._visit.expires()
 
     @property
     def owner(self) -> str | None:
         """Who is logged in: 1 to 255 characters without NUL or lone surrogates, or None.
 
-        To set another owner is a login or a logout. It gives the session a new id and begins ``created`` again. From
-        nobody to somebody the data stays. When an owner leaves, the data is cleared at once. So write what should stay
-        after that.
+        Setting another owner is a login or a logout. It gives the session a new id and sets ``created`` again. After a
+        login from nobody to somebody the data stays. When an owner leaves, the data is cleared at once, so write what
+        should stay after the change.
 
         Source: ASVS 5.0 7.2.4.
         """
@@ -279,7 +281,7 @@ class Session(MutableMapping[str, Any]):
     # Saving
 
     def save(self) -> bool:
-        """Save now, and not only when the headers leave. False: the session is gone, and the change is dropped."""
+        """Save now, before the headers leave. False: the session is gone, and the change is dropped."""
         return self._visit.save()
 
     def reload(self) -> None:
@@ -303,7 +305,7 @@ class Session(MutableMapping[str, Any]):
     # Ending
 
     def destroy(self) -> None:
-        """End the session now, even if the request fails later. Writing afterwards starts a new one.
+        """End the session now, even if the request fails later. The next write starts a new session.
 
         This ends the session of every validly signed cookie of this request. If another request changed the id meanwhile,
         the session with the new id ends. So a late logout works too.
@@ -324,7 +326,7 @@ class Session(MutableMapping[str, Any]):
         """
         return self._visit.destroy_siblings()
 
-    # Anything else is a slip
+    # Other attributes are typing mistakes
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(hint(name, MEMBERS), name=name, obj=self)
@@ -337,7 +339,7 @@ class Session(MutableMapping[str, Any]):
 
 MEMBERS = frozenset(name for name in dir(Session) if not name.startswith("_"))
 
-# Sets the one slot. __setattr__ takes care of what applications set, and of nothing else.
+# Sets the only slot. __setattr__ is only for the attributes that applications set.
 hold: Callable[[Session, Visit], None] = Session.__dict__["_visit"].__set__
 
 
@@ -354,7 +356,7 @@ def visit_of(session: Session) -> Visit:
 
 
 def _check_key(key: object) -> bool:
-    """Return False for a key that is not there. TypeError: it could not be there."""
+    """Return False, or raise TypeError if it is no possible key."""
     if not isinstance(key, str):
         raise TypeError(f"a session's keys are str, not {type(key).__name__}")
     return False

@@ -22,7 +22,9 @@ class Setup:
     limits: Limits
     cookie: Cookie
     signer: Identity
-    """Makes ids, and signs them. Nobody asks it if the manager has no secret: its sessions are only opened by their key."""
+    """Makes ids and signs them. It is not used if the manager has no secret; then sessions are only opened by their
+    key.
+    """
     advice: Advice
     bad_signatures: BadSignatures
     blank: Record

@@ -1,7 +1,8 @@
-"""Values <-> lines of JSON: what comes back equal and of the same type is encoded, everything else refused by its path.
+"""Turns values into lines of JSON, and back. A value that would not come back equal and of the same type is refused
+with its path.
 
-Plain JSON data takes the C path. What JSON lacks is an object of one member whose name begins with ``~``:
-``{"~set":[1,2]}``. A dict that looks like that, or whose keys are not all strings, is written as its pairs,
+Plain JSON data is encoded in C. A type that JSON lacks is an object with one member whose name begins with ``~``:
+``{"~set":[1,2]}``. If a dict looks like that, or if not all its keys are strings, it is written as a list of pairs,
 ``{"~dict":[["~set",[1,2]]]}``, so data never reads as a tag. This module does not know records, heads or sessions.
 """
 
@@ -27,7 +28,7 @@ DEPTH = 100
 """How many containers may be nested in each other."""
 
 DIGITS = 4300
-"""How many digits an integer may have: what every Python reads back by default (``sys.int_info``)."""
+"""How many digits an integer may have: every Python can read so many by default (``sys.int_info``)."""
 
 IMMUTABLE: frozenset[type] = frozenset(
     (str, int, float, bool, type(None), bytes, datetime, date, time, timedelta, UUID, Decimal)
@@ -56,10 +57,10 @@ def _refuse(value: object) -> Any:
 
 def _make_dumps(make_encoder: Any) -> Callable[[Any], str]:
     try:
-        # The encoder that json makes for every call, kept: 0.6 instead of 2 us for a small value.
+        # The encoder is kept; json makes one for every call: 0.6 instead of 2 us for a small value.
         chunks = make_encoder(None, _refuse, quote, None, ":", ",", False, False, False)
         "".join(chunks([1], 0))
-    except TypeError:  # semi-private: not there, or not like this
+    except TypeError:  # it is half private, so it may be missing or different
         return json.JSONEncoder(
             check_circular=False, allow_nan=False, separators=(",", ":"), default=_refuse
         ).encode
@@ -67,7 +68,7 @@ def _make_dumps(make_encoder: Any) -> Callable[[Any], str]:
 
 
 def _make_scan(decoder: Any) -> Callable[[str, int], tuple[Any, int]]:
-    # json.loads does the same around it, and more: 1 instead of 2 us for a small value.
+    # json.loads calls this too, but does more: 1 instead of 2 us for a small value.
     scan: Any = getattr(decoder, "scan_once", decoder.raw_decode)
     return cast(Callable[[str, int], tuple[Any, int]], scan)
 
@@ -85,7 +86,9 @@ class Values:
     """
 
     def __init__(self, types: Types | None = None) -> None:
-        self.json_lines = type(self).decode is Values.decode  # what a line says can be told from its letters
+        self.json_lines = (
+            type(self).decode is Values.decode
+        )  # True unless a subclass decodes in another way: then the text of a line shows its tags
         self._writers = dict(tags.WRITERS)
         self._custom: dict[type, tuple[str, Callable[[Any], Any]]] = {}
         self._readers: dict[str, Callable[[Any], Any]] = {**tags.READERS, "~str": _read_text}
@@ -139,8 +142,8 @@ class Values:
         """Return the value of a line.
 
         Raises:
-            UnknownTag: A ValueError that names the tag of a type that this codec was not taught.
-            ValueError: It cannot be read, and the data is at fault; the message shows nothing of it.
+            UnknownTag: A ValueError that names the tag of a type that this codec does not know.
+            ValueError: It cannot be read, because the data is wrong. The message shows no part of it.
         """
         read, limit = scan, DEPTH
         try:
@@ -158,7 +161,7 @@ class Values:
             # Nothing is chained: an error's text may quote the data, and this one is logged.
             raise ValueError(f"a stored value cannot be read ({type(error).__name__})") from None
         except RecursionError:
-            if not deeper(line, limit):  # little stack is left: the application's own matter
+            if not deeper(line, limit):  # little stack is left: this is the application's problem
                 raise
             raise ValueError("a stored value cannot be read (too deep)") from None
         raise ValueError("a stored value cannot be read (more follows it)")
@@ -241,13 +244,13 @@ class Values:
             if tag[:1] == "~":
                 if tag in self._readers:
                     return self._readers[tag](plain)
-                # What cannot be a tag is data, and must not be shown.
+                # A name that cannot be a tag is data, and must not be shown.
                 raise UnknownTag(tag[1:]) if _TAG.fullmatch(tag, 1) else ValueError("no tag of ours")
         return members
 
 
 def _plain(value: Any, room: int) -> bool:
-    """True if JSON carries a list or dict as it is, as far as types and depth tell."""
+    """True if JSON can hold a list or dict as it is, by its types and depth."""
     if type(value) is dict:
         for key in value:
             if type(key) is not str:
@@ -282,10 +285,10 @@ def _read_text(plain: Any) -> str:
 
 
 def _bent(value: Any, text: str) -> bool:
-    """True if the text of a value of plain types may read as something else, or not at all elsewhere."""
+    """True if the text of a value of plain types may be read as another value, or cannot be read everywhere."""
     if "~" in text and '{"~' in text:
         return True
-    if "\\ud" in text and scan(text, 0)[0] != value:  # two surrogates made one character
+    if "\\ud" in text and scan(text, 0)[0] != value:  # two surrogates became one character
         return True
-    # An integer past the limit raised ValueError, unless the limit was lifted in this process.
+    # A longer integer raised ValueError, unless this process has removed the limit.
     return len(text) > DIGITS and not 0 < sys.get_int_max_str_digits() <= DIGITS

@@ -1,8 +1,9 @@
-"""Visit: one request's session, from the cookie to a draft, from the draft to the store, and back to a cookie.
+"""Visit: one request's session. It reads the cookie, makes a draft, saves it to the store, and sets the cookie again.
 
-What a session is follows from what its visit holds. It is live if a record is ``stored``. It is ``gone`` if its record was
-there and is no more, or if a newer cookie is on its way. Then it is empty, and nothing of it is stored. Otherwise it is new.
-Nothing happens before the first touch. Knows cookies, but no environ and no headers.
+The state of a session follows from the data of its visit. It is live if a record is ``stored``. It is ``gone`` if its
+record existed and does not exist any more, or if the browser will get a newer cookie. Then it is empty, and nothing of
+it is stored. In all other cases it is new. Nothing happens before the first touch. Knows cookies, but no environ and no
+headers.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Phase(Enum):
 
     OPEN = "its headers are held back"
     SENT = "its headers have left"
-    FAILED = "it tells of a failure"
+    FAILED = "it reports a failure"
     OVER = "its request is over"
 
 
@@ -81,23 +82,23 @@ class Visit:
     # From the first touch on
 
     stored: Stored | None
-    """The record behind the session. None: there is none."""
+    """The stored record of the session. None: there is none."""
     own: tuple[str, ...]
-    """The keys that this session has and had in this request. With any, what the application shows may be personal."""
+    """The keys that this session has or had in this request. If there is one, the response may be personal."""
     passive: bool
     """True: this request is no use of the session. Its expiry is not moved."""
     _by_key: bool
     """True: the manager opened it. There is no cookie."""
     _cookies: RequestCookies
     _destroyed: bool
-    """True: ``destroy()`` ended what the cookies stood for."""
+    """True: ``destroy()`` ended the sessions of the cookies."""
     _gone: bool
-    """True: it was there and is no more, or a newer cookie is on its way."""
+    """True: the record existed and does not exist any more, or the browser will get a newer cookie."""
     _in_atomic: bool
     _mixes: bool
-    """False: an owner left in this request, and what others save is not merged."""
+    """False: an owner left in this request, so the changes of other requests are not merged."""
     _renew: bool
-    """True: a new id is due with the next commit."""
+    """True: the next commit gives the session a new id."""
     _reported: tuple[str, ...]
     """The keys of values that cannot be read."""
     _set: bool
@@ -129,7 +130,9 @@ class Visit:
         self.passive = self._set = self._renew = self._gone = False
         self._by_key = self._destroyed = self._in_atomic = False
         self._mixes = True
-        self.touched = True  # last: from here on everything above is there, whatever comes in between
+        self.touched = (
+            True  # last, so that everything above is set, even if an exception from outside comes in between
+        )
         stored = cookies.live()
         if stored is not None:
             return self._start(stored)
@@ -155,7 +158,9 @@ class Visit:
 
     @property
     def gone(self) -> bool:
-        """True: what this request writes is dropped. A login leads on, and so may ``regenerate()``."""
+        """True: what this request writes is dropped. (A login starts a new session instead, and ``regenerate()`` may do
+        so too.)
+        """
         return self._gone and not self._renew
 
     @property
@@ -165,7 +170,7 @@ class Visit:
 
     @property
     def token(self) -> str | None:
-        """What the cookie should hold by now, for an adapter that sets the cookie itself. None: nothing is stored."""
+        """The present token, for an adapter that sets the cookie itself. None: nothing is stored."""
         self.load()
         return None if self.stored is None else self._cookies.token()
 
@@ -189,7 +194,7 @@ class Visit:
 
     @property
     def logged_in(self) -> bool:
-        """True if the session has an owner, as this request has it."""
+        """True if the session has an owner in this request."""
         return self.draft is not None and self.draft.facts.owner is not None
 
     def created(self) -> float:
@@ -211,7 +216,8 @@ class Visit:
             return
         self.outside_atomic("another owner")
         self.needs_cookie("a new owner")
-        # The new id first: whatever comes in between, nothing of one owner stays with another under the old one.
+        # The new id first: even if an exception from outside comes in between, no data of one owner stays under the old
+        # id of another.
         self._renew = owner is not None or not self._gone
         if draft.facts.owner is not None:
             self._mixes = False
@@ -249,7 +255,7 @@ class Visit:
     # What is refused
 
     def check_change(self) -> None:
-        """Refuse a change that could no longer be kept."""
+        """Refuse a change that cannot be saved any more."""
         if self.phase is OVER:
             raise HeadersSent(
                 "the request is over, so this change would be lost: open the session again with manager.open(key), change"
@@ -262,7 +268,7 @@ class Visit:
             )
 
     def needs_cookie(self, what: str) -> None:
-        """Refuse what no cookie can follow."""
+        """Refuse a change that needs a cookie if no cookie can be set."""
         if self._by_key:
             raise SessionError(
                 f"{what} needs the visitor's cookie, and a session opened by its key does not have it"
@@ -271,20 +277,20 @@ class Visit:
             raise HeadersSent(f"the response's headers have left: {what} can no longer reach the client")
 
     def outside_atomic(self, what: str) -> None:
-        """Refuse what would save or end the session while ``atomic()`` is at work."""
+        """Refuse to save or end the session inside ``atomic()``."""
         if self._in_atomic:
             raise SessionError(f"{what} cannot be used inside atomic(); call it before or after")
 
     # From the draft to the store
 
     def save(self) -> bool:
-        """Commit now. False: the session is gone, or the response tells of a failure."""
+        """Commit now. False: the session is gone, or the response reports a failure."""
         self.load()
         self.outside_atomic("save()")
         return self.phase is not FAILED and self.commit()
 
     def commit(self, overtaken: Meet | None = None) -> bool:
-        """Bring the store up to date: one routine for the headers, save(), atomic() and the end of a stream.
+        """Save the draft. The headers, save(), atomic() and the end of a stream all use this method.
 
         Args:
             overtaken: what to do instead of merging if another request saved in between.
@@ -313,7 +319,7 @@ class Visit:
         follows = self.phase is OPEN and not self._by_key
         moves = not self.passive and (follows or not dated(draft.facts))
         stored = self.stored = setup.commit.save(draft, before, moves=moves, overtaken=overtaken)
-        # The expiry was set again, as it is too if persistent was switched: the Max-Age of the cookie follows.
+        # The expiry was moved (a change of ``persistent`` moves it too), so the cookie needs a new Max-Age.
         if stored.until != before.until and (dated(stored.record) or dated(before.record)):
             self._set = True
 
@@ -329,7 +335,7 @@ class Visit:
             self._cookies.mark_others(self.own, key)
 
     def _begin(self, draft: Draft) -> bool:
-        """Store a session that is new, or that a login starts from nothing. False: it is gone, a newer cookie is on its way."""
+        """Store a new session, or one that a login starts. False: it is gone, and the browser will get a newer cookie."""
         setup, cookies, owner = self.setup, self._cookies, draft.facts.owner
         if owner is None and not len(draft):
             if self._renew:
@@ -362,18 +368,19 @@ class Visit:
         return id, identity.key(id)
 
     def _has(self, id: str, stored: Stored) -> None:
-        """Take note of the new id of this session."""
+        """Remember the new id of this session."""
         self._cookies.id, self.stored = id, stored
         self.own += (stored.key,)
         self._set = self._mixes = True
         self._renew = self._gone = False
 
     def _lose(self, draft: Draft, marker: Marker | None) -> bool:
-        """Take note that the record is no more. True: a login was pending, and leads on to a new session."""
+        """Remember that the record does not exist any more. True: a login was pending, and it starts a new session."""
         assert self.stored is not None
         login = self._renew and draft.facts.owner is not None and draft.facts.owner != draft.base.owner
         self._cookies.found[self.stored.key] = marker
-        if not login:  # first: whatever comes in between, a session that is gone never looks like a new one
+        if not login:
+            # First, so that a session that is gone never looks new, even if an exception comes in between
             self._gone, self._renew = True, False
         self.stored, self._set = None, False
         if not login:
@@ -392,7 +399,8 @@ class Visit:
         draft = self.load()
         self.outside_atomic("reload()")
         if self.stored is None:
-            if self._gone and draft.facts.owner is not None:  # the login that would have led on is dropped
+            if self._gone and draft.facts.owner is not None:
+                # The login that would have started a new session is dropped
                 self._renew = False
             self._blank()
             return
@@ -434,13 +442,13 @@ class Visit:
         """End what every validly signed cookie of this request stands for, and this session."""
         try:
             self.load()
-        except StoreError:  # logged. A record of a later version is ended all the same
+        except StoreError:  # logged. A record of a later version is ended anyway
             pass
         self.outside_atomic("destroy()")
         records, signed, earlier = self.setup.records, self._cookies.keys(), self.own[:-1]
         ends: dict[str, End] = {}
         for key in dict.fromkeys([*signed, *self.own]):
-            if key not in earlier:  # what this request gave a new id is under that
+            if key not in earlier:  # if this request gave the session a new id, the record has the new key
                 ends[key] = records.end(key)
                 if ends[key] is End.ENDED:
                     event(logging.INFO, "destroyed", "session destroyed", key=records.show(key))
@@ -462,8 +470,8 @@ class Visit:
     def destroy_siblings(self) -> int:
         """End the owner's other sessions, if this one still lives. Returns how many ended.
 
-        Two sessions that do this to each other at the same moment must not both end. So each writes its own record again
-        after it has listed the others, and ends a sibling only if that did not write since.
+        If two sessions do this to each other at the same moment, they must not both end. So each writes its own record
+        again after it has listed the others, and ends a sibling only if that one did not write after the listing.
         """
         owner, records = self._owner(), self.setup.records
         if self.stored is None:
@@ -475,7 +483,7 @@ class Visit:
         return records.end_owned(owner, self._kept(), self._claim)
 
     def _kept(self) -> list[str]:
-        """Return the keys that are this session's: what a login was sent twice for may be the one the browser keeps."""
+        """Return all keys of this session. If a login was sent twice, the browser may keep the cookie of either one."""
         return [*self.own, *self._cookies.marked()]
 
     def _claim(self) -> bool:
@@ -485,7 +493,7 @@ class Visit:
         except Gone as gone:
             self._lose(self.load(), gone.marker)
             return False
-        if claimed.record is self.stored.record:  # otherwise the next commit has something to merge
+        if claimed.record is self.stored.record:  # otherwise the next commit would merge
             self.stored = claimed
         return True
 
@@ -501,7 +509,7 @@ class Visit:
         """Commit, because the headers are about to leave; return the values of this response's Set-Cookie headers.
 
         Args:
-            ok: False: the response tells of a failure, and nothing more is saved.
+            ok: False: the response reports a failure, and nothing more is saved.
             over: no code of the application runs for this request any more.
         """
         draft, phase = self.draft, (OVER if over else SENT) if ok else FAILED
@@ -521,13 +529,15 @@ class Visit:
         return self.set_cookies() if self._set or self._destroyed else []
 
     def _confirm(self) -> None:
-        """Set no cookie of a session that another request ended: nothing was stored just now that would have told."""
+        """Set no cookie if another request ended the session. Nothing was stored just now, so the store has to be
+        asked.
+        """
         assert self.stored is not None
         try:
             found = self.setup.records.find(self.stored.key)
         except StoreError:  # logged
-            # Without its cookie the visitor would lose a session that save() gave a new id. The id they came with they
-            # have already, and by now it may be that of a dead session.
+            # If save() gave the session a new id, the visitor would lose it without the cookie. They already have the
+            # id that they came with, and by now its session may be dead.
             self._set = self.stored.key not in self._cookies.found
             return
         if not isinstance(found, Stored):
@@ -535,11 +545,11 @@ class Visit:
             self._lose(self.load(), found)
 
     def fail(self) -> None:
-        """Save nothing more: the response tells of a failure."""
+        """Save nothing more, because the response reports a failure."""
         self.phase = FAILED
 
     def finish(self) -> None:
-        """Save late changes, because the body has ended well."""
+        """Save late changes: the body ended without an error."""
         if self.phase is SENT:
             if self.draft is not None:
                 self.commit()
@@ -553,7 +563,7 @@ class Visit:
             return self._cookies.expire()
         stored = self.stored
         assert stored is not None
-        # As it is stored: if the response tells of a failure, the draft may hold more.
+        # The stored values: if the response reports a failure, the draft may have others.
         max_age = max(round(stored.left()), 1) if self.setup.limits.dated(stored.record) else None
         return self._cookies.set(max_age)
 

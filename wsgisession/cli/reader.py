@@ -125,9 +125,8 @@ class Reader:
         load_many = getattr(self.store, "load_many", None)
         try:
             return self._each(page) if load_many is None else load_many(page)
-        except (
-            StoreError
-        ):  # a payload of the page cannot be used, or the store is down: read key by key to find out
+        except StoreError:
+            # A payload of the page cannot be used, or the store is down: read key by key to find out
             return self._each(page)
 
     def _each(self, page: list[str]) -> Iterator[Found | None]:

@@ -87,9 +87,8 @@ class Calls:
         for pool in self._pools():
             try:
                 pool.disconnect(inuse_connections=False)
-            except (
-                TypeError
-            ):  # before redis-py 7, a BlockingConnectionPool cannot tell idle connections from busy ones
+            except TypeError:
+                # Before redis-py 7, a BlockingConnectionPool cannot tell idle connections from busy ones
                 _close_queued(pool.pool)
 
     def renew(self) -> None:
