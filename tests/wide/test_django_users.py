@@ -84,6 +84,21 @@ def test_the_next_user_does_not_see_what_the_last_one_left() -> None:
     assert browser.visit(lambda request: "diary" in request.session) is False
 
 
+def test_a_session_created_after_a_login_keeps_its_owner() -> None:
+    """An application that needs a session key asks for one with ``create()``, in the request that logs somebody in."""
+    browser = Browser()
+
+    def change_user(request: HttpRequest) -> None:
+        auth.login(request, user("grace"))  # over Ada's session: Django's login() flushes it
+        if not request.session.session_key:
+            request.session.create()
+
+    browser.visit(log_in("ada"))
+    browser.visit(change_user)
+    assert browser.visit(username) == "grace" and browser.visit(owner) == str(user("grace").pk)
+    assert manager().destroy_owned(str(user("grace").pk)) == 1 and browser.visit(username) == ""
+
+
 def test_a_change_of_password_keeps_this_session(store: StoreDouble) -> None:
     """Under a new key; the others are no longer logged in, as in Django."""
     here, there = Browser(), Browser()

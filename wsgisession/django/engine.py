@@ -148,8 +148,10 @@ class SessionStore(SessionBase):
             session.idle_timeout = age
 
     def create(self) -> None:
-        """Store a new session at once, with its own key and the present data, and use it from now on."""
-        self._session_key = manager().issue(self._found).partition("=")[2]
+        """Store a new session at once, with its own key and the present data and owner, and use it from now on."""
+        found = self._found
+        owner = None if found is None else found.owner
+        self._session_key = manager().issue(found, owner).partition("=")[2]
         self._found = None
         self.modified = True
 
