@@ -60,12 +60,36 @@ def test_a_login_elsewhere() -> None:
     page, site = examples("docs/how-to/returning.md"), Site()
     begun = site.request(lambda session: session.update(cart=[1]) or page["begin"](session))
     page["assertion_consumer"](begun.result, "ada")
+    finish: Callable[..., Any] = page["finish"]
     stranger = site.request(page["begin"])
-    assert site.request(page["finish"], stranger.cookie).result is None
-    finished = site.request(page["finish"], begun.cookie)
+    assert site.request(lambda session: finish(session, begun.result), stranger.cookie).result is None
+    finished = site.request(lambda session: finish(session, begun.result), begun.cookie)
     assert finished.result == "ada" and finished.cookie != begun.cookie
-    assert site.read(finished.cookie) == {"cart": [1]}
+    assert site.read(finished.cookie)["cart"] == [1]
     assert page["logins"] == {}
+
+
+def test_a_login_elsewhere_in_two_tabs() -> None:
+    """Both tabs begin at the same moment, and come back in either order. The oldest of many is forgotten."""
+    page, site = examples("docs/how-to/returning.md"), Site()
+    visitor = site.start({"cart": [1]})
+    tabs = []
+
+    def begin(session: Any) -> None:
+        session.get("cart")
+        tabs.append(site.request(page["begin"], visitor).result)
+        tabs.append(page["begin"](session))
+
+    site.request(begin, visitor)
+    for tab in tabs:
+        page["assertion_consumer"](tab, "ada")
+    for tab in tabs:
+        answer = site.request(lambda session, tab=tab: page["finish"](session, tab), visitor)
+        assert answer.result == "ada"
+        visitor = answer.cookie if answer.set_cookie else visitor
+    for _ in range(9):
+        site.request(page["begin"], visitor)
+    assert len(site.read(visitor)["login states"]) == 5
 
 
 # CSRF tokens
