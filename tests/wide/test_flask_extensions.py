@@ -1,4 +1,4 @@
-"""Flask-Login and Flask-WTF over the sessions of ``wsgisession.flask``, with the lines of Flask's page."""
+"""Extensions of Flask over the sessions of ``wsgisession.flask``, with the lines of Flask's page."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import Any
 import flask
 import flask_login
 import pytest
-from flask_wtf.csrf import generate_csrf
+from flask_dance.consumer.storage.session import SessionStorage
+from flask_talisman import Talisman
+from flask_wtf.csrf import CSRFProtect, generate_csrf
+from oauthlib.oauth2.rfc6749.tokens import OAuth2Token
 from support.docs import titled
 from support.frameworks import RECIPES
 from support.web import SECRET
 from webtest import TestApp
 
+from wsgisession import HeadersSent, UnsupportedType
 from wsgisession.flask import Sessions
 
 pytestmark = pytest.mark.wide
@@ -137,3 +141,104 @@ def test_another_user_finds_an_empty_session() -> None:
     shop.browser.get("/cart")
     shop.browser.get("/login?user=ben")
     assert shop.browser.get("/items").json == ["_fresh", "_id", "_user_id"]
+
+
+# What the page says of other extensions
+
+
+def test_an_extension_that_logs_in_by_itself() -> None:
+    """The signals of the page name the owner, over another user's login too, and a logout leaves nothing."""
+    shop = Shop("login_user(user)", "logout_user()")
+    exec(titled(RECIPES["flask"].path, "signals"), {"app": shop.app, "session": flask.session})
+    shop.browser.get("/cart")
+    for user in ("ada", "ben"):
+        shop.browser.get(f"/login?user={user}")
+        assert shop.show() == {"user": user, "owner": user}
+    assert shop.browser.get("/items").json == ["_fresh", "_id", "_user_id"]
+    shop.browser.get("/logout")
+    assert shop.show() == {"user": None, "owner": None} and shop.browser.get("/items").json == []
+
+
+def test_an_extensions_logout_removes_a_remember_cookie() -> None:
+    """The note that Flask-Login leaves for that survives the change of owner."""
+    shop = Shop("login_user(user, remember=True)", "logout_user()")
+    exec(titled(RECIPES["flask"].path, "signals"), {"app": shop.app, "session": flask.session})
+    for path in ("/login", "/logout"):
+        shop.browser.get(path)
+    assert shop.browser.cookies.keys() == {"session"} and shop.show() == {"user": None, "owner": None}
+
+
+def test_flask_dance_keeps_its_token() -> None:
+    """With the page's codec it comes back of its own class; without it, that is refused."""
+    token = OAuth2Token({"access_token": "x", "token_type": "Bearer", "expires_in": 60})
+    names = {"app": (app := flask.Flask("shop")), "Sessions": Sessions}
+    app.secret_key = SECRET
+    exec(titled(RECIPES["flask"].path, "dance"), names)
+    with app.test_request_context():
+        SessionStorage().set(Provider, token)
+        assert flask.session["example_oauth_token"] == token
+        assert type(flask.session["example_oauth_token"]) is OAuth2Token
+    with Shop().app.test_request_context(), pytest.raises(UnsupportedType, match="OAuth2Token cannot be"):
+        SessionStorage().set(Provider, token)
+
+
+class Provider:
+    """What Flask-Dance's storage asks of a blueprint."""
+
+    name = "example"
+
+
+@pytest.mark.parametrize("said", [True, False], ids=["as the page says", "left to Talisman"])
+def test_flask_talisman(said: bool) -> None:
+    """The first request of a worker finds the session, if the setting does not change with that very request."""
+    app = flask.Flask("shop")
+    app.config.update(SECRET_KEY=SECRET, SESSION_COOKIE_SECURE=True)
+    sessions = Sessions(app)
+    Talisman(app)
+    app.add_url_rule("/", view_func=lambda: str(flask.session.get("n")))
+    browser = {"base_url": "https://localhost", "headers": {"Cookie": sessions.manager.issue({"n": 1})}}
+    app.config["SESSION_COOKIE_SECURE"] = said
+    assert [app.test_client(use_cookies=False).get("/", **browser).text for _ in range(2)] == [
+        "1" if said else "None",
+        "1",
+    ]  # the second one finds it in any case
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["as the page says", "in the template alone"])
+def test_a_csrf_token_in_a_streamed_template(first: bool) -> None:
+    """A session can begin before the first chunk, and not in the middle of the template."""
+    app = flask.Flask("shop")
+    app.secret_key = SECRET
+    Sessions(app)
+    CSRFProtect(app)
+
+    def form() -> Any:
+        if first:
+            generate_csrf()
+        return flask.stream_template_string("<form><input value={{ csrf_token() }}></form>")
+
+    app.add_url_rule("/", view_func=form)
+    if first:
+        answer = app.test_client().get("/", buffered=True)
+        assert "Set-Cookie" in answer.headers and "<input value=" in answer.text
+    else:
+        with pytest.raises(HeadersSent):
+            app.test_client().get("/", buffered=True)
+
+
+def test_a_stream_is_over_when_it_is_closed() -> None:
+    """What a test of an application has to know: ``buffered=True`` closes it."""
+    app = flask.Flask("shop")
+    app.secret_key = SECRET
+    Sessions(app)
+
+    def show() -> Any:
+        return flask.stream_template_string(
+            "<p>{% for text in get_flashed_messages() %}{{ text }}{% endfor %}"
+        )
+
+    app.add_url_rule("/", view_func=show)
+    app.add_url_rule("/flash", view_func=lambda: flask.flash("hello") or "")
+    client = app.test_client()
+    client.get("/flash")
+    assert [client.get("/", buffered=True).text for _ in range(2)] == ["<p>hello", "<p>"]
