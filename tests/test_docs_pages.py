@@ -395,6 +395,36 @@ def test_flash_messages_of_requests_that_overlap() -> None:
     assert site.request(page["take_flashes"], cookie).result == ["four"]
 
 
+def test_a_page_that_nobody_sees_takes_no_flash_message() -> None:
+    """A prefetch by a browser or by Turbo, and a HEAD; the page that is opened shows it."""
+    page, site = examples("docs/how-to/flash.md"), Site()
+    cookie = site.request(lambda session: page["flash"](session, "sent")).cookie
+    unseen = [
+        {"HTTP_SEC_PURPOSE": "prefetch;prerender"},
+        {"HTTP_X_SEC_PURPOSE": "prefetch"},
+        {"HTTP_PURPOSE": "prefetch"},
+        {"REQUEST_METHOD": "HEAD"},
+    ]
+    shown: Callable[..., Any] = page["texts_to_show"]
+    for headers in unseen:
+        environ = {"REQUEST_METHOD": "GET", **headers}
+        assert site.request(lambda session, environ=environ: shown(environ, session), cookie).result == []
+    opened = site.request(lambda session: shown({"REQUEST_METHOD": "GET"}, session), cookie)
+    assert opened.result == ["sent"]
+
+
+def test_a_flash_message_for_one_page() -> None:
+    """Another tab does not get it; the page of that name does, once. Only ten are kept."""
+    page, site = examples("docs/how-to/flash.md"), Site()
+    begun = site.request(lambda session: page["flash_for"](session, "sent"))
+    take: Callable[..., Any] = page["take_flash"]
+    for name, text in (("another", None), (begun.result, "sent"), (begun.result, None)):
+        assert site.request(lambda session, name=name: take(session, name), begun.cookie).result == text
+    for _ in range(20):
+        site.request(lambda session: page["flash_for"](session, "lost"), begun.cookie)
+    assert len(site.read(begun.cookie)["named flashes"]) == 10
+
+
 def test_a_flash_message_after_a_logout() -> None:
     """It is in a new session, whose owner is nobody."""
     page, site = examples("docs/how-to/flash.md"), Site()
