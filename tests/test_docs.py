@@ -98,6 +98,13 @@ def test_login_and_logout() -> None:
     assert site.live() == []
 
 
+def test_a_page_that_the_back_button_must_not_show() -> None:
+    """``no-store`` reaches the browser as the application said it, although the session was read."""
+    app = SessionMiddleware(examples("docs/how-to/login.md")["account_page"], secret=SECRET)
+    answer = TestApp(app).get("/", headers={"Cookie": app.manager.issue({"name": "<Ada>"}, "7")})
+    assert answer.headers.getall("Cache-Control") == ["no-store"] and "&lt;Ada&gt;" in answer.text
+
+
 def test_streaming() -> None:
     """What changes while the body streams is saved at its end; a poll sees what others do meanwhile."""
     page = examples("docs/how-to/streaming.md")
