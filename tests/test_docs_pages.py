@@ -360,6 +360,28 @@ def test_one_login_per_user(before: bool) -> None:
     assert left.data["device"] in ("phone", "tablet")
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["before it lists others", "after"])
+def test_three_logins_per_user(before: bool) -> None:
+    """The oldest are ended; of two that overlap none is too many."""
+    page, store = examples("docs/how-to/devices.md"), Meeting(before)
+    site = Site(store)
+
+    def login(name: str) -> None:
+        site.request(
+            lambda session: page["login_on_three_devices"](session, site.manager, agent(name), "ada")
+        )
+
+    def devices() -> list[str]:
+        return [info.data["device"] for info in site.manager.owned_by("ada")]
+
+    for name in ("first", "second", "third", "fourth"):
+        login(name)
+    assert sorted(devices()) == ["fourth", "second", "third"]
+    store.meanwhile = lambda: login("phone")
+    login("tablet")
+    assert sorted(devices()) == ["fourth", "phone", "tablet"]
+
+
 # Flash messages
 
 

@@ -72,6 +72,10 @@ def test_revocation() -> None:
     assert changed.result == 1 and site.request(lambda session: session.owner, changed.cookie).result == "ada"
     site.start({}, "ada")
     assert site.request(page["log_out_elsewhere"], changed.cookie).result == 1
+    phone = site.start({"role": "admin"}, "ada")
+    page["change_role"](site.manager, "ada", "reader")
+    assert [site.read(cookie)["role"] for cookie in (changed.cookie, phone)] == ["reader", "reader"]
+    assert site.request(page["log_out_elsewhere"], changed.cookie).result == 1
     key = site.request(lambda session: session.key, changed.cookie).result
     assert page["block_elsewhere"](site.manager, "ada", key) == 0
     assert page["block"](site.manager, "ada") == 1 and site.live() == []
