@@ -12,11 +12,12 @@ from typing import Any
 from wsgiref.util import setup_testing_defaults
 
 import pytest
+from support.clock import Clock
 from support.docs import ROOT, blocks, examples, run
 from support.web import SECRET, Site
 from webtest import TestApp
 
-from wsgisession import SessionMiddleware
+from wsgisession import MemoryStore, SessionMiddleware
 from wsgisession.cli.syntax import Syntax
 
 PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))
@@ -147,6 +148,25 @@ def test_operations() -> None:
     site = Site()
     assert site.request(greeting).result == "Hello"
     assert site.request(greeting, site.start({"name": "Ada"})).result == "Hello Ada"
+
+
+def test_a_visitor_without_a_login_ends_sooner(clock: Clock) -> None:
+    """A look begins no session. What it stores ends after ten minutes, and with a login it is as configured."""
+    page, site = examples("docs/how-to/operations.md"), Site(MemoryStore(clock=clock), clock=clock)
+
+    def visit(session: Any) -> None:
+        page["before_each_page"](session)
+        session["language"] = "de"
+
+    def log_in(session: Any) -> None:
+        page["before_each_page"](session)
+        page["login"](session, "ada")
+
+    assert site.request(page["before_each_page"]).set_cookie is None and site.live() == []
+    robot, visitor = site.request(visit).cookie, site.request(visit).cookie
+    ada = site.request(log_in, visitor).cookie
+    clock.advance(601)
+    assert (site.read(robot), site.read(ada)) == ({}, {"language": "de"})
 
 
 def test_commands_are_spelled_right() -> None:
