@@ -145,6 +145,18 @@ class TestScheme:
         ask(make(log_in), 2, **{header: value})
         assert reasons() == ["tls proxy"]
 
+    def test_a_proxy_that_is_believed_too_late(self, reasons: Reasons) -> None:
+        """ProxyFix inside the middleware: the cookie was decided on before the application is told of https."""
+
+        def fixed(environ: Any, start_response: Any) -> Any:
+            environ["wsgi.url_scheme"] = "https"
+            write(environ["wsgisession.session"])
+            start_response("200 OK", [])
+            return [b""]
+
+        ask(wrap(fixed), HTTP_X_FORWARDED_PROTO="https")
+        assert reasons() == ["tls proxy"]
+
     @pytest.mark.parametrize("value", ["http", ""])
     def test_a_proxy_over_http(self, value: str, reasons: Reasons) -> None:
         """A proxy that speaks http to the visitor too is no mistake."""

@@ -139,7 +139,7 @@ class SessionMiddleware:
     def advise(self, environ: WSGIEnvironment, visit: Visit) -> None:
         """Warn if a new session will not be found again, or if its cookie replaces another one."""
         cookie, warn_once = self._setup.cookie, self._setup.advice.warn_once
-        if environ.get("wsgi.url_scheme") != "https" and cookie.secure is not False:
+        if visit.scheme != "https" and cookie.secure is not False:
             proto, forwarded = environ.get("HTTP_X_FORWARDED_PROTO"), environ.get("HTTP_FORWARDED")
             if cookie.secure == "auto":
                 if (proto and proto.lower().startswith("https")) or (

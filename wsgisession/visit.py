@@ -55,12 +55,12 @@ class Visit:
         "_mixes",
         "_renew",
         "_reported",
-        "_scheme",
         "_set",
         "draft",
         "own",
         "passive",
         "phase",
+        "scheme",
         "setup",
         "stored",
         "touched",
@@ -71,7 +71,8 @@ class Visit:
     setup: Setup
     """What all requests share."""
     _header: str | None
-    _scheme: str | None
+    scheme: str | None
+    """``wsgi.url_scheme`` when the request came. What is inside may change it, as ProxyFix does."""
     draft: Draft | None
     """This request's changes. None: there are none yet."""
     phase: Phase
@@ -124,7 +125,7 @@ class Visit:
         if self.draft is not None:
             return self.draft
         # A request that leaves its session alone needs none of this.
-        cookies = self._cookies = cookies_of(self.setup, self._header, self._scheme)
+        cookies = self._cookies = cookies_of(self.setup, self._header, self.scheme)
         self.stored = None
         self.own = self._reported = ()
         self.passive = self._set = self._renew = self._gone = False
@@ -581,7 +582,7 @@ def new_visit(setup: Setup, header: str | None = None, scheme: str | None = None
     visit = Visit()
     visit.setup = setup
     visit._header = header
-    visit._scheme = scheme
+    visit.scheme = scheme
     visit.draft = None
     visit.phase = OPEN
     visit.touched = False
