@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyramid.authentication import SessionAuthenticationHelper
 from pyramid.config import Configurator
 from pyramid.events import NewResponse
 from pyramid.httpexceptions import HTTPBadRequest, HTTPSeeOther
@@ -15,8 +16,11 @@ from pyramid.i18n import TranslationString
 from pyramid.interfaces import ISession, ISessionFactory
 from pyramid.request import Request
 from pyramid.response import FileResponse, Response
+from pyramid.security import forget, remember
 from pyramid.testing import DummyRequest
 from support.clock import Clock
+from support.docs import titled
+from support.frameworks import PAGES
 from support.store_double import StoreDouble
 from support.web import SECRET
 from webtest import TestApp
@@ -474,3 +478,43 @@ def test_wrong_settings(settings: dict[str, Any], text: str) -> None:
     """An error when the application is configured, in words that name the setting."""
     with pytest.raises(ValueError, match=text.replace("?", r"\?")):
         Configurator(settings=settings).include("wsgisession.pyramid")
+
+
+# A security policy
+
+
+def test_the_policy_of_the_page() -> None:
+    """Its login gives a new id and a new token, names the owner and keeps the cart; the next user and a logout leave nothing."""
+    page: dict[str, Any] = {}
+    exec(titled(PAGES.format("pyramid"), "policy"), page)
+    shop = Shop(lambda config: config.set_security_policy(page["Policy"]()))
+
+    def log_in(name: str) -> Any:
+        return lambda request: remember(request, name)
+
+    shop.begin(cart=["tea"], _csrft_="old")
+    anonymous = shop.browser.cookies["sid"]
+    assert shop.ask(log_in("ada")) == []
+    assert shop.browser.cookies["sid"] != anonymous
+    assert shop.ask(lambda request: [request.authenticated_userid, request.identity]) == ["ada", "ada"]
+    assert shop.ask(lambda request: [request.session["cart"], request.session["_csrft_"] != "old"]) == [
+        ["tea"],
+        True,
+    ]
+    assert [info.owner for info in shop.manager.owned_by("ada")] == ["ada"]
+    shop.ask(log_in("ben"))
+    assert shop.ask().keys() == {"_csrft_"} and shop.ask(lambda request: request.session.owner) == "ben"
+    shop.ask(forget)
+    assert shop.browser.cookies == {} and [*shop.manager.sessions()] == []
+    assert shop.ask(lambda request: bool(request.has_permission("edit"))) is False
+
+
+def test_pyramids_own_helper_keeps_the_id() -> None:
+    """The reason for the page's policy."""
+    helper = SessionAuthenticationHelper()
+    shop = Shop()
+    shop.begin(cart=["tea"])
+    anonymous = shop.browser.cookies["sid"]
+    shop.ask(lambda request: helper.remember(request, "ada"))
+    assert shop.ask(lambda request: helper.authenticated_userid(request)) == "ada"
+    assert shop.browser.cookies["sid"] == anonymous and [*shop.manager.owned_by("ada")] == []
