@@ -220,6 +220,25 @@ class TestWithoutACookieThatFollows:
         assert opened.save() and left(site) == about(REMEMBER)
 
 
+@pytest.mark.parametrize("progress", [True, False], ids=["a page asks for its progress", "nobody asks"])
+def test_an_upload_that_takes_longer_than_the_timeout(progress: bool) -> None:
+    """A request is a use when it is answered. Another request in the meantime keeps the session."""
+    clock = Clock()
+    site = Site(MemoryStore(clock=clock), clock=clock, idle_timeout=100)
+    cookie = site.start({"a": 1})
+
+    def upload(session: Session) -> None:
+        assert session["a"] == 1
+        for _ in range(3):
+            clock.advance(50)
+            if progress:
+                site.read(cookie)
+        session["uploaded"] = True
+
+    site.request(upload, cookie)
+    assert site.read(cookie) == ({"a": 1, "uploaded": True} if progress else {})
+
+
 class TestShorterLimits:
     """The limits were made shorter, and the site was started again."""
 
