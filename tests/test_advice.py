@@ -7,6 +7,7 @@ import enum
 import io
 import ipaddress
 import os
+import re
 import time
 from array import array
 from collections import (
@@ -25,7 +26,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePosixPath
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -138,6 +139,10 @@ CASES = {
     "ChainMap": Case(lambda: ChainMap({"a": 1}, {"a": 2}), (lambda plain: ChainMap(*plain),)),
     "read-only view of a dict": Case(lambda: MappingProxyType({"a": 1}), (itself,), dict),
     "deque": Case(lambda: deque([1, 2], 5), (lambda plain: deque(plain, 5),)),
+    "compiled pattern": Case(lambda: re.compile("tea", re.I), (lambda plain: re.compile(*plain),)),
+    "simple namespace": Case(
+        lambda: SimpleNamespace(sku="tea", at=date(2024, 1, 2)), (lambda plain: SimpleNamespace(**plain),)
+    ),
     "range": Case(lambda: range(0, 10**12, 7), (lambda plain: range(*plain),)),
     "generator": Case(lambda: (n * n for n in range(3)), (itself,), list),
     "map": Case(lambda: map(str, range(3)), (itself,), list),

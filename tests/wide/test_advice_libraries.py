@@ -234,6 +234,10 @@ CASES = {
     "pandas: timestamp": Case(
         lambda: pandas.Timestamp("2024-01-02 03:04:05.123456789+01:00"), (pandas.Timestamp,)
     ),
+    "pandas: not available": Case(lambda: pandas.NA, (itself,), lambda _: None),
+    "pandas: not a time": Case(lambda: pandas.NaT, (itself,), lambda _: None),
+    "pandas: interval": Case(lambda: pandas.Interval(1, 2, "both"), (lambda plain: pandas.Interval(*plain),)),
+    "pandas: period": Case(lambda: pandas.Period("2024-02"), (lambda plain: pandas.Period(*plain),)),
     "pandas: timedelta": Case(lambda: pandas.Timedelta(1, "ns"), (pandas.Timedelta,)),
     "pandas: index": Case(lambda: pandas.Index([1, 2]), (itself,), list),
 }
