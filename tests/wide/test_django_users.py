@@ -15,6 +15,7 @@ from support.store_double import StoreDouble
 
 from wsgisession import SessionError
 from wsgisession.django import get_session, manager
+from wsgisession.django.engine import SessionStore
 
 pytestmark = pytest.mark.wide
 
@@ -82,6 +83,26 @@ def test_the_next_user_does_not_see_what_the_last_one_left() -> None:
     browser.visit(log_in("grace"))
     assert browser.visit(username) == "grace" and browser.visit(owner) == str(user("grace").pk)
     assert browser.visit(lambda request: "diary" in request.session) is False
+
+
+@pytest.mark.parametrize("before", ["nobody", "a cart", "another user"])
+def test_the_session_key_is_final_after_a_login(before: str) -> None:
+    """Applications write it down, as for a single logout: it is what the cookie holds, and it ends the session."""
+    browser = Browser()
+    if before == "a cart":
+        browser.visit(lambda request: request.session.update({"cart": [1]}))
+    if before == "another user":
+        browser.visit(log_in("grace"))
+
+    def act(request: HttpRequest) -> tuple[str | None, str | None]:
+        auth.login(request, user("ada"))
+        return request.session.session_key, get_session(request).key
+
+    token, key = browser.visit(act)
+    assert token is not None and browser.cookies["sessionid"].value == token
+    assert key is not None and browser.visit(lambda request: get_session(request).key) == key
+    SessionStore(token).delete()
+    assert browser.visit(username) == "" and manager().owned_by(str(user("ada").pk)) == []
 
 
 def test_a_session_created_after_a_login_keeps_its_owner() -> None:

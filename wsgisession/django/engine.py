@@ -6,6 +6,7 @@ which is our token. Knows no cookies and no stores. The manager knows what a tok
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from time import time
 from typing import Any
@@ -236,7 +237,10 @@ def _is_date(expiry: object) -> bool:
 
 @receiver(user_logged_in, dispatch_uid="wsgisession.django")
 def _name_owner(request: HttpRequest | None, user: Any, **_: object) -> None:
-    """A login sets the owner. If there was another owner, their data is cleared, but not what the login wrote."""
+    """A login sets the owner. If there was another owner, their data is cleared, but not what the login wrote.
+
+    The session is stored at once. So ``session_key`` is what the cookie will hold: applications write it down after a login.
+    """
     store = getattr(request, "session", None)
     if isinstance(store, SessionStore) and user.pk is not None:
         session = store.wsgisession
@@ -247,3 +251,5 @@ def _name_owner(request: HttpRequest | None, user: Any, **_: object) -> None:
         }
         session.owner = str(user.pk)
         session.update(login)
+        with suppress(UpdateError):  # the response's own save says so
+            store.save()
