@@ -242,3 +242,17 @@ def test_a_stream_is_over_when_it_is_closed() -> None:
     client = app.test_client()
     client.get("/flash")
     assert [client.get("/", buffered=True).text for _ in range(2)] == ["<p>hello", "<p>"]
+
+
+def test_a_form_that_was_open_when_the_key_changed() -> None:
+    """Its visitor stays logged in, and Flask-WTF refuses the form; loaded again, it is taken."""
+    shop = Shop()
+    CSRFProtect(shop.app)
+    shop.app.add_url_rule("/send", view_func=lambda: "taken", methods=["POST"])
+    shop.browser.get("/login")
+    token = shop.browser.get("/token").text
+    shop.app.config.update(SECRET_KEY="another key of at least 32 bytes", SECRET_KEY_FALLBACKS=[SECRET])
+    shop.browser.post("/send", {"csrf_token": token}, status=400)
+    token = shop.browser.get("/token").text
+    assert shop.browser.post("/send", {"csrf_token": token}).text == "taken"
+    assert shop.show() == {"user": "ada", "owner": "ada"}
