@@ -39,6 +39,15 @@ def test_values() -> None:
         site.request(lambda session: session.update(way=range(3)))
 
 
+def test_a_list_that_does_not_grow() -> None:
+    """However often the visitor comes."""
+    page, site = examples("docs/how-to/values.md"), Site()
+    cookie = site.start({"a": 1})
+    for number in range(30):
+        site.request(lambda session, number=number: page["visited"](session, f"/{number}"), cookie)
+    assert site.read(cookie)["visited"] == [f"/{number}" for number in range(10, 30)]
+
+
 # Coming back from another site
 
 
