@@ -283,6 +283,17 @@ def test_no_cookie_before_consent() -> None:
     assert "Max-Age=0" in (site.request(page["withdraw"], cookie).set_cookie or "") and site.live() == []
 
 
+def test_what_is_stored_about_somebody() -> None:
+    """Each of their sessions, and nobody else's; deleted with the account."""
+    page, site = examples("docs/how-to/consent.md"), Site()
+    for owner, cart in (("ada", "tea"), ("ada", "milk"), ("ben", "cocoa")):
+        site.start({"cart": cart}, owner)
+    stored = page["stored_about"](site.manager, "ada")
+    assert {row["cart"] for row in stored} == {"tea", "milk"} and all(row["since"] > 0 for row in stored)
+    assert page["delete_account"](site.manager, "ada") == 2
+    assert page["stored_about"](site.manager, "ada") == [] and len(site.live()) == 1
+
+
 def test_an_emptied_session_stays() -> None:
     """It has its cookie and no data; ended, it has neither."""
     page, site = examples("docs/how-to/consent.md"), Site()
