@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -250,6 +251,25 @@ def test_whose_websocket_it_is() -> None:
     assert page["still_there"](session)
     manager.destroy(session.key)
     assert not page["still_there"](session)
+
+
+# Behind a proxy
+
+
+def test_cookies_that_come_one_by_one() -> None:
+    """An ASGI application gets them in one header, and the session is found; a single one passes as it came."""
+    page, site = examples("docs/how-to/proxy.md"), Site()
+    cookie, seen = site.start({"a": 1}).encode(), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["headers"])
+
+    host = (b"host", b"shop.example")
+    for cookies in ([b"theme=dark", cookie], [cookie], []):
+        scope = {"type": "http", "headers": [*((b"cookie", value) for value in cookies), host]}
+        asyncio.run(page["joined"](app)(scope, None, None))
+    assert seen == [[host, (b"cookie", b"theme=dark; " + cookie)], [(b"cookie", cookie), host], [host]]
+    assert site.read(seen[0][1][1].decode()) == {"a": 1}
 
 
 # Several tenants
