@@ -159,6 +159,16 @@ def test_an_extension_that_logs_in_by_itself() -> None:
     assert shop.show() == {"user": None, "owner": None} and shop.browser.get("/items").json == []
 
 
+def test_a_remember_cookie_of_an_extension_names_the_owner() -> None:
+    """With the page's signals, the session that it begins is one of that owner's."""
+    shop = Shop("login_user(user, remember=True)", "logout_user()")
+    exec(titled(RECIPES["flask"].path, "signals"), {"app": shop.app, "session": flask.session})
+    shop.browser.get("/login")
+    assert shop.manager.destroy_owned("ada") == 1
+    assert shop.show() == {"user": "ada", "owner": "ada"}
+    assert [info.owner for info in shop.manager.sessions()] == ["ada"]
+
+
 def test_an_extensions_logout_removes_a_remember_cookie() -> None:
     """The note that Flask-Login leaves for that survives the change of owner."""
     shop = Shop("login_user(user, remember=True)", "logout_user()")
