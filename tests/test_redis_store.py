@@ -238,6 +238,15 @@ def test_a_child_opens_connections_of_its_own(client: Any, store: RedisStore) ->
     assert client.client_info()["addr"] in mine
 
 
+def test_no_more_is_left_than_was_given(store: RedisStore) -> None:
+    """A record that was given a minute a moment ago has a minute left at most."""
+    for _ in range(20):
+        key, payload = new_key(), new_payload()
+        assert store.create(key, payload, 60) is True
+        assert 59 < store.load(key)[1] <= 60  # type: ignore[index]
+        assert 59 < store.load_many([key])[0][1] <= 60  # type: ignore[index]
+
+
 def test_there_is_nothing_to_purge(store: Store) -> None:
     """Redis removes the dead on its own account."""
     store.create(new_key(), new_payload(), 0.001)

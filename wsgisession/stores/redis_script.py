@@ -39,9 +39,9 @@ end
 
 local function left(name)
   -- 0 is the last millisecond. -1 is a key without an expiry: another program has removed it. Both are alive. A
-  -- key without an expiry has 0.001 s. No other key has that, because half a millisecond is added to them.
+  -- key without an expiry has 0.001 s. No other key has that, because the last two milliseconds are half of one.
   local left = redis.call('PTTL', name)
-  return left < 0 and 1 or left + 0.5
+  return left < 0 and 1 or left > 1 and left or 0.5
 end
 
 if operation == load then
