@@ -323,6 +323,7 @@ CONFIGURATIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"max_size": 0}, ValueError, "max_size"),
     ({"max_size": 1.5}, TypeError, "max_size"),
     ({"max_size": True}, TypeError, "max_size"),
+    ({"clock": 1_700_000_000}, TypeError, "time.time"),
     ({"environ_key": "session"}, ValueError, "dot"),
     ({"environ_key": 7}, TypeError, "str"),
     ({"codec": JSONCodec}, TypeError, "JSONCodec()"),

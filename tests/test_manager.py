@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from support.web import SECRET, Site
 
 from wsgisession import Cookie, JSONCodec, MemoryStore, Record, SessionError, SessionInfo, SessionManager
 from wsgisession.record import Marker
+from wsgisession.stores import SQLiteStore
 
 
 @pytest.fixture
@@ -73,6 +75,25 @@ def test_open_finds_only_live_sessions(site: Site) -> None:
     site.request(lambda s: s.destroy(), cookie)
     assert site.manager.open(key) is None
     assert site.manager.open("x" * 43) is None
+
+
+@pytest.mark.parametrize("key", [None, 5, b"x" * 43, ("x" * 43,)], ids=str)
+def test_what_is_no_text_is_the_key_of_no_session(key: Any, tmp_path: Path) -> None:
+    """It is not found, whatever the store makes of it. A form's field that was not sent is None."""
+    manager = SessionManager(SQLiteStore(tmp_path / "sessions.db"), secret=SECRET)
+    manager.issue()
+    assert manager.open(key) is None
+    assert manager.destroy(key) is False
+
+
+@pytest.mark.parametrize("owner", [None, 5, b"ada"], ids=str)
+def test_an_owner_that_is_no_text_is_refused(owner: Any, tmp_path: Path) -> None:
+    """A user's number owns nothing, so ending their sessions would end none, and say so to nobody."""
+    manager = SessionManager(SQLiteStore(tmp_path / "sessions.db"), secret=SECRET)
+    manager.issue({}, "5")
+    for method in (manager.owned_by, manager.destroy_owned):
+        with pytest.raises(TypeError, match=r"str\(user.id\)"):
+            method(owner)
 
 
 def test_an_opened_session_that_is_destroyed_stays_so(site: Site) -> None:

@@ -78,6 +78,8 @@ class SessionManager:
             dates_cookie=self.codec.dates_cookie,
         )
         size = _size(max_size)
+        if not callable(clock):
+            raise TypeError("clock must be a function that returns POSIX seconds, such as time.time")
         factory = Identity if identity is None else identity
         self.identity = _identity(factory, secret)
         self.store = _open_store(store)
@@ -131,7 +133,7 @@ class SessionManager:
 
         ``owner``, ``persistent`` and ``regenerate()`` cannot be used on it, because they need the visitor's cookie.
         """
-        stored = self.records.load(key)
+        stored = self.records.load(key) if isinstance(key, str) else None
         return None if stored is None else self._of(stored)
 
     def from_cookie(self, header: str, *, secure: bool | None = None) -> Session | None:
@@ -164,6 +166,7 @@ class SessionManager:
 
     def owned_by(self, owner: str) -> list[SessionInfo]:
         """List an owner's live sessions, newest first."""
+        _check_name(owner)
         return [self.records.info(stored) for stored in self.records.owned_by(owner)]
 
     def sessions(self) -> Iterator[SessionInfo]:
@@ -178,7 +181,7 @@ class SessionManager:
         """End the session under a key now. If ``regenerate()`` changed the key, end the session under the new key.
         False: there was no session.
         """
-        ended = self.records.end(key) is End.ENDED
+        ended = isinstance(key, str) and self.records.end(key) is End.ENDED
         if ended:
             event(logging.INFO, "revoked", "session revoked", key=self.records.show(key))
         return ended
@@ -188,6 +191,7 @@ class SessionManager:
 
         It lists the sessions again until it finds nothing more to end. So it also ends a session that was saved meanwhile.
         """
+        _check_name(owner)
         return self.records.end_owned(
             owner, () if keep is None else (keep,) if isinstance(keep, str) else tuple(keep)
         )
@@ -205,6 +209,12 @@ class SessionManager:
         """Return how many live records there are, as cheaply as the store can tell. The last minute's markers may count."""
         count: Callable[[], int] | None = getattr(self.store, "count", None)
         return sum(1 for _ in self.store.keys()) if count is None else count()
+
+
+def _check_name(owner: object) -> None:
+    """Refuse what a mistake makes, such as a user's number: nobody has it, so nobody would be logged out."""
+    if not isinstance(owner, str):
+        raise TypeError(f"an owner is a str, not {type(owner).__name__}; pass str(user.id)")
 
 
 def _identity(factory: Any, secret: Secret | None) -> Identity | None:
