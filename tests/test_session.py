@@ -249,6 +249,24 @@ class TestLife:
         out = site.request(lambda s: setattr(s, "owner", None), login.cookie)
         assert site.request(lambda s: (s.owner, dict(s)), out.cookie).result == (None, {})
 
+    @pytest.mark.parametrize("before", [None, "eve"], ids=["nobody", "somebody"])
+    @pytest.mark.parametrize("after", ["ada", None], ids=["login", "logout"])
+    def test_created_begins_again_as_the_owner_is_set(self, before: str | None, after: str | None) -> None:
+        """The request that logs in or out sees it already, whoever was there before."""
+        clock = Clock()
+        site = Site(clock=clock)
+        cookie = site.start({"a": 1}, before)
+        start = clock()
+        clock.advance(10)
+
+        def view(session: Session) -> tuple[float, float]:
+            seen = session.created
+            session.owner = after
+            return seen, session.created
+
+        begun = start if before == after else clock()
+        assert site.request(view, cookie).result == (start, begun)
+
     def test_an_owner_alone_makes_a_session(self, site: Site) -> None:
         """No data is needed to be logged in."""
         answer = site.request(lambda s: setattr(s, "owner", "ada"))

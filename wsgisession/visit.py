@@ -223,7 +223,7 @@ class Visit:
         if draft.facts.owner is not None:
             self._mixes = False
             draft.restart(self.setup.blank)
-        draft.set_facts(owner=owner)
+        draft.set_facts(owner=owner, created=inf)
 
     def set_length(self, **facts: bool | float | None) -> None:
         """Change ``persistent`` or ``idle_timeout``."""
