@@ -66,9 +66,9 @@ class TestAThreadThatKeptTheSession:
     @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
     @pytest.mark.parametrize("make", BODIES.values(), ids=BODIES.keys())
     def test_a_change_is_an_error_where_it_is_made(self, make: Any, change: Any) -> None:
-        """It would be lost in silence otherwise."""
+        """It would be lost in silence otherwise. The error says how a session is changed outside a request."""
         middleware, cookie, session = kept(make)
-        with pytest.raises(HeadersSent):
+        with pytest.raises(HeadersSent, match=r"manager\.open\(key\)"):
             change(session)
         assert Site(middleware.manager.store).read(cookie) == {"job": "running"}
 

@@ -232,7 +232,7 @@ class Visit:
         if facts:
             dated = draft.facts.persistent or "persistent" in facts or self.setup.limits.dates_cookie
             if dated and not self.gone:
-                self.needs_cookie(f"another {next(iter(facts))}")
+                self.needs_cookie(f"a change of {next(iter(facts))}")
             self.check_change()
             draft.set_facts(**facts)
 
@@ -274,7 +274,12 @@ class Visit:
             raise SessionError(
                 f"{what} needs the visitor's cookie, and a session opened by its key does not have it"
             )
-        if self.phase is SENT or self.phase is OVER:
+        if self.phase is OVER:
+            raise HeadersSent(
+                f"the request is over: {what} can no longer reach the client. Data can still be changed: open the session"
+                " again with manager.open(key), change that one, and save() it"
+            )
+        if self.phase is SENT:
             raise HeadersSent(f"the response's headers have left: {what} can no longer reach the client")
 
     def outside_atomic(self, what: str) -> None:
