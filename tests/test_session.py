@@ -252,7 +252,7 @@ class TestLife:
     @pytest.mark.parametrize("before", [None, "eve"], ids=["nobody", "somebody"])
     @pytest.mark.parametrize("after", ["ada", None], ids=["login", "logout"])
     def test_created_begins_again_as_the_owner_is_set(self, before: str | None, after: str | None) -> None:
-        """The request that logs in or out sees it already, whoever was there before."""
+        """The request that logs in or out sees it at once, also if it takes the session from another owner."""
         clock = Clock()
         site = Site(clock=clock)
         cookie = site.start({"a": 1}, before)
@@ -566,6 +566,25 @@ class TestOwner:
         for act in (lambda s: s.siblings(), lambda s: s.destroy_siblings()):
             with pytest.raises(SessionError, match="owner"):
                 site.request(act)
+
+    @pytest.mark.parametrize("end", ["ended meanwhile", "another id"])
+    def test_a_session_that_is_gone_has_none(self, site: Site, end: str) -> None:
+        """A late "log out everywhere" of a session that is gone is no error, and it ends nobody."""
+        cookie = site.start({}, "ada")
+        site.start({}, "ada")
+        if end == "another id":
+            site.request(lambda s: s.regenerate(), cookie)
+
+        def view(session: Session) -> tuple[bool, list[Any], int, int]:
+            if session.key is not None:
+                site.manager.destroy(session.key)
+                session["late"] = 1
+                session.save()
+            return session.gone, session.siblings(), session.destroy_siblings(), session.destroy_siblings()
+
+        left = 1 if end == "ended meanwhile" else 2
+        assert site.request(view, cookie).result == (True, [], 0, 0)
+        assert len(site.manager.owned_by("ada")) == left
 
 
 VALUES = st.recursive(

@@ -313,7 +313,10 @@ class Session(MutableMapping[str, Any]):
         self._visit.destroy()
 
     def siblings(self) -> list[SessionInfo]:
-        """List this owner's other live sessions, newest first. SessionError: there is no owner."""
+        """List this owner's other live sessions, newest first. SessionError: there is no owner.
+
+        A session that is gone has no others.
+        """
         return self._visit.siblings()
 
     def destroy_siblings(self) -> int:

@@ -470,8 +470,10 @@ class Visit:
 
     def siblings(self) -> list[SessionInfo]:
         """List the owner's other live sessions, newest first."""
-        records = self.setup.records
-        return [records.info(stored) for stored in records.others(self._owner(), self._kept())]
+        owner, records = self._owner(), self.setup.records
+        if owner is None:
+            return []
+        return [records.info(stored) for stored in records.others(owner, self._kept())]
 
     def destroy_siblings(self) -> int:
         """End the owner's other sessions, if this one still lives. Returns how many ended.
@@ -480,6 +482,8 @@ class Visit:
         again after it has listed the others, and ends a sibling only if that one did not write after the listing.
         """
         owner, records = self._owner(), self.setup.records
+        if owner is None:
+            return 0
         if self.stored is None:
             return records.end_owned(owner, self._kept())
         found = records.find(self.stored.key)
@@ -503,9 +507,10 @@ class Visit:
             self.stored = claimed
         return True
 
-    def _owner(self) -> str:
+    def _owner(self) -> str | None:
+        """Return who is logged in. None: nobody, since the session is gone."""
         owner = self.load().facts.owner
-        if owner is None:
+        if owner is None and not self.gone:
             raise SessionError("this session has no owner; set session.owner at login")
         return owner
 
