@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 from support.breadth import breadth
 from support.clock import Clock
+from support.store_double import StoreDouble
 from support.web import SECRET, Site
 
 from wsgisession import (
@@ -163,6 +164,16 @@ class TestMapping:
             return str(caught.value)
 
         assert site.request(probe).result == "a session has no attribute '_name'"
+
+    @pytest.mark.parametrize("name", ["owner", "created", "key", "new"])
+    def test_an_attribute_error_of_a_store_is_no_slip(self, name: str) -> None:
+        """It is a bug of the store, and goes on as it is, also through a property."""
+        store = StoreDouble()
+        site = Site(store)
+        cookie = site.start({"a": 1})
+        store.fail("load", AttributeError("a bug of the store"), times=None)
+        with pytest.raises(AttributeError, match="^a bug of the store$"):
+            site.request(lambda s: getattr(s, name), cookie)
 
     def test_changing_only_the_order_is_a_change(self, site: Site) -> None:
         """A key deleted and set again moves to the end, for the next request too."""

@@ -332,6 +332,8 @@ class Session(MutableMapping[str, Any]):
     # Other attributes are typing mistakes
 
     def __getattr__(self, name: str) -> NoReturn:
+        if hasattr(type(self), name):  # no slip: the property raised an AttributeError, such as a store's bug
+            return object.__getattribute__(self, name)  # type: ignore[misc]
         raise AttributeError(hint(name, MEMBERS), name=name, obj=self)
 
     def __setattr__(self, name: str, value: Any) -> None:
