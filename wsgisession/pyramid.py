@@ -25,7 +25,7 @@ from wsgisession.session import Session, hold, visit_of
 
 try:
     from pyramid.interfaces import ISession
-    from pyramid.settings import asbool
+    from pyramid.settings import falsey, truthy
     from zope.interface import classImplements
 except ModuleNotFoundError as error:
     if error.name != "pyramid":
@@ -153,8 +153,15 @@ def _optional_seconds(value: str) -> float | None:
     return None if value.lower() == "none" else float(value)
 
 
+def _boolean(value: str) -> bool:
+    word = value.strip().lower()
+    if word not in truthy and word not in falsey:  # Pyramid's asbool takes a slip such as "ture" for false
+        raise ValueError(f"write true or false, not {value!r}")
+    return word in truthy
+
+
 def _secure(value: str) -> bool | str:
-    return "auto" if value.lower() == "auto" else asbool(value)
+    return "auto" if value.lower() == "auto" else _boolean(value)
 
 
 # How a setting that is a string becomes an argument. A value of another type, from a program, is passed as it is.
@@ -163,11 +170,11 @@ _COOKIE: dict[str, Convert] = {
     "path": str,
     "domain": str,
     "secure": _secure,
-    "httponly": asbool,
+    "httponly": _boolean,
     "samesite": str,
-    "partitioned": asbool,
-    "persistent": asbool,
-    "host_prefix": asbool,
+    "partitioned": _boolean,
+    "persistent": _boolean,
+    "host_prefix": _boolean,
     "formerly": lambda value: tuple(value.split()),
 }
 _OPTIONS: dict[str, Convert] = {

@@ -471,8 +471,17 @@ def test_another_environ_key() -> None:
             "not both",
         ),
         ({"wsgisession.secret": SECRET, "wsgisession.cookie.samesite": "None"}, "secure"),
+        (
+            {"wsgisession.secret": SECRET, "wsgisession.cookie.secure": "ture"},
+            "wsgisession.cookie.secure: write true or false",
+        ),
+        (
+            {"wsgisession.secret": SECRET, "wsgisession.cookie.httponly": ""},
+            "wsgisession.cookie.httponly: write true or false",
+        ),
     ],
-    ids=["no secret", "short secret", "near", "far", "no number", "cookie", "both", "cookie refused"],
+    ids=["no secret", "short secret", "near", "far", "no number", "cookie", "both", "cookie refused"]
+    + ["secure misspelled", "httponly empty"],
 )
 def test_wrong_settings(settings: dict[str, Any], text: str) -> None:
     """An error when the application is configured, in words that name the setting."""
