@@ -54,6 +54,8 @@ class TestMapping:
             lambda m: (list(m.keys()), list(reversed(m.keys()))),
             lambda m: (list(m.values()), list(reversed(m.values()))),
             lambda m: (list(m.items()), list(reversed(m.items()))),
+            lambda m: [item in m.items() for item in [("a", 1), ("a", 2), ("z", 1), ("a",), 5, ["a", 1]]],
+            lambda m: (m.keys() & ["a", "z"], m.keys() | {"z"}, m.keys() - ["a"], m.keys() ^ {"z"}),
             lambda m: m.pop("a"),
             lambda m: m.pop("missing"),
             lambda m: m.pop("missing", 3),

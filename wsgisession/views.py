@@ -49,5 +49,8 @@ class Items(ItemsView[str, Any]):
         super().__init__(mapping)
         self._backwards = backwards
 
+    def __contains__(self, item: object) -> bool:
+        return isinstance(item, tuple) and len(item) == 2 and super().__contains__(item)
+
     def __reversed__(self) -> Iterator[tuple[str, Any]]:
         return ((key, self._backwards[key]) for key in reversed(self._backwards))
