@@ -13,7 +13,7 @@ from support.versions import SESSIONS, SMALL, versions
 
 from wsgisession import JSONCodec, Record, UnsupportedType
 from wsgisession.draft import Draft
-from wsgisession.merge import merge_value, same
+from wsgisession.merge import merge, same
 
 
 class Noting(JSONCodec):
@@ -65,7 +65,7 @@ def test_it_agrees_with_merge(sides: Any) -> None:
     base, ours, theirs = sides
     draft = Draft(CODEC, record(lines(base)))
     change(draft, base, ours)
-    expected = merge_value(*deepcopy((base, shown(draft), theirs)))
+    expected = merge(*deepcopy((base, shown(draft), theirs)))
     draft.rebase(record(lines(theirs)))
     assert same(shown(draft), expected)
     if theirs != base:  # another order alone is nothing that merge looks at

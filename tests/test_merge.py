@@ -15,7 +15,7 @@ from support.values import VALUES
 from support.versions import SESSIONS, SMALL, changed, versions
 
 from wsgisession.jsoncodec import JSONCodec
-from wsgisession.merge import MISSING, adopt, merge_value, same
+from wsgisession.merge import MISSING, adopt, merge, same
 
 CODEC = JSONCodec()
 
@@ -84,7 +84,7 @@ ROWS = {
 @pytest.mark.parametrize(("base", "ours", "theirs", "result"), ROWS.values(), ids=ROWS)
 def test_table(base: Any, ours: Any, theirs: Any, result: Any) -> None:
     """One value is merged as the table says."""
-    assert same(merge_value(base, ours, theirs), result)
+    assert same(merge(base, ours, theirs), result)
 
 
 @pytest.mark.parametrize(("base", "ours", "theirs", "result"), ROWS.values(), ids=ROWS)
@@ -94,7 +94,7 @@ def test_table_by_key(base: Any, ours: Any, theirs: Any, result: Any) -> None:
     def session(value: Any) -> dict[str, Any]:
         return {"other": 1} if value is MISSING else {"other": 1, "key": value}
 
-    assert same(merge_value(session(base), session(ours), session(theirs)), session(result))
+    assert same(merge(session(base), session(ours), session(theirs)), session(result))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_table_by_key(base: Any, ours: Any, theirs: Any, result: Any) -> None:
 )
 def test_order_of_keys(base: str, ours: str, theirs: str, order: str) -> None:
     """The keys are in the order of the only side that changed, else in theirs, then our new ones."""
-    assert "".join(merge_value(*(dict.fromkeys(keys, 0) for keys in (base, ours, theirs)))) == order
+    assert "".join(merge(*(dict.fromkeys(keys, 0) for keys in (base, ours, theirs)))) == order
 
 
 # Laws
@@ -118,17 +118,17 @@ def test_order_of_keys(base: str, ours: str, theirs: str, order: str) -> None:
 @given(versions())
 @settings(deadline=None)
 def test_only_ours(sides: Any) -> None:
-    """``merge_value(b, o, b) == o``."""
+    """``merge(b, o, b) == o``."""
     base, ours, _ = sides
-    assert same(merge_value(base, ours, base), ours)
+    assert same(merge(base, ours, base), ours)
 
 
 @given(versions())
 @settings(deadline=None)
 def test_only_theirs(sides: Any) -> None:
-    """``merge_value(b, b, t) == t``."""
+    """``merge(b, b, t) == t``."""
     base, _, theirs = sides
-    assert same(merge_value(base, base, theirs), theirs)
+    assert same(merge(base, base, theirs), theirs)
 
 
 @given(SESSIONS, st.data())
@@ -141,8 +141,8 @@ def test_disjoint_changes_commute(base: dict[str, Any], data: st.DataObject) -> 
         side.pop(key, None)
         if key in base:
             side[key] = base[key]
-    merged = merge_value(base, one, two)
-    assert same(merged, merge_value(base, two, one))
+    merged = merge(base, one, two)
+    assert same(merged, merge(base, two, one))
     assert same(merged, {key: side[key] for key in "abcd" if key in (side := one if key in "ab" else two)})
 
 
@@ -153,7 +153,7 @@ def test_appended_items_are_kept(base: list[Any] | None, mine: list[Any], others
     assume(base is not None or not same(mine, others))
     before: dict[str, Any] = {} if base is None else {"l": base}
     start = base or []
-    assert same(merge_value(before, {"l": start + mine}, {"l": start + others}), {"l": start + others + mine})
+    assert same(merge(before, {"l": start + mine}, {"l": start + others}), {"l": start + others + mine})
 
 
 @given(versions())
@@ -161,7 +161,7 @@ def test_appended_items_are_kept(base: list[Any] | None, mine: list[Any], others
 def test_nothing_given_is_changed(sides: Any) -> None:
     """A merge changes none of the three sessions."""
     copies = deepcopy(sides)
-    merge_value(*sides)
+    merge(*sides)
     assert all(map(same, sides, copies))
 
 

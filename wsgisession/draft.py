@@ -13,7 +13,7 @@ from typing import Any
 from wsgisession.codec import Codec
 from wsgisession.errors import UnreadableValue, UnsupportedType
 from wsgisession.fingerprints import Mark, fingerprint, unchanged
-from wsgisession.merge import MISSING, adopt, merge_value
+from wsgisession.merge import MISSING, adopt, merge
 from wsgisession.record import Record
 from wsgisession.values import IMMUTABLE
 
@@ -261,7 +261,7 @@ class Draft:
             other = MISSING if their is None else decode(their)
         except ValueError:  # another program wrote it; the later save is ours
             return mine
-        result = merge_value(base, MISSING if mine is None else self.get(key), other)
+        result = merge(base, MISSING if mine is None else self.get(key), other)
         if result is MISSING:
             return None
         line = self._codec.encode(result, _path(key))

@@ -32,8 +32,8 @@ MISSING: Final = _Missing()
 _BY_REPR = frozenset((float, Decimal, datetime, time))
 
 
-def merge_value(base: Any, ours: Any, theirs: Any) -> Any:
-    """Return the merge of one value, by the table above; each argument, and the result, may be ``MISSING``.
+def merge(base: Any, ours: Any, theirs: Any) -> Any:
+    """Return the merge of two versions of a value, by the table above; each argument, and the result, may be ``MISSING``.
 
     No argument is changed; the result may share parts of ``ours`` and ``theirs``. If only one side changed, the keys of
     a dict are in the order of that side. Otherwise they are in the order of ``theirs``, followed by our new keys.
@@ -54,7 +54,7 @@ def merge_value(base: Any, ours: Any, theirs: Any) -> Any:
 def _merge_dicts(base: dict[Any, Any], ours: dict[Any, Any], theirs: dict[Any, Any]) -> dict[Any, Any]:
     merged = {}
     for key in _union(theirs, ours):
-        value = merge_value(base.get(key, MISSING), ours.get(key, MISSING), theirs.get(key, MISSING))
+        value = merge(base.get(key, MISSING), ours.get(key, MISSING), theirs.get(key, MISSING))
         if value is not MISSING:
             merged[key] = value
     return merged

@@ -206,8 +206,8 @@ PROTOCOL: dict[str, tuple[str, Any, str, Any]] = {
         leave_a_marker_without_looking,
     ),
     "payloads that are not unique": ("atomic counter", JSONCodec, "pack", pack_without_a_nonce),
-    "no merge of lists": ("lists", draft, "merge_value", ours),
-    "no merge of nested dicts": ("nested keys", draft, "merge_value", ours),
+    "no merge of lists": ("lists", draft, "merge", ours),
+    "no merge of nested dicts": ("nested keys", draft, "merge", ours),
     "a login that takes nothing along": (
         "the same login again",
         RequestCookies,

@@ -10,7 +10,7 @@ from unittest.mock import patch
 from wsgisession import StoreError, draft, records
 from wsgisession.commit import Commit
 from wsgisession.draft import Draft
-from wsgisession.merge import MISSING, merge_value
+from wsgisession.merge import MISSING, merge
 from wsgisession.middleware import _Response
 from wsgisession.record import Marker, Record
 from wsgisession.records import End, Records, Stored
@@ -235,19 +235,19 @@ MUTATIONS = [
     Mutation(
         "a merge takes ours",
         LOST,
-        ((draft, "merge_value", lambda b, o, t: o),),
+        ((draft, "merge", lambda b, o, t: o),),
         _at(ANONYMOUS, "append", "append"),
     ),
     Mutation(
         "a merge of nested dicts takes ours",
         LOST,
-        ((draft, "merge_value", lambda b, o, t: o if type(o) is dict else merge_value(b, o, t)),),
+        ((draft, "merge", lambda b, o, t: o if type(o) is dict else merge(b, o, t)),),
         _at(ANONYMOUS, "nested write", "nested write"),
     ),
     Mutation(
         "a merge has no base",
         LOST,
-        ((draft, "merge_value", lambda b, o, t: merge_value(MISSING, o, t)),),
+        ((draft, "merge", lambda b, o, t: merge(MISSING, o, t)),),
         _at(ANONYMOUS, "append", "append"),
     ),
     Mutation(
