@@ -111,9 +111,8 @@ class SessionMiddleware:
                 status, headers, _ = response.held
                 if status < "500":
                     response.held = None
-                    response.sent = True
                     visit.phase = OVER
-                    response.server_write = start_response(status, headers)
+                    start_response(status, headers)
                     return body
         if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
