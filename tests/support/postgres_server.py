@@ -33,6 +33,7 @@ from wsgisession.testing import new_key, new_payload
 START = 20.0  # seconds until a server that does not answer counts as broken
 
 
+@cache
 def find_program(name: str) -> str | None:
     """Return the path of a program of PostgreSQL, of the newest version; None if there is none."""
     config = shutil.which("pg_config")
@@ -49,6 +50,7 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join(places))
 
 
+@cache
 def missing() -> str | None:
     """Say why there can be no server here; None if there can be one."""
     try:
