@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before the first test: how much of each sweep runs; what is logged, and what servers write, is kept for the end."""
     breadth.wide = config.option.markexpr != NARROW
     settings.load_profile(breadth.much("narrow", "wide"))
-    contract.STEPS = breadth.much(8, contract.STEPS)
+    contract.STEPS = breadth.much(4, contract.STEPS)
     install()
     ran_on.add_this_process()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
