@@ -92,8 +92,18 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes fewer steps or examples in the narrow suite takes all of them in the wide one."""
-    for item in items if breadth.wide else []:
+    """What takes fewer steps or examples in the narrow suite takes all of them in the wide one.
+
+    There, files begin first whose tests may take longest: no process is left alone with them at the end.
+    """
+    if not breadth.wide:
+        return
+    longest: dict[Path, float] = {}
+    for item in items:
+        timeout = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest.get(item.path, 0), timeout.args[0] if timeout else 0)
+    items.sort(key=lambda item: -longest[item.path])
+    for item in items:
         examples = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
         interrupting = getattr(item, "originalname", None) in INTERRUPTING
         if examples or interrupting or item.get_closest_marker("both"):
