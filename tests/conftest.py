@@ -110,8 +110,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("wide")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is made for thousands of tests stays: the collector would look through it again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
-    """The collector need not look through thousands of tests each time that one asks for it."""
+    """Nor need it do so each time that a test asks for it."""
     gc.collect()
     if hasattr(gc, "freeze"):  # not in PyPy
         gc.freeze()
