@@ -170,7 +170,10 @@ class Postgres(Server):
         "max_connections=120",
         "autovacuum=off",
         "max_wal_size=64MB",
-        "fsync=off",  # an operating system that crashes is not among the tests
+        "wal_level=minimal",
+        "max_wal_senders=0",
+        "full_page_writes=off",  # an operating system that crashes is not among the tests
+        "fsync=off",
     )
 
     def __init__(self) -> None:
