@@ -250,7 +250,7 @@ def test_a_pool_that_does_not_answer(name: str, monkeypatch: pytest.MonkeyPatch)
         checked.append(go.wait(20))
 
     with ConnectionPool(shared_postgres().url, check=check, min_size=0, max_size=1, open=True) as pool:
-        store = PostgresStore(pool, table=name, timeout=0.2)
+        store = PostgresStore(pool, table=name, timeout=1)  # to connect may take most of it
         with pytest.raises(StoreError, match="the pool does not answer"):
             store.load(new_key())
         go.set()
