@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before the first test: how much of each sweep runs; what is logged, and what servers write, is kept for the end."""
     breadth.wide = config.option.markexpr != NARROW
     settings.load_profile(breadth.much("narrow", "wide"))
-    contract.STEPS = breadth.much(8, contract.STEPS)
+    contract.STEPS = breadth.much(4, contract.STEPS)
     install()
     ran_on.add_this_process()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -92,16 +92,36 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes fewer steps or examples in the narrow suite takes all of them in the wide one."""
-    for item in items if breadth.wide else []:
+    """What takes fewer steps or examples in the narrow suite takes all of them in the wide one.
+
+    There, files begin first whose tests may take longest: no process is left alone with them at the end.
+    """
+    if not breadth.wide:
+        return
+    longest: dict[Path, float] = {}
+    for item in items:
+        timeout = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest.get(item.path, 0), timeout.args[0] if timeout else 0)
+    items.sort(key=lambda item: -longest[item.path])
+    for item in items:
         examples = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
         interrupting = getattr(item, "originalname", None) in INTERRUPTING
         if examples or interrupting or item.get_closest_marker("both"):
             item.add_marker("wide")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is made for thousands of tests stays: the collector would look through it again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
-    """The collector need not look through thousands of tests each time that one asks for it."""
+    """Nor need it do so each time that a test asks for it."""
     gc.collect()
     if hasattr(gc, "freeze"):  # not in PyPy
         gc.freeze()

@@ -6,6 +6,8 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,12 +45,25 @@ def name_of(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__") or "__init__"
 
 
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+tree = cache(parsed)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trees() -> Iterator[None]:
+    """Each module is parsed once, and its tree is let go: the collector would look through all of them."""
+    yield
+    tree.cache_clear()
+
+
 def imports(path: Path, *, top: bool) -> set[str]:
     """Return the absolute names a module imports; ``top``: only those at its top level."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     parent = ["wsgisession", *path.relative_to(PACKAGE).parts[:-1]]
     found: set[str] = set()
-    for node in tree.body if top else ast.walk(tree):
+    for node in tree(path).body if top else ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -57,58 +72,61 @@ def imports(path: Path, *, top: bool) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_run_one_way(path: Path) -> None:
+def test_imports_run_one_way() -> None:
     """No module imports one that comes after it."""
-    own = name_of(path)
-    for name in imports(path, top=True):
-        if name.startswith("wsgisession."):
+    backwards = []
+    for path in MODULES:
+        own = name_of(path)
+        for name in imports(path, top=True):
             other = name.removeprefix("wsgisession.")
-            assert floor(other) < floor(own) or (other.startswith("stores.") and own.startswith("stores.")), (
-                name
-            )
+            stores = other.startswith("stores.") and own.startswith("stores.")
+            if other != name and not stores and floor(other) >= floor(own):
+                backwards.append(f"{own} imports {other}")
+    assert backwards == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_the_runtime_is_the_standard_library(path: Path) -> None:
+def test_the_runtime_is_the_standard_library() -> None:
     """Client libraries are imported only where they are needed; the contract of stores is for pytest."""
-    part = name_of(path).split(".")[0]
-    own = sys.stdlib_module_names | {"wsgisession"} | ADAPTERS.get(part, set())
-    for name in imports(path, top=True) - ({"pytest"} if part == "testing" else set()):
-        assert name.split(".")[0] in own, name
-    for name in imports(path, top=False):
-        assert name.split(".")[0] in own | CLIENTS, name
+    foreign = []
+    for path in MODULES:
+        part = name_of(path).split(".")[0]
+        own = sys.stdlib_module_names | {"wsgisession"} | ADAPTERS.get(part, set())
+        top = imports(path, top=True) - ({"pytest"} if part == "testing" else set())
+        foreign += [f"{path}: {name}" for name in top if name.split(".")[0] not in own]
+        inside = imports(path, top=False)
+        foreign += [f"{path}: {name}" for name in inside if name.split(".")[0] not in own | CLIENTS]
+    assert foreign == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_every_module_says_what_it_does_not_know(path: Path) -> None:
+def test_every_module_says_what_it_does_not_know() -> None:
     """In its docstring."""
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    assert re.search(r"\b[Kk]nows?\b", docstring), "what does it not know?"
+    silent = [
+        path for path in MODULES if not re.search(r"\b[Kk]nows?\b", ast.get_docstring(tree(path)) or "")
+    ]
+    assert silent == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_each_argument_has_a_line_of_its_own(path: Path) -> None:
+def test_each_argument_has_a_line_of_its_own() -> None:
     """If a docstring describes an argument, the description begins its line: the site's pages make a list of them."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            continue
-        functions = [each for each in ast.walk(node) if isinstance(each, ast.FunctionDef)]
-        names = {argument.arg for each in functions for argument in (*each.args.args, *each.args.kwonlyargs)}
-        described = (ast.get_docstring(node) or "").partition("Args:\n")[2].partition("\n\n")[0]
-        hidden = {name for name in names if re.search(rf"\S.*\b{name}: ", described)}
-        assert hidden == set(), node.name
-        assert not re.search(r"\b(Args|Returns|Raises): *\S", ast.get_docstring(node) or ""), node.name
+    for path in MODULES:
+        for node in ast.walk(tree(path)):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                continue
+            functions = [each for each in ast.walk(node) if isinstance(each, ast.FunctionDef)]
+            names = {
+                argument.arg for each in functions for argument in (*each.args.args, *each.args.kwonlyargs)
+            }
+            docstring = ast.get_docstring(node) or ""
+            described = docstring.partition("Args:\n")[2].partition("\n\n")[0]
+            hidden = {name for name in names if re.search(rf"\S.*\b{name}: ", described)}
+            assert hidden == set(), f"{path}: {node.name}"
+            assert not re.search(r"\b(Args|Returns|Raises): *\S", docstring), f"{path}: {node.name}"
 
 
 def test_only_the_middleware_knows_environ() -> None:
     """No other module but the adapters subscripts one or names it as a variable."""
     for path in MODULES:
-        names = {
-            node.id
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            if isinstance(node, ast.Name)
-        }
+        names = {node.id for node in ast.walk(tree(path)) if isinstance(node, ast.Name)}
         assert ("environ" in names) is (
             name_of(path) in {"middleware", "watch", "exchange", "flask", "pyramid"}
         ), path
@@ -139,18 +157,27 @@ def private_names(tree: ast.AST) -> tuple[set[str], list[ast.Attribute]]:
     return own, uses
 
 
+def called(node: ast.Call) -> str:
+    """Return the last name of what is called."""
+    function = node.func
+    return str(getattr(function, "attr", getattr(function, "id", "")))
+
+
 # What the standard library calls so and means to be used.
 PUBLIC = {"_asdict", "_exit", "_getframe", "_replace", "_value_"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_no_object_reaches_into_another(path: Path) -> None:
+def test_no_object_reaches_into_another() -> None:
     """Each underscored attribute is used in the module that defines it, and nowhere else; a base class's too.
 
     So no class is spread over files by inheritance.
     """
-    own, uses = private_names(ast.parse(path.read_text(encoding="utf-8")))
-    foreign = [f"line {use.lineno}: {ast.unparse(use)}" for use in uses if use.attr not in own | PUBLIC]
+    foreign = []
+    for path in MODULES:
+        own, uses = private_names(tree(path))
+        foreign += [
+            f"{path}:{use.lineno}: {ast.unparse(use)}" for use in uses if use.attr not in own | PUBLIC
+        ]
     assert foreign == []
 
 
@@ -183,19 +210,18 @@ DOORS = {
 
 def test_tests_use_few_private_names() -> None:
     """Of the package's: those listed above, and each of them is used."""
-    package = [ast.parse(path.read_text(encoding="utf-8")) for path in MODULES]
-    private = {name for tree in package for name in private_names(tree)[0] if re.match(r"_[^_]", name)}
+    private = {name for path in MODULES for name in private_names(tree(path))[0] if re.match(r"_[^_]", name)}
     used: set[str] = set()
     for path in Path(__file__).parent.rglob("*.py"):
         if path.name in BREAKERS or path == Path(__file__):
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        own, uses = private_names(tree)
+        module = parsed(path)
+        own, uses = private_names(module)
         names = {use.attr for use in uses} - own
-        for node in ast.walk(tree):
+        for node in ast.walk(module):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wsgisession"):
                 names |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr"):
+            elif isinstance(node, ast.Call) and called(node).endswith("setattr"):
                 names |= {
                     str(part.value).rpartition(".")[2] for part in node.args if isinstance(part, ast.Constant)
                 }

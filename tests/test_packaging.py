@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from support.fresh import clone
 
+pytestmark = pytest.mark.wide  # to build and to install takes seconds
+
 ROOT = Path(__file__).parent.parent
 SOURCES = {path.relative_to(ROOT).as_posix() for path in (ROOT / "wsgisession").rglob("*.py")}
 
@@ -75,7 +77,6 @@ def isolated(installed: Path, script: str) -> object:
     return json.loads(run(sys.executable, "-I", "-S", "-c", prelude + script, cwd=installed.parent))
 
 
-@pytest.mark.wide
 def test_the_sdist_is_enough_to_test_and_to_package(built: Path) -> None:
     """Sources, tests, demo, site, license and changelog are in it; what a build or a run leaves behind is not."""
     (path,) = built.glob("*.tar.gz")

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from threading import Event
 from types import FrameType
 from typing import Any
@@ -22,7 +23,7 @@ from support.postgres_server import backends, created, shared_postgres, until, w
 from wsgisession.errors import StoreError
 from wsgisession.stores import postgres_pipeline, postgres_pool, postgres_wire
 from wsgisession.stores.postgres import PostgresStore, connector
-from wsgisession.testing import new_key, new_payload
+from wsgisession.testing import new_key, new_payload, together
 
 pytestmark = [
     pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing())),
@@ -124,14 +125,20 @@ def test_an_exception_while_connecting(name: str, monkeypatch: pytest.MonkeyPatc
     """At any line of the first operation on a new store: the connection that was being opened is there for the next one."""
     monkeypatch.setattr(postgres_pool, "SIZE", SIZE)
     url = f"{shared_postgres().url}?application_name={name}"
-    for line in breadth.steps(9):
+
+    def interrupted(line: int) -> int:
         store = PostgresStore(connector(url), table=name, timeout=20)
         trace = Interrupted(line)
         with suppress(Outside), trace:
             store.load(new_key())
         assert store.load(new_key()) is None
         store.close()
-        if trace.reached < line:
+        return trace.reached
+
+    for line in breadth.steps(9):
+        # In a thread of its own: where a tracer raises at the end of an ``except``, CPython goes on handling that
+        # exception, and keeps the frame and its connection, as long as the thread lives.
+        if together([partial(interrupted, line)])[0] < line:
             break
     assert line > 60
     until(lambda: gc.collect() >= 0 and not backends(name))
@@ -243,7 +250,7 @@ def test_a_pool_that_does_not_answer(name: str, monkeypatch: pytest.MonkeyPatch)
         checked.append(go.wait(20))
 
     with ConnectionPool(shared_postgres().url, check=check, min_size=0, max_size=1, open=True) as pool:
-        store = PostgresStore(pool, table=name, timeout=0.2)
+        store = PostgresStore(pool, table=name, timeout=1)  # to connect may take most of it
         with pytest.raises(StoreError, match="the pool does not answer"):
             store.load(new_key())
         go.set()

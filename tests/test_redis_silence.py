@@ -72,6 +72,12 @@ def calm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_calls, "PATIENCE", 30.0)
 
 
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an attempt that nobody answers wait for less than usual."""
+    monkeypatch.setattr(redis_calls, "PATIENCE", 0.02)
+
+
 OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "load": lambda store: store.load(new_key()),
     "load_many": lambda store: store.load_many([new_key()]),
@@ -104,7 +110,7 @@ def test_for_a_second_everything_fails_at_once(
 
 @each_operation
 def test_then_one_in_a_second_tries(
-    clock: Clock, silent: tuple[Proxy, Any], operation: Callable[[Any], Any]
+    clock: Clock, brief: None, silent: tuple[Proxy, Any], operation: Callable[[Any], Any]
 ) -> None:
     """The first operation of the next second tries and fails; the others fail at once, and so does the second after
     that.
@@ -145,13 +151,13 @@ def test_an_attempt_is_short(clock: Clock, silent: tuple[Proxy, Any]) -> None:
 
 
 def test_a_slow_server_comes_back(
-    clock: Clock, silent: tuple[Proxy, Any], monkeypatch: pytest.MonkeyPatch
+    clock: Clock, brief: None, silent: tuple[Proxy, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Now and then an attempt waits as long as the client does: a server that needs that long is back with
     it.
     """
     proxy, store = silent
-    proxy.mute, proxy.delay = False, 0.3
+    proxy.mute, proxy.delay = False, 0.1
     clock.advance(1.01)
     with pytest.raises(StoreError, match=IN_VAIN):
         store.load(new_key())

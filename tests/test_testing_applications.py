@@ -42,7 +42,7 @@ def test_the_fixture(tmp_path: Path) -> None:
         os.devnull,
         "--rootdir=.",
     ]
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
     assert "1 passed" in done.stdout, done.stdout
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.postgres_server import execute, shared_postgres
+from support.postgres_server import shared_postgres
 from support.redis_servers import shared_redis
 
 from wsgisession import MemoryStore, Store
@@ -42,5 +42,4 @@ def new_store(kind: str, place: Path) -> Iterator[Store]:
         url = shared_postgres().url
         postgres = PostgresStore(lambda: psycopg.connect(url), table=name)
         yield postgres
-        postgres.close()
-        execute(f"DROP TABLE IF EXISTS {name}")
+        postgres.close()  # its table goes with the server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import json
 import os
@@ -45,10 +46,13 @@ def installed() -> Path:
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             pytest.skip(f"there is no {program} on the PATH (Debian: apt-get install nodejs npm)")
-    lock, done = HOME / "package-lock.json", HOME / "node_modules" / ".installed"
-    if not done.exists() or done.read_bytes() != lock.read_bytes():
-        npm("ci", cwd=HOME)
-        done.write_bytes(lock.read_bytes())
+    done = HOME / "node_modules" / ".installed"
+    with open(HOME / "package-lock.json", "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process of this run may be about to do the same
+        wanted = lock.read()
+        if not done.exists() or done.read_bytes() != wanted:
+            npm("ci", cwd=HOME)
+            done.write_bytes(wanted)
     return HOME
 
 

@@ -174,7 +174,9 @@ def failed(request: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("act", "status", "saved"), [(raised, 303, True), (refused, 400, True), (failed, 500, False)], ids=str
+    ("act", "status", "saved"),
+    [(raised, 303, True), (refused, 400, True), (failed, 500, False)],
+    ids=["raised", "refused", "failed"],
 )
 def test_responses(act: Any, status: int, saved: bool) -> None:
     """A redirect and a refusal save, an error of the server does not."""

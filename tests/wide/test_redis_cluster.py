@@ -261,6 +261,7 @@ def test_processes_race_on_a_cluster() -> None:
 # Failover
 
 
+@pytest.mark.alone
 def test_sessions_go_on_after_a_failover(private: RedisCluster) -> None:
     """A master killed under load: its keys fail until the replica has taken over, then all goes on; the
     others never stop.
@@ -283,6 +284,7 @@ def test_sessions_go_on_after_a_failover(private: RedisCluster) -> None:
     store.close()
 
 
+@pytest.mark.alone
 def test_a_planned_failover_loses_nothing(private: RedisCluster) -> None:
     """``CLUSTER FAILOVER``, as before an upgrade: the replica is in step first, so no acknowledged write is
     lost.
@@ -302,6 +304,7 @@ def test_a_planned_failover_loses_nothing(private: RedisCluster) -> None:
     store.close()
 
 
+@pytest.mark.alone
 def test_a_slot_that_moves_takes_its_sessions_along(private: RedisCluster) -> None:
     """While a slot is on its way to another node, and afterwards, its records are found and written."""
     store = from_url(private.url)
@@ -328,6 +331,7 @@ def test_a_slot_that_moves_takes_its_sessions_along(private: RedisCluster) -> No
     store.close()
 
 
+@pytest.mark.alone
 def test_a_lost_shard_is_an_error(private: RedisCluster) -> None:
     """A master and its replica gone: a StoreError in bounded time for operations that need them."""
     store = from_url(f"{private.url}?socket_timeout=0.5&socket_connect_timeout=0.5")
@@ -357,6 +361,7 @@ def keys_by_master(store: Any, cluster: RedisCluster, count: int = 60) -> dict[i
     return found
 
 
+@pytest.mark.alone
 def test_a_node_that_hangs_does_not_hold_up_the_others(private: RedisCluster) -> None:
     """A master stopped by SIGSTOP: its keys cost one time-out and fail at once then; the other masters' keys
     are there.
@@ -387,6 +392,7 @@ def test_a_node_that_hangs_does_not_hold_up_the_others(private: RedisCluster) ->
     store.close()
 
 
+@pytest.mark.alone
 def test_a_cluster_that_hangs_costs_one_wait(private: RedisCluster) -> None:
     """All nodes stopped: after the first operation has found that out, all keys fail at once; then all are
     back.
@@ -430,6 +436,7 @@ def test_a_cluster_that_is_gone_says_so() -> None:
 # A Cluster that is not what redis-py last saw
 
 
+@pytest.mark.alone
 def test_a_redirection_tells_a_client_for_one_server(private: RedisCluster) -> None:
     """Who may not ask (no ``+info``) learns by the first key of another node what to write."""
     node = private.masters[0]
@@ -472,6 +479,7 @@ def test_a_slot_that_nobody_served_is_looked_for_again() -> None:
     cluster.close()
 
 
+@pytest.mark.alone
 def test_pipelines_survive_a_failover(private: RedisCluster) -> None:
     """load_many after the keys' master has changed: each key is found, on any node."""
     store = from_url(private.url)

@@ -70,6 +70,7 @@ def follows(server: Any) -> bool:
     return bool(found["role"] == "slave" and found["master_link_status"] == "up")
 
 
+@pytest.mark.alone
 def test_sessions_go_on_when_the_master_dies(private: RedisSentinel) -> None:
     """A master killed under load: errors in bounded time, then its replica serves; the old one comes back as
     a replica.
@@ -93,6 +94,7 @@ def test_sessions_go_on_when_the_master_dies(private: RedisSentinel) -> None:
 CAREFUL = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "10")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("options", [(), CAREFUL], ids=["defaults", "min-replicas-to-write 1"])
 def test_a_planned_failover_leaves_nobody_behind(options: tuple[str, ...]) -> None:
     """``SENTINEL FAILOVER``: the old master is alive, yet every connection moves on to the new one without a
@@ -118,6 +120,7 @@ def test_a_planned_failover_leaves_nobody_behind(options: tuple[str, ...]) -> No
         servers.close()
 
 
+@pytest.mark.alone
 def test_without_sentinels_open_connections_go_on(private: RedisSentinel) -> None:
     """Sentinels are asked when a connection is opened; while all are down who needs a new one gets a
     StoreError.
@@ -137,6 +140,7 @@ def test_without_sentinels_open_connections_go_on(private: RedisSentinel) -> Non
         one.close()
 
 
+@pytest.mark.alone
 def test_one_sentinel_of_three_suffices(private: RedisSentinel) -> None:
     """Those that are down are skipped."""
     for sentinel in private.sentinels[:2]:
@@ -154,6 +158,7 @@ def test_an_unknown_service_is_an_error(shared: RedisSentinel) -> None:
     store.close()
 
 
+@pytest.mark.alone
 def test_sessions_go_on_when_the_master_hangs(private: RedisSentinel) -> None:
     """A master stopped by SIGSTOP: one time-out, errors at once, then its replica serves; the old one wakes
     up as a replica.
