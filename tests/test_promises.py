@@ -23,7 +23,7 @@ from wsgisession import (
 )
 from wsgisession.turns import Turns
 
-THREADS, REQUESTS = 8, breadth.much(50, 200)
+THREADS, REQUESTS = 8, breadth.much(50, 100)
 
 
 def repeating() -> StoreDouble:
