@@ -38,6 +38,14 @@ def test_the_command_line_is_measured_both_ways(tmp_path: Path) -> None:
     assert "stats one by one" in printed
 
 
+def test_each_step_of_a_request_is_measured_alone(tmp_path: Path) -> None:
+    """Beside the whole request and the floor's, for every kind."""
+    found, printed = measured(tmp_path, "profile")
+    for kind, row in found["profile"].items():
+        assert row["steps"] and row["request"] > 0 and row["floor"] > 0, kind
+    assert "from one step to the next" in printed
+
+
 def test_every_plug_is_pulled(tmp_path: Path) -> None:
     """Everybody is served again afterwards, and no engine that keeps its data loses an acknowledged write or a logout."""
     rows = measured(tmp_path, "outages")[0]["outages"]
