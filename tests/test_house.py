@@ -208,6 +208,7 @@ DOORS = {
 }
 
 
+@pytest.mark.wide
 def test_tests_use_few_private_names() -> None:
     """Of the package's: those listed above, and each of them is used."""
     private = {name for path in MODULES for name in private_names(tree(path))[0] if re.match(r"_[^_]", name)}
