@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -552,6 +553,15 @@ class TestErrors:
         ):
             SQLiteStore(path)
         assert path.read_bytes() == before
+
+    def test_a_file_of_another_encoding_is_refused(self, path: Path) -> None:
+        """Listings would miss its keys, so it is an error that says what to do."""
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA encoding = 'UTF-16'")
+            connection.execute("CREATE TABLE t (a)")
+            connection.execute("DROP TABLE t")
+        with pytest.raises(StoreError, match="text is UTF-16.*not UTF-8; give the sessions a new file"):
+            SQLiteStore(path)
 
     @pytest.mark.parametrize("key", ["x'6bff'", "CAST(x'6bff' AS TEXT)"], ids=["a BLOB", "no UTF-8"])
     def test_a_key_that_is_no_text_hides_no_other(self, store: SQLiteStore, path: Path, key: str) -> None:

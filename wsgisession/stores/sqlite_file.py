@@ -211,6 +211,9 @@ def _prepare(connection: sqlite3.Connection, synchronous: str) -> None:
         raise sqlite3.DatabaseError(
             "the file is another program's database; give the sessions one of their own"
         )
+    (encoding,) = connection.execute("PRAGMA encoding").fetchone()
+    if encoding != "UTF-8":  # listings read keys as the bytes they are
+        raise sqlite3.DatabaseError(f"the file's text is {encoding}, not UTF-8; give the sessions a new file")
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise sqlite3.NotSupportedError(
