@@ -105,6 +105,22 @@ def test_the_session_key_is_final_after_a_login(before: str) -> None:
     assert browser.visit(username) == "" and manager().owned_by(str(user("ada").pk)) == []
 
 
+def test_a_login_in_a_session_that_ends_meanwhile_is_told() -> None:
+    """Nobody is told that they are logged in while nothing is stored and no cookie is set."""
+    browser = Browser()
+    browser.visit(log_in("ada"))
+
+    def act(request: HttpRequest) -> None:
+        request.session["seen"] = True
+        assert manager().destroy_owned(str(user("ada").pk)) == 1
+        auth.login(request, user("ada"))
+
+    browser.visit(act)
+    assert browser.answer.status_code == 400 and browser.cookie is None
+    browser.visit(log_in("ada"))
+    assert browser.visit(username) == "ada"
+
+
 def test_a_session_created_after_a_login_keeps_its_owner() -> None:
     """An application that needs a session key asks for one with ``create()``, in the request that logs somebody in."""
     browser = Browser()

@@ -6,7 +6,6 @@ which is our token. Knows no cookies and no stores. The manager knows what a tok
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime
 from time import time
 from typing import Any
@@ -15,6 +14,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.dispatch import receiver
 from django.http import HttpRequest
 
@@ -251,5 +251,9 @@ def _name_owner(request: HttpRequest | None, user: Any, **_: object) -> None:
         }
         session.owner = str(user.pk)
         session.update(login)
-        with suppress(UpdateError):  # the response's own save says so
+        try:
             store.save()
+        except UpdateError as error:  # the middleware says so too, for what a response saves
+            raise SessionInterrupted(
+                "the session ended while the login was under way; log in again"
+            ) from error
