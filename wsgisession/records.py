@@ -360,7 +360,9 @@ class Records:
         for _ in self.attempts():
             mine, dead, unusable = self._owned(owner)
             doomed = self._without(mine, keep)
-            if not doomed and unusable is None and dead <= vanished:
+            if not doomed and dead <= vanished:
+                if unusable is not None:
+                    raise unusable
                 return count
             vanished |= dead
             if doomed and claim is not None and not claim():
@@ -369,8 +371,6 @@ class Records:
                 if self.delete(stored.key, stored.payload):
                     count += 1
                     event(logging.INFO, "revoked", "session revoked", key=self.show(stored.key), owner=owner)
-            if unusable is not None:
-                raise unusable
         raise SessionConflict("sessions of this owner kept appearing while they were being ended")
 
     def others(self, owner: str, keep: Collection[str]) -> list[Stored]:

@@ -191,6 +191,19 @@ class Owners:
                 act()
             assert [self.site.read(cookie) for cookie in (self.first, self.second)] == [{}, {}]
 
+    def test_a_new_id_meanwhile_and_a_record_of_a_later_version(self) -> None:
+        """The session under the new id ends too, before the error says that this was not all."""
+        store, key = self.site.manager.store, "k" * 43
+
+        def revoke() -> None:
+            assert store.create(key, b'[9,"n0nce",{}]', 60.0, "ada")
+            with pytest.raises(StoreError, match="later version"):
+                self.slow.manager.destroy_owned("ada")
+            assert store.delete(key)
+
+        for log in self.moments(revoke, lambda: regenerate(self.site, self.first)):
+            assert self.live() == set(), log
+
     # The index
 
     def key_of(self, cookie: str) -> str:
