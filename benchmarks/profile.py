@@ -16,9 +16,9 @@ from typing import Any
 from benchmarks.cases import CASES, Case, cookie_for, measured
 from benchmarks.measure import Plan, environ_of, interleaved, spin, summary
 from benchmarks.peers import SECRET, Contender, Floor, Ours
-from benchmarks.samples import ENVIRON, SMALL
+from benchmarks.samples import SMALL
 from benchmarks.stores import repeat
-from wsgisession import Record, SessionManager, SessionMiddleware
+from wsgisession import Record, SessionManager
 from wsgisession.draft import Draft
 from wsgisession.headers import personal
 from wsgisession.middleware import _respond
@@ -102,10 +102,6 @@ def _kinds() -> dict[str, Steps]:
     }
 
 
-def _no_app(environ: Any, start_response: Any) -> list[bytes]:
-    raise AssertionError("no request is sent here")
-
-
 def _start_response(status: str, headers: Any, exc_info: Any = None, /) -> Callable[[bytes], object]:
     raise AssertionError("no response is sent here")
 
@@ -115,7 +111,6 @@ class _Steps:
 
     def __init__(self, manager: SessionManager, header: str, stored: Stored) -> None:
         self.manager, self.header, self.stored = manager, header, stored
-        self.middleware = SessionMiddleware(_no_app, secret=SECRET)
         self.codec, self.store = manager.codec, manager.store
         self.payload = stored.payload
         self.numbers: Iterator[int] = iter(range(10**9))
@@ -123,7 +118,7 @@ class _Steps:
 
     def objects(self) -> None:
         visit = new_visit(self.manager.setup, self.header, "http")
-        _respond(self.middleware, ENVIRON, visit, _start_response)
+        _respond(visit, _start_response)
         session_of(visit)
         Draft(self.codec, Stored(self.stored.key, self.payload, self.stored.record, 7200.0).record)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -190,6 +191,36 @@ def test_nothing_is_left_behind(name: str) -> None:
     finally:
         gc.enable()
     assert grown < 50
+
+
+def test_an_application_may_keep_what_it_was_given() -> None:
+    """Also ``start_response`` in its environ makes no cycle, whatever the body is."""
+    kept: list[weakref.ref[Any]] = []
+
+    class Environ(dict[str, Any]):
+        """A dict that can be referred to weakly."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        environ["kept"] = start_response
+        environ["wsgisession.session"]["a"] = 1
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"ok"] if environ["PATH_INFO"] == "/whole" else iter([b"ok"])
+
+    serve = wrap(app)
+    gc.collect()
+    gc.disable()
+    try:
+        for path in ("/whole", "/stream"):
+            environ = Environ(PATH_INFO=path)
+            setup_testing_defaults(environ)
+            kept.append(weakref.ref(environ))
+            body = serve(environ, lambda status, headers, exc_info=None: lambda data: None)
+            assert list(body) == [b"ok"]
+            getattr(body, "close", lambda: None)()
+            del environ, body
+        assert [ref() for ref in kept] == [None, None]
+    finally:
+        gc.enable()
 
 
 STATEMENTS = {"read": "SELECT", "read and write": "SELECT UPDATE", "new": "INSERT"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,7 @@ class SessionMiddleware:
         if self._alone and environ.get("wsgi.multiprocess"):
             self._alone = False
             self._setup.advice.warn_once("memory store")
-        response = _respond(self, environ, visit, start_response)
+        response = _respond(visit, start_response)
         try:
             body = self.app(environ, response.start)
         except BaseException:
@@ -116,8 +117,11 @@ class SessionMiddleware:
                     return body
         if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
             response.end(body)
+            if response.cookies and visit.began:
+                self._advise(environ, visit)
             return body
-        return _SizedBody(response, body) if hasattr(kind, "__len__") else _Body(response, body)
+        advise = partial(self._advise, environ, visit)
+        return (_SizedBody if hasattr(kind, "__len__") else _Body)(response, body, advise)
 
     def _two_sessions(self) -> None:
         self._setup.advice.warn_once("flask session")
@@ -135,7 +139,7 @@ class SessionMiddleware:
             " give each its own environ_key and cookie name"
         )
 
-    def advise(self, environ: WSGIEnvironment, visit: Visit) -> None:
+    def _advise(self, environ: WSGIEnvironment, visit: Visit) -> None:
         """Warn if a new session will not be found again, or if its cookie replaces another one."""
         cookie, warn_once = self._setup.cookie, self._setup.advice.warn_once
         if visit.scheme != "https" and cookie.secure is not False:
@@ -192,10 +196,8 @@ class _Response:
     write().
     """
 
-    __slots__ = ("_environ", "_middleware", "_start_response", "held", "sent", "server_write", "visit")
+    __slots__ = ("_start_response", "cookies", "held", "sent", "server_write", "visit")
 
-    _middleware: SessionMiddleware
-    _environ: WSGIEnvironment
     _start_response: StartResponse
     visit: Visit
     sent: bool | None
@@ -203,6 +205,8 @@ class _Response:
     held: tuple[str, Headers, ExcInfo] | None
     """The arguments of start_response, until the headers leave."""
     server_write: Callable[[bytes], object] | None
+    cookies: list[str] | None
+    """The Set-Cookie values that have left. None: no headers have left."""
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo = None) -> Callable[[bytes], object]:
         """The application's start_response."""
@@ -237,11 +241,9 @@ class _Response:
         status, headers, exc_info = self.held
         visit, self.held = self.visit, None
         try:
-            cookies = visit.leave(status < "500", over)
+            cookies = self.cookies = visit.leave(status < "500", over)
             if visit.touched:
                 headers = personal(headers, cookies, len(visit.own) > 0)
-                if cookies and visit.began:
-                    self._middleware.advise(self._environ, visit)
             self.sent = True
             if exc_info is None:
                 self.server_write = self._start_response(status, headers)
@@ -281,24 +283,21 @@ class _Response:
         self.held = None
 
 
-def _respond(
-    middleware: SessionMiddleware, environ: WSGIEnvironment, visit: Visit, start_response: StartResponse
-) -> _Response:
+def _respond(visit: Visit, start_response: StartResponse) -> _Response:
     """Return the response of a request. A function for the same reason as ``new_visit``."""
     response = _Response()
-    response._middleware = middleware
-    response._environ = environ
     response.visit = visit
     response._start_response = start_response
-    response.sent = response.held = response.server_write = None
+    response.sent = response.held = response.server_write = response.cookies = None
     return response
 
 
 class _Body:
     """A body that still runs application code: passes each chunk on at once, and ends the session's request."""
 
-    def __init__(self, response: _Response, body: Iterable[bytes]) -> None:
+    def __init__(self, response: _Response, body: Iterable[bytes], advise: Callable[[], None]) -> None:
         self._response = response
+        self._advise = advise  # what to do if a session has begun
         self._body: Any = body  # None: the body is closed, or the application forgot to return one
         self._chunks: Iterator[bytes] | None = None
         self._ended = False
@@ -344,6 +343,8 @@ class _Body:
         if response.visit.phase is OPEN:  # abandoned before its headers left
             response.fail()
         response.visit.finish()
+        if response.cookies and response.visit.began:
+            self._advise()
 
 
 class _SizedBody(_Body):

@@ -191,7 +191,7 @@ class Visit:
     @property
     def began(self) -> bool:
         """True if this request has stored a session, and its cookies brought none that lives."""
-        return len(self.own) > 0 and self.own[0] not in self._cookies.found
+        return self.stored is not None and self.own[0] not in self._cookies.found
 
     @property
     def logged_in(self) -> bool:
