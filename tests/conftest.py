@@ -11,6 +11,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ INTERRUPTING = {
 settings.register_profile("narrow", deadline=None, max_examples=25)
 settings.register_profile("wide", deadline=None, max_examples=100)
 
+_ended = count(1)
 leaked: list[str] = []  # what each process of this run found at its end
 
 
@@ -122,6 +124,17 @@ def pytest_collection() -> Generator[None, object, object]:
 
 def pytest_collection_finish() -> None:
     """Nor need it do so each time that a test asks for it."""
+    keep()
+
+
+def pytest_runtest_logfinish() -> None:
+    """The same for what is left of each test, such as its reports."""
+    if next(_ended) % 50 == 0:
+        keep()
+
+
+def keep() -> None:
+    """Let the collector forget what there is by now. What a later test leaves it still finds."""
     gc.collect()
     if hasattr(gc, "freeze"):  # not in PyPy
         gc.freeze()
