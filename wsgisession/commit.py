@@ -52,7 +52,7 @@ class Commit:
         """
         records = self._records
         now = records.clock()
-        record = draft.record().begun(now)
+        record = draft.begun(now)
         payload = self._pack(record)
         if first is not None:
             first()

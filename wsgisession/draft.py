@@ -150,8 +150,25 @@ class Draft:
         Raises:
             UnsupportedType: A value would not come back; the message names its path.
         """
+        base, removed, lines = self.base, self._removed, self._changed()
+        record = base.with_changes(lines, removed) if lines or removed else base
+        if removed and record.same_values(base):
+            record = base
+        return record if self.facts is base else record.with_facts(*self.facts.facts)
+
+    def begun(self, created: float) -> Record:
+        """Return the record of a session that begins now, with this draft's values and facts.
+
+        Raises:
+            UnsupportedType: As for ``record``.
+        """
+        lines = self.record().data if self.base.lines else self._changed()
+        return self.facts.begun(created, lines)
+
+    def _changed(self) -> dict[str, bytes]:
+        """Return the lines that differ from the base's, those of new keys in their order."""
         base, values, removed, encode = self.base, self._values, self._removed, self._codec.encode
-        lines: dict[str, bytes] = {}  # what differs from the base's, new keys in their order
+        lines: dict[str, bytes] = {}
         try:
             for key, mark in self._marks.items():
                 try:
@@ -166,10 +183,7 @@ class Draft:
             # Making a path takes as long as encoding a number, so it is made only if somebody reads it.
             encode(value, _path(key))
             raise
-        record = base.with_changes(lines, removed) if lines or removed else base
-        if removed and record.same_values(base):
-            record = base
-        return record if self.facts is base else record.with_facts(*self.facts.facts)
+        return lines
 
     def saved(self, record: Record) -> None:
         """Remember that ``record``, made from this draft, is stored now."""

@@ -121,8 +121,6 @@ class Record:
         A key that is removed and has a line too moves to the end, as in a dict.
         """
         places = self._places
-        if not places:  # a session that begins
-            return self._like(_places_of[tuple(lines)], list(lines.values()), None)
         if not removed:
             mine = [*self.lines]
             try:
@@ -146,7 +144,7 @@ class Record:
             data.pop(key, None)
         data.update(lines)
         places = {key: place for place, key in enumerate(data)}
-        return self._like(places, list(data.values()), None)
+        return self._like(places, list(data.values()))
 
     def with_facts(
         self, created: float, owner: str | None, persistent: bool, idle_timeout: float | None
@@ -156,27 +154,26 @@ class Record:
             return self
         return record_of(created, owner, persistent, idle_timeout, self._places, self.lines, None, self.extra)
 
-    def begun(self, created: float) -> Record:
-        """Return the record of a session that begins now, with the same values."""
+    def begun(self, created: float, lines: Mapping[str, bytes]) -> Record:
+        """Return the record of a session that begins now, with these lines and the other facts of this record."""
         return record_of(
             created,
             self.owner,
             self.persistent,
             self.idle_timeout,
-            self._places,
-            self.lines,
+            _places_of[tuple(lines)],
+            list(lines.values()),
             None,
             self.extra,
         )
 
     def without_values(self) -> Record:
         """Return a record of the same facts without any value."""
-        return self._like(NO_PLACES, NO_LINES, None)
+        return self._like(NO_PLACES, NO_LINES)
 
-    def _like(self, places: Places, lines: Sequence[bytes], head: bytes | None) -> Record:
-        created = self.created if head is None and self._created is None else self._created
+    def _like(self, places: Places, lines: Sequence[bytes]) -> Record:
         return record_of(
-            created, self.owner, self.persistent, self.idle_timeout, places, lines, head, self.extra
+            self.created, self.owner, self.persistent, self.idle_timeout, places, lines, None, self.extra
         )
 
     # Comparing
