@@ -18,7 +18,7 @@ from wsgisession.errors import SessionError
 from wsgisession.headers import Headers, personal
 from wsgisession.limits import Seconds
 from wsgisession.manager import IdentityFactory, Secret, SessionManager
-from wsgisession.session import Session, session_of, visit_of
+from wsgisession.session import Session, hold, visit_of
 from wsgisession.stores import MemoryStore, Store
 from wsgisession.visit import OPEN, OVER, Visit, new_visit
 from wsgisession.watch import watched
@@ -93,11 +93,15 @@ class SessionMiddleware:
         if key in environ and self._serves(environ[key]):
             return self.app(environ, start_response)
         visit = new_visit(self._setup, environ.get("HTTP_COOKIE"), environ.get("wsgi.url_scheme"))
-        environ[key] = session_of(visit)
+        environ[key] = session = Session()
+        hold(session, visit)
         if self._alone and environ.get("wsgi.multiprocess"):
             self._alone = False
             self._setup.advice.warn_once("memory store")
-        response = _respond(visit, start_response)
+        response = _Response()
+        response.visit = visit
+        response.server_start = start_response
+        response.sent = response.held = response.server_write = response.cookies = None
         try:
             body = self.app(environ, response.start)
         except BaseException:
@@ -141,20 +145,20 @@ class SessionMiddleware:
 
     def _advise(self, environ: WSGIEnvironment, visit: Visit) -> None:
         """Warn if a new session will not be found again, or if its cookie replaces another one."""
-        cookie, warn_once = self._setup.cookie, self._setup.advice.warn_once
+        cookie, advice = self._setup.cookie, self._setup.advice
         if visit.scheme != "https" and cookie.secure is not False:
             proto, forwarded = environ.get("HTTP_X_FORWARDED_PROTO"), environ.get("HTTP_FORWARDED")
             if cookie.secure == "auto":
                 if (proto and proto.lower().startswith("https")) or (
                     forwarded and "proto=https" in forwarded.lower()
                 ):
-                    warn_once("tls proxy")
+                    advice.warn_once("tls proxy")
             elif not (proto or forwarded or any(name.startswith(_PROXIED) for name in environ)):
-                warn_once("secure over http")
+                advice.warn_once("secure over http")
         if cookie.path != "/" and not cookie.covers(
             f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}" or "/"
         ):
-            warn_once("outside the path", path=cookie.path)
+            advice.warn_once("outside the path", path=cookie.path)
         if (
             environ.get("REQUEST_METHOD") == "POST"
             and environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
@@ -162,7 +166,7 @@ class SessionMiddleware:
             and cookie.samesite != "None"
             and not visit.logged_in  # a login may come from another site on purpose
         ):
-            warn_once("cross-site post")
+            advice.warn_once("cross-site post")
 
 
 def get_session(environ: WSGIEnvironment, key: str = ENVIRON_KEY) -> Session:
@@ -196,10 +200,10 @@ class _Response:
     write().
     """
 
-    __slots__ = ("_start_response", "cookies", "held", "sent", "server_write", "visit")
+    __slots__ = ("cookies", "held", "sent", "server_start", "server_write", "visit")
 
-    _start_response: StartResponse
     visit: Visit
+    server_start: StartResponse
     sent: bool | None
     """None: the application has not called start_response yet."""
     held: tuple[str, Headers, ExcInfo] | None
@@ -214,19 +218,19 @@ class _Response:
             raise TypeError(
                 f"start_response() takes a status of type str such as '200 OK', not {type(status).__name__}"
             )
-        if exc_info is None and self.sent is not None:
-            raise AssertionError("start_response() was called again without exc_info (PEP 3333)")
-        if not self.sent:
+        if self.sent is None or (exc_info is not None and not self.sent):
             self.sent = False
             self.held = status, headers, exc_info
             return self
+        if exc_info is None:
+            raise AssertionError("start_response() was called again without exc_info (PEP 3333)")
         try:
             if status >= "500":
                 self.visit.fail()
             # It raises if the first headers have left already. Otherwise ours are sent again.
             if self.visit.touched:
                 headers = personal(headers, self.visit.set_cookies(), len(self.visit.own) > 0)
-            self.server_write = self._start_response(status, headers, exc_info)
+            self.server_write = self.server_start(status, headers, exc_info)
             return self
         finally:
             exc_info = None  # it holds this very frame (PEP 3333, error handling)
@@ -246,9 +250,9 @@ class _Response:
                 headers = personal(headers, cookies, len(visit.own) > 0)
             self.sent = True
             if exc_info is None:
-                self.server_write = self._start_response(status, headers)
+                self.server_write = self.server_start(status, headers)
             else:
-                self.server_write = self._start_response(status, headers, exc_info)
+                self.server_write = self.server_start(status, headers, exc_info)
         finally:
             exc_info = None
 
@@ -281,15 +285,6 @@ class _Response:
         """
         self.visit.fail()
         self.held = None
-
-
-def _respond(visit: Visit, start_response: StartResponse) -> _Response:
-    """Return the response of a request. A function for the same reason as ``new_visit``."""
-    response = _Response()
-    response.visit = visit
-    response._start_response = start_response
-    response.sent = response.held = response.server_write = response.cookies = None
-    return response
 
 
 class _Body:

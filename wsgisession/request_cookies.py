@@ -173,10 +173,11 @@ class RequestCookies:
 
     def set(self, max_age: int | None) -> list[str]:
         """Return the Set-Cookie values that give the browser the id, and take away the cookies of former names."""
-        cookie, name, token = self._setup.cookie, self.names[0], self.token()
-        assert token is not None
-        secure = cookie.is_secure(self._scheme)
-        return [cookie.render(name, token, secure=secure, max_age=max_age), *self._expire_former(secure)]
+        cookie, name, id = self._setup.cookie, self.names[0], self.id
+        assert id is not None
+        secure, token = cookie.is_secure(self._scheme), self._setup.signer.sign(name, id)
+        set_cookie = cookie.render(name, token, secure=secure, max_age=max_age)
+        return [set_cookie] if len(self.names) == 1 else [set_cookie, *self._expire_former(secure)]
 
     def expire(self) -> list[str]:
         """Return the Set-Cookie values that remove each cookie of the request."""

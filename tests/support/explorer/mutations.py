@@ -199,7 +199,7 @@ def send_first(self: _Response, over: bool = False) -> None:
     assert self.held is not None
     status, headers, _ = self.held
     self.held, self.sent = None, True
-    self.server_write = self._start_response(status, headers)
+    self.server_write = self.server_start(status, headers)
     self.visit.leave(status < "500", over)
 
 
