@@ -6,12 +6,12 @@ With CI set nothing is skipped.
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import signal
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ INTERRUPTING = {
 settings.register_profile("narrow", deadline=None, max_examples=25)
 settings.register_profile("wide", deadline=None, max_examples=100)
 
-_ended = count(1)
+_ended = itertools.count(1)
 leaked: list[str] = []  # what each process of this run found at its end
 
 

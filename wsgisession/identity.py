@@ -7,13 +7,13 @@ backup. All are base64url without padding.
 
 from __future__ import annotations
 
-import hmac
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 
 from wsgisession.mac import base64url, mac_under
 from wsgisession.memo import Memo
+from wsgisession.tokens import Tokens
 
 _LONGEST = 4096  # characters of a cookie's name
 _PURPOSE = b"wsgisession 1 cookie\0"  # version and purpose of the signature; another purpose derives from another label
@@ -45,7 +45,7 @@ class Identity:
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._roots = [mac_under(secret) for secret in check_secrets(secrets, self.min_secret)]
         # There are only one or two names on the wire. Very long names are invented by callers.
-        self._macs = Memo(self._derive, lambda name: len(name) <= _LONGEST, 16)
+        self._tokens = Memo(self._derive, lambda name: len(name) <= _LONGEST, 16)
 
     def new_id(self) -> str:
         """Return a new id: 256 bits from the operating system. It is an error if the system has none.
@@ -61,34 +61,22 @@ class Identity:
 
     def sign(self, name: str, id: str) -> str:
         """Return the token of this id for the cookie that is called ``name`` on the wire."""
-        return f"{id}.{base64url(self._macs[name][0](id.encode())).decode()}"
+        return self._tokens[name].sign(id)
 
     def unsign(self, name: str, token: str) -> tuple[str, bool] | None:
         """Return a token's id, and whether it was signed with a secret other than the first.
 
         None for any string that ``sign`` did not make for this name.
         """
-        if not token.isascii():
-            return None
-        message, dot, tag = token.encode().rpartition(b".")
-        if not dot:
-            return None
-        stale = False
-        for mac in self._macs[name]:
-            # The text is compared, not the decoded bytes: four spellings of the last character decode to the same
-            # bytes. In bytes, because compare_digest raises for text that is not ASCII.
-            if hmac.compare_digest(base64url(mac(message)), tag):
-                return token[: len(message)], stale
-            stale = True
-        return None
+        return self._tokens[name].unsign(token)
 
-    def _derive(self, name: str) -> tuple[Callable[[bytes], bytes], ...]:
-        """Return one MAC per secret. Each has its own key for this version, purpose and cookie name.
+    def _derive(self, name: str) -> Tokens:
+        """Return the tokens of a cookie name. Each secret has a key of its own for this version, purpose and name.
 
         The name is the end of the text from which the key is derived, and only the id is signed with the key. So name
         and id cannot be confused.
         """
-        return tuple(mac_under(root(_PURPOSE + name.encode())) for root in self._roots)
+        return Tokens([mac_under(root(_PURPOSE + name.encode())) for root in self._roots])
 
 
 def check_secrets(secret: object, minimum: int) -> list[bytes]:
