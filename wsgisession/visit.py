@@ -32,30 +32,37 @@ T = TypeVar("T")
 class Phase(Enum):
     """How far the response is."""
 
+    NONE = "there is none: the manager opened the session"
     OPEN = "its headers are held back"
     SENT = "its headers have left"
     FAILED = "it reports a failure"
     OVER = "its request is over"
 
 
+class Answer(Enum):
+    """What the response does to the cookie."""
+
+    KEEP = "nothing"
+    SET = "it sets the cookie"
+    EXPIRE = "it removes the cookies, because destroy() ended their sessions"
+
+
 # An Enum's members take 0.07 µs each to look up.
-OPEN, SENT, FAILED, OVER = Phase.OPEN, Phase.SENT, Phase.FAILED, Phase.OVER
+NONE, OPEN, SENT, FAILED, OVER = Phase.NONE, Phase.OPEN, Phase.SENT, Phase.FAILED, Phase.OVER
+KEEP, SET, EXPIRE = Answer.KEEP, Answer.SET, Answer.EXPIRE
 
 
 class Visit:
     """What happens to one request's session, whether the application asks for it or not. ``new_visit`` makes one."""
 
     __slots__ = (
-        "_by_key",
+        "_answer",
         "_cookies",
-        "_destroyed",
         "_gone",
         "_header",
         "_in_atomic",
-        "_mixes",
         "_renew",
         "_reported",
-        "_set",
         "draft",
         "own",
         "passive",
@@ -88,29 +95,23 @@ class Visit:
     """The keys that this session has or had in this request. If there is one, the response may be personal."""
     passive: bool
     """True: this request is no use of the session. Its expiry is not moved."""
-    _by_key: bool
-    """True: the manager opened it. There is no cookie."""
+    _answer: Answer
+    """What the response does to the cookie."""
     _cookies: RequestCookies
-    _destroyed: bool
-    """True: ``destroy()`` ended the sessions of the cookies."""
     _gone: bool
     """True: the record existed and does not exist any more, or the browser will get a newer cookie."""
     _in_atomic: bool
-    _mixes: bool
-    """False: an owner left in this request, so the changes of other requests are not merged."""
     _renew: bool
     """True: the next commit gives the session a new id."""
     _reported: tuple[str, ...]
     """The keys of values that cannot be read."""
-    _set: bool
-    """True: this response sets the cookie."""
 
     @classmethod
     def of_key(cls, setup: Setup, stored: Stored) -> Visit:
         """Return the visit of a stored record, without a cookie."""
         visit = new_visit(setup)
+        visit.phase = NONE
         visit.load()
-        visit._by_key = True
         visit._start(stored)
         return visit
 
@@ -128,12 +129,10 @@ class Visit:
         cookies = self._cookies = cookies_of(self.setup, self._header, self.scheme)
         self.stored = None
         self.own = self._reported = ()
-        self.passive = self._set = self._renew = self._gone = False
-        self._by_key = self._destroyed = self._in_atomic = False
-        self._mixes = True
-        self.touched = (
-            True  # last, so that everything above is set, even if an exception from outside comes in between
-        )
+        self.passive = self._renew = self._gone = self._in_atomic = False
+        self._answer = KEEP
+        # Last, so that everything above is set, even if an exception from outside comes in between.
+        self.touched = True
         stored = cookies.live()
         if stored is not None:
             return self._start(stored)
@@ -221,7 +220,6 @@ class Visit:
         # id of another.
         self._renew = owner is not None or not self._gone
         if draft.facts.owner is not None:
-            self._mixes = False
             draft.restart(self.setup.blank)
         draft.set_facts(owner=owner, created=inf)
 
@@ -270,7 +268,7 @@ class Visit:
 
     def needs_cookie(self, what: str) -> None:
         """Refuse a change that needs a cookie if no cookie can be set."""
-        if self._by_key:
+        if self.phase is NONE:
             raise SessionError(
                 f"{what} needs the visitor's cookie, and a session opened by its key does not have it"
             )
@@ -322,19 +320,20 @@ class Visit:
     def _save(self, draft: Draft, before: Stored, overtaken: Meet | None) -> None:
         setup = self.setup
         dated = setup.limits.dated
-        follows = self.phase is OPEN and not self._by_key
-        moves = not self.passive and (follows or not dated(draft.facts))
+        moves = not self.passive and (self.phase is OPEN or not dated(draft.facts))
         stored = self.stored = setup.commit.save(draft, before, moves=moves, overtaken=overtaken)
         # The expiry was moved (a change of ``persistent`` moves it too), so the cookie needs a new Max-Age.
         if stored.until != before.until and (dated(stored.record) or dated(before.record)):
-            self._set = True
+            self._answer = SET
 
     def _move(self, draft: Draft, before: Stored) -> None:
         setup = self.setup
         id, key = self._new_id()
-        changed = not self._mixes or draft.facts.owner != before.record.owner
+        # If an owner left, nothing of theirs is below the draft, and the changes of other requests are not merged.
+        mixes = draft.base is not setup.blank
+        changed = not mixes or draft.facts.owner != before.record.owner
         stored = setup.commit.move(
-            draft, before, key, owner_changed=changed, mixes=self._mixes, moves=not self.passive
+            draft, before, key, owner_changed=changed, mixes=mixes, moves=not self.passive
         )
         self._has(id, stored)
         if changed:
@@ -347,7 +346,7 @@ class Visit:
             if self._renew:
                 cookies.end_others(self.own)
             return True
-        newer = self._destroyed or self._renew
+        newer = self._answer is EXPIRE or self._renew
         if newer:
             cookies.find_others()
         if cookies.found and cookies.overtaken(self.own) and not self._renew:
@@ -377,7 +376,7 @@ class Visit:
         """Remember the new id of this session."""
         self._cookies.id, self.stored = id, stored
         self.own += (stored.key,)
-        self._set = self._mixes = True
+        self._answer = SET
         self._renew = self._gone = False
 
     def _lose(self, draft: Draft, marker: Marker | None) -> bool:
@@ -388,7 +387,7 @@ class Visit:
         if not login:
             # First, so that a session that is gone never looks new, even if an exception comes in between
             self._gone, self._renew = True, False
-        self.stored, self._set = None, False
+        self.stored, self._answer = None, KEEP
         if not login:
             self._blank()
         return login
@@ -412,7 +411,7 @@ class Visit:
             return
         found = self.setup.records.find(self.stored.key)
         if isinstance(found, Stored):
-            self.stored, self._mixes = found, True
+            self.stored = found
             draft.restart(found.record)
         else:
             draft.restart(draft.base)
@@ -462,10 +461,9 @@ class Visit:
             {key: None for key in signed if ends.get(key, End.LED_ON) is not End.LED_ON}
         )
         led_on = End.LED_ON in ends.values() and End.ENDED not in ends.values()
-        self._gone = led_on or self._by_key
-        self._destroyed = not led_on
-        self._set = self._renew = False
-        self._mixes = True
+        self._gone = led_on or self.phase is NONE
+        self._answer = KEEP if led_on else EXPIRE
+        self._renew = False
         self._blank()
 
     def siblings(self) -> list[SessionInfo]:
@@ -533,11 +531,11 @@ class Visit:
             if changes or (before is not None and may_be_due(before.record, before.until - monotonic())):
                 self.commit()
             if self._cookies.stale and self.stored is not None:
-                self._set = True
-        if self._set and self.stored is before:
+                self._answer = SET
+        if self._answer is SET and self.stored is before:
             self._confirm()
         self.phase = phase
-        return self.set_cookies() if self._set or self._destroyed else []
+        return [] if self._answer is KEEP else self.set_cookies()
 
     def _confirm(self) -> None:
         """Set no cookie if another request ended the session. Nothing was stored just now, so the store has to be
@@ -549,7 +547,7 @@ class Visit:
         except StoreError:  # logged
             # If save() gave the session a new id, the visitor would lose it without the cookie. They already have the
             # id that they came with, and by now its session may be dead.
-            self._set = self.stored.key not in self._cookies.found
+            self._answer = SET if self.stored.key not in self._cookies.found else KEEP
             return
         if not isinstance(found, Stored):
             self.load().restart(self.stored.record)
@@ -568,9 +566,9 @@ class Visit:
 
     def set_cookies(self) -> list[str]:
         """Return the values of this response's Set-Cookie headers."""
-        if self.draft is None or not (self._set or self._destroyed):
+        if self.draft is None or self._answer is KEEP:
             return []
-        if not self._set:
+        if self._answer is EXPIRE:
             return self._cookies.expire()
         stored = self.stored
         assert stored is not None

@@ -15,7 +15,7 @@ from wsgisession.middleware import _Response
 from wsgisession.record import Marker, Record
 from wsgisession.records import End, Records, Stored
 from wsgisession.request_cookies import RequestCookies
-from wsgisession.visit import Visit
+from wsgisession.visit import KEEP, Visit
 
 from .plan import Meeting
 
@@ -170,7 +170,7 @@ def lose_logins(self: Visit, draft: Draft, marker: Any) -> bool:
 def lead_on(self: Visit, draft: Draft, marker: Any) -> bool:
     assert self.stored is not None
     self._cookies.found[self.stored.key] = marker
-    self.stored, self._set = None, False
+    self.stored, self._answer = None, KEEP
     return True
 
 
