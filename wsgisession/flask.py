@@ -227,6 +227,11 @@ def _secrets(app: flask.Flask, shortest: int) -> list[str | bytes]:
     return [key, *formerly]
 
 
+def _host(domain: str) -> str | None:
+    """Return the domain as Flask writes it into its own cookie: without a leading dot or a port, and in ASCII."""
+    return domain.partition(":")[0].lstrip(".").encode("idna").decode() or None
+
+
 def _cookie(app: flask.Flask) -> Cookie:
     """Return the cookie that the application's own settings describe."""
     config: dict[str, Any] = app.config
@@ -235,7 +240,7 @@ def _cookie(app: flask.Flask) -> Cookie:
         return Cookie(
             name=config["SESSION_COOKIE_NAME"],
             path=config["SESSION_COOKIE_PATH"] or config["APPLICATION_ROOT"],
-            domain=config["SESSION_COOKIE_DOMAIN"] or None,
+            domain=_host(config["SESSION_COOKIE_DOMAIN"] or ""),
             secure=secure or "auto",
             httponly=bool(config["SESSION_COOKIE_HTTPONLY"]),
             samesite=samesite.title() if samesite else "Lax",

@@ -342,6 +342,14 @@ def test_a_transaction_that_cannot_be_stored_is_an_error() -> None:
             {"SESSION_COOKIE_DOMAIN": "shop.test"},
             r"session=[^;]+; Domain=shop.test; Path=/; HttpOnly; SameSite=Lax",
         ),
+        (
+            {"SESSION_COOKIE_DOMAIN": ".shop.test:8080"},
+            r"session=[^;]+; Domain=shop.test; Path=/; HttpOnly; SameSite=Lax",
+        ),
+        (
+            {"SESSION_COOKIE_DOMAIN": "läden.test"},
+            r"session=[^;]+; Domain=xn--lden-loa.test; Path=/; HttpOnly; SameSite=Lax",
+        ),
         ({"SESSION_COOKIE_PATH": "/shop"}, r"session=[^;]+; Path=/shop; HttpOnly; SameSite=Lax"),
         ({"APPLICATION_ROOT": "/shop"}, r"session=[^;]+; Path=/shop; HttpOnly; SameSite=Lax"),
         ({"SESSION_COOKIE_HTTPONLY": False}, r"session=[^;]+; Path=/; SameSite=Lax"),
@@ -356,13 +364,33 @@ def test_a_transaction_that_cannot_be_stored_is_an_error() -> None:
             r"__Host-session=[^;]+; Path=/; Secure; HttpOnly; SameSite=None; Partitioned",
         ),
     ],
-    ids=["default", "name", "domain", "path", "root", "httponly", "samesite", "secure", "partitioned"],
+    ids=[
+        "default",
+        "name",
+        "domain",
+        "domain with a port",
+        "domain in letters",
+        "path",
+        "root",
+        "httponly",
+        "samesite",
+        "secure",
+        "partitioned",
+    ],
 )
 def test_cookie_settings(config: dict[str, Any], cookie: str) -> None:
     """Each SESSION_COOKIE_ setting is an attribute of our cookie."""
     found = set_cookie(make(config=config), config.get("SESSION_COOKIE_PATH", "/"))
     assert sorted(found.split("; ")[1:]) == sorted(cookie.split("; ")[1:])
     assert found.partition("=")[0] == cookie.partition("=")[0]
+
+
+def test_a_domain_with_a_leading_dot() -> None:
+    """Flask's test client sends the cookie back, as with Flask's own sessions."""
+    app = make(config={"SESSION_COOKIE_DOMAIN": ".shop.test"})
+    client = app.test_client()
+    ask(client, lambda session: session.update(n=1), base_url="http://www.shop.test")
+    assert ask(client, base_url="http://shop.test") == {"n": 1}
 
 
 def test_a_session_goes_on_from_http_to_https() -> None:
