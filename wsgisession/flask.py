@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from wsgisession.codec import Codec
-from wsgisession.cookie import Cookie
+from wsgisession.cookie import LONGEST_MAX_AGE, Cookie
 from wsgisession.exchange import Exchange, behind
 from wsgisession.identity import Identity
 from wsgisession.jsoncodec import JSONCodec
@@ -36,6 +36,7 @@ try:
     from flask.sessions import SecureCookieSessionInterface, SessionInterface, SessionMixin
     from markupsafe import Markup
     from werkzeug.datastructures import Headers
+    from werkzeug.http import http_date
 except ModuleNotFoundError as error:
     if error.name != "flask":
         raise
@@ -227,6 +228,21 @@ def _secrets(app: flask.Flask, shortest: int) -> list[str | bytes]:
     return [key, *formerly]
 
 
+class _FlaskCookie(Cookie):
+    """The cookie that an application's settings describe. With Max-Age it has Expires too, as Flask's own has: people's
+    tests and test clients read that. Browsers follow Max-Age.
+    """
+
+    __slots__ = ()
+
+    def render(self, name: str, value: str, *, secure: bool, max_age: int | None) -> str:
+        header = super().render(name, value, secure=secure, max_age=max_age)
+        if max_age is None:
+            return header
+        # By the clock of the client, which in a test is this machine's. It is not the clock of the sessions.
+        return f"{header}; Expires={http_date(time.time() + min(max_age, LONGEST_MAX_AGE))}"
+
+
 def _host(domain: str) -> str | None:
     """Return the domain as Flask writes it into its own cookie: without a leading dot or a port, and in ASCII."""
     return domain.partition(":")[0].lstrip(".").encode("idna").decode() or None
@@ -237,7 +253,7 @@ def _cookie(app: flask.Flask) -> Cookie:
     config: dict[str, Any] = app.config
     secure, samesite = bool(config["SESSION_COOKIE_SECURE"]), config["SESSION_COOKIE_SAMESITE"]
     try:
-        return Cookie(
+        return _FlaskCookie(
             name=config["SESSION_COOKIE_NAME"],
             path=config["SESSION_COOKIE_PATH"] or config["APPLICATION_ROOT"],
             domain=_host(config["SESSION_COOKIE_DOMAIN"] or ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -150,14 +151,19 @@ def test_flash_messages_of_overlapping_requests_are_all_shown() -> None:
 
 
 def test_permanent_is_persistent() -> None:
-    """It dates the cookie with PERMANENT_SESSION_LIFETIME, and is still True in the next request."""
+    """It dates the cookie with PERMANENT_SESSION_LIFETIME, twice, and is still True in the next request."""
     app = make(config={"PERMANENT_SESSION_LIFETIME": 7200})
     client = app.test_client()
     app.extensions["act"] = lambda session: [session.update(n=1), setattr(session, "permanent", 1)]
-    assert "Max-Age=7200" in client.get("/").headers["Set-Cookie"]
+    answer = client.get("/")
+    assert "Max-Age=7200" in answer.headers["Set-Cookie"]
+    cookie = client.get_cookie("session")
+    assert cookie is not None and cookie.expires is not None
+    assert abs(cookie.expires.timestamp() - time.time() - 7200) < 60
     assert ask(client, lambda session: [session.permanent, session.persistent]) == [True, True]
     app.extensions["act"] = lambda session: setattr(session, "permanent", False)
-    assert "Max-Age" not in client.get("/").headers["Set-Cookie"]
+    after = client.get("/").headers["Set-Cookie"]
+    assert "Max-Age" not in after and "Expires" not in after
 
 
 @pytest.mark.parametrize(
