@@ -1,14 +1,28 @@
-"""A pytest plugin for other projects' suites: writes down how each test ended. Knows nothing of sessions."""
+"""A pytest plugin for other projects' suites: writes down how each test ended, and how many requests had our sessions."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import wsgisession.middleware
+
 outcomes: dict[str, str] = {}
+requests = 0
+new_visit = wsgisession.middleware.new_visit
+
+
+def counted(*args: Any) -> Any:
+    global requests
+    requests += 1
+    return new_visit(*args)
+
+
+wsgisession.middleware.new_visit = counted
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -22,4 +36,4 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    Path(os.environ["PEER_OUTCOMES"]).write_text(json.dumps(outcomes))
+    Path(os.environ["PEER_OUTCOMES"]).write_text(json.dumps([outcomes, requests]))

@@ -22,6 +22,7 @@ from support.docs import ROOT
 
 PLUGINS = ROOT / "tests" / "peers"
 PAGE = "docs/reference/peers.md"
+ADAPTERS, BEHIND = "With our sessions in place of theirs", "Behind our middleware"  # its tables
 TOOLS = (
     *("pytest==8.4.2", "pytest-timeout==2.4.0", "setuptools>=77,<81", "wheel", "flit_core", "hatchling"),
     *(
@@ -33,7 +34,7 @@ TOOLS = (
         "flask-babel",
         "cryptography",
     ),
-    *("ephemeral-port-reserve", "watchdog", "zope.component", "webtest"),
+    *("ephemeral-port-reserve", "greenlet", "watchdog", "zope.component", "webtest"),
 )
 
 
@@ -47,6 +48,18 @@ class Suite(NamedTuple):
     @property
     def pin(self) -> str:
         return f"{self.name}=={self.version}"
+
+
+class Run(NamedTuple):
+    """How each test of a suite ended, and how many requests had our sessions."""
+
+    outcomes: dict[str, str]
+    requests: int
+
+    @property
+    def passed(self) -> int:
+        """How many tests passed. The others failed or were skipped."""
+        return [*self.outcomes.values()].count("passed")
 
 
 FLASK = Suite("flask", "3.1.3")
@@ -97,8 +110,8 @@ def source(suite: Suite) -> Path:
 
 
 @cache
-def outcomes(suite: Suite, plugin: str | None = None, wrapped: str = "", touch: str = "") -> dict[str, str]:
-    """Run a suite, with a plugin of ours or as it is, and return how each of its tests ended.
+def run(suite: Suite, plugin: str | None = None, wrapped: str = "", touch: str = "") -> Run:
+    """Run a suite, with a plugin of ours or as it is.
 
     Args:
         plugin: A module in ``tests/peers``.
@@ -134,13 +147,21 @@ def outcomes(suite: Suite, plugin: str | None = None, wrapped: str = "", touch: 
         timeout=300,
     )
     assert done.returncode in (0, 1), done.stdout + done.stderr
-    found: dict[str, str] = json.loads(file.read_text())
-    return found
+    return Run(*json.loads(file.read_text()))
 
 
-def differences(before: dict[str, str], after: dict[str, str]) -> set[str]:
+def differences(before: Run, after: Run) -> set[str]:
     """Return the tests that end otherwise than before."""
-    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    then, now = before.outcomes, after.outcomes
+    return {name for name in then.keys() | now.keys() if then.get(name) != now.get(name)}
+
+
+def rows(heading: str) -> dict[str, tuple[str, ...]]:
+    """Return the rows of the page's table under a heading, by their first cell."""
+    text = (ROOT / PAGE).read_text(encoding="utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    table = [line for line in text.partition("\n### ")[0].splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1:]]
+    return {name: tuple(numbers) for name, *numbers in cells}
 
 
 def printed(heading: str) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.docs import ROOT
+from support.peers import ADAPTERS, printed, rows
 from support.sdists import unpacked
 from support.web import SECRET
 
@@ -27,7 +27,7 @@ SUITES = (
     "test_client_regress",
     "csrf_tests",
 )
-PAGE = (ROOT / "docs/how-to/frameworks/django.md").read_text()
+MIXIN_TESTS = 65  # of each engine
 
 THEIRS = 'from test_sqlite import *\nTEST_RUNNER = "support.django_runner.Runner"\n'
 OURS = f"""{THEIRS}
@@ -86,23 +86,36 @@ def runs() -> tuple[dict[str, Any], dict[str, Any]]:
         return theirs.result(), ours.result()
 
 
-def passed(run: dict[str, Any]) -> int:
-    return int(run["run"]) - sum(len(run[name]) for name in ("failed", "unexpected", "left out"))
+def others(run: dict[str, Any]) -> list[str]:
+    """Return the tests that did not pass: they failed, were expected to fail, or were skipped."""
+    return [test for name in ("failed", "unexpected", "left out") for test in run[name]]
+
+
+def row(*numbers: int) -> tuple[str, ...]:
+    return tuple(f"{number:,}" for number in numbers)
 
 
 def test_what_differs_is_in_the_docs(runs: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """Each test that passes with Django's engine passes with ours, but for those in the page's table."""
     theirs, ours = runs
-    printed = set(re.findall(r"^\| `(\w+_tests\.\S+)` \|", PAGE, re.MULTILINE))
-    print(
-        f"Django {VERSION}: {passed(theirs)} of {theirs['run']} pass without us, {passed(ours)} of {ours['run']} with us"
-    )
-    assert theirs["failed"] == [] and set(ours["failed"]) == printed and printed != set()
-    mixin = 2 * 65
-    assert ours["run"] == theirs["run"] + mixin
-    assert passed(ours) == passed(theirs) + mixin - len(printed)
+    assert theirs["failed"] == [] and set(ours["failed"]) == printed("Django").keys() != set()
+    assert set(others(theirs)) <= set(others(ours)) == set(others(theirs)) | set(ours["failed"])
 
 
 def test_the_figures_in_the_docs(runs: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """Of the pinned version."""
-    assert f"Django {VERSION}" in PAGE and f"{runs[0]['run']:,} tests" in PAGE
+    """Of the pinned version: of the suites, and of the tests that every engine has to pass."""
+    theirs, ours = runs
+    passed, with_us = (run["run"] - len(others(run)) for run in runs)
+    print(
+        f"Django {VERSION}: {passed} of {theirs['run']} pass without us, {with_us} of {ours['run']} with us"
+    )
+    assert ours["run"] == theirs["run"] + 2 * MIXIN_TESTS
+    assert rows(ADAPTERS)[f"Django {VERSION}: sessions, users, messages, test client, CSRF"] == row(
+        theirs["run"], passed, with_us - 2 * MIXIN_TESTS
+    )
+    mixin = [f"ours_mixin.tests.{name}" for name in ("MemoryTests", "SQLiteTests")]
+    assert [test for test in others(ours) if test.rpartition(".")[0] in mixin] == []
+    own = [test for test in others(theirs) if ".DatabaseSessionTests." in test]
+    assert rows(ADAPTERS)[f"Django's `SessionTestsMixin` {VERSION}, in memory and in SQLite"] == row(
+        MIXIN_TESTS, MIXIN_TESTS - len(own), MIXIN_TESTS
+    )
