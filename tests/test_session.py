@@ -141,6 +141,7 @@ class TestMapping:
             ("is_new", "here it is session.new"),
             ("invalidate", "here it is session.destroy()"),
             ("modified", "changes are noticed"),
+            ("adjust_timeout_for_session", "here it is session.idle_timeout = seconds"),
             ("cart", "store a value as session['cart']"),
             ("mro", "store a value as session['mro']"),
         ],

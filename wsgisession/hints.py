@@ -24,6 +24,7 @@ ELSEWHERE = {
     "remember": "session.persistent",
     "max_age": "session.idle_timeout (seconds), or session.persistent for a cookie that outlives the browser",
     "timeout": "session.idle_timeout (seconds)",
+    "adjust_timeout_for_session": "session.idle_timeout = seconds",
     "set_expiry": "session.idle_timeout = seconds, or session.persistent = True",
     "get_expiry_age": "session.expires - time.time()",
     "get_expiry_date": "session.expires",
