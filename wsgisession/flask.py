@@ -325,7 +325,7 @@ class _Interface(SessionInterface):
         return cast(SessionMixin, session)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
-        """Save a session that has no request. The middleware saves all others, after this."""
+        """Save the session while the application can still handle an error. The middleware saves what changes later."""
         assert isinstance(session, FlaskSession)
         touched = visit_of(session).draft is not None
         if touched and not app.config["SESSION_REFRESH_EACH_REQUEST"] and session.permanent:
@@ -334,3 +334,5 @@ class _Interface(SessionInterface):
             exchange, session.exchange = session.exchange, None
             response.headers = Headers(exchange.respond(response.status, response.headers.to_wsgi_list()))
             exchange.close()
+        elif touched and response.status_code < 500:
+            visit_of(session).settle()

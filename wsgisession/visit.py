@@ -63,6 +63,7 @@ class Visit:
         "_in_atomic",
         "_renew",
         "_reported",
+        "_settled",
         "draft",
         "own",
         "passive",
@@ -105,6 +106,8 @@ class Visit:
     """True: the next commit gives the session a new id."""
     _reported: tuple[str, ...]
     """The keys of values that cannot be read."""
+    _settled: Stored | None
+    """What ``settle()`` has stored."""
 
     @classmethod
     def of_key(cls, setup: Setup, stored: Stored) -> Visit:
@@ -127,7 +130,7 @@ class Visit:
             return self.draft
         # A request that leaves its session alone needs none of this.
         cookies = self._cookies = cookies_of(self.setup, self._header, self.scheme)
-        self.stored = None
+        self.stored = self._settled = None
         self.own = self._reported = ()
         self.passive = self._renew = self._gone = self._in_atomic = False
         self._answer = KEEP
@@ -527,15 +530,29 @@ class Visit:
             return []
         before = self.stored
         if ok:
-            changes, may_be_due = draft.pending() or self._renew, self.setup.limits.may_be_due
-            if changes or (before is not None and may_be_due(before.record, before.until - monotonic())):
-                self.commit()
+            self._commit_if_due(draft)
             if self._cookies.stale and self.stored is not None:
                 self._answer = SET
-        if self._answer is SET and self.stored is before:
+        if self._answer is SET and self.stored is before is not self._settled:
             self._confirm()
         self.phase = phase
         return [] if self._answer is KEEP else self.set_cookies()
+
+    def _commit_if_due(self, draft: Draft) -> None:
+        stored, may_be_due = self.stored, self.setup.limits.may_be_due
+        if (
+            draft.pending()
+            or self._renew
+            or (stored is not None and may_be_due(stored.record, stored.until - monotonic()))
+        ):
+            self.commit()
+
+    def settle(self) -> None:
+        """Commit just before the headers leave. For an adapter whose framework can still answer an error here."""
+        before = self.stored
+        self._commit_if_due(self.load())
+        if self.stored is not before:
+            self._settled = self.stored
 
     def _confirm(self) -> None:
         """Set no cookie if another request ended the session. Nothing was stored just now, so the store has to be

@@ -241,6 +241,49 @@ def test_an_error_saves_nothing() -> None:
     assert answer.status_code == 500 and "Set-Cookie" not in answer.headers and manager(app).count() == 0
 
 
+@pytest.mark.parametrize(
+    ("act", "error"),
+    [
+        pytest.param(lambda session: session.update(a=[object()]), "UnsupportedType", id="inside a value"),
+        pytest.param(lambda session: session.update(a="x" * 99999), "SessionTooLarge", id="too large"),
+        pytest.param(lambda session: session.update(a=1), "StoreError", id="store"),
+    ],
+)
+def test_what_cannot_be_saved_is_handled_by_the_application(act: Any, error: str) -> None:
+    """With its own page for errors, as with Flask's own session. Nothing is stored, and no cookie is set."""
+    store = StoreDouble()
+    store.fail("create")
+    app = make(store=store)
+
+    @app.errorhandler(500)
+    def broken(found: Any) -> Any:
+        return type(found.original_exception).__name__, 500
+
+    app.extensions["act"] = act
+    answer = app.test_client().get("/")
+    assert (answer.status_code, answer.text) == (500, error)
+    assert "Set-Cookie" not in answer.headers and manager(app).count() == 0
+
+
+def test_saving_costs_what_it_costs_elsewhere() -> None:
+    """A first visit is one call, reading is one, writing two; moving the expiry is one more than reading."""
+    clock = Clock()
+    store = StoreDouble(MemoryStore(clock=clock))
+    app = make(store=store, clock=clock, config={"PERMANENT_SESSION_LIFETIME": 1000})
+    client = app.test_client()
+
+    def calls(act: Any) -> list[str]:
+        store.calls.clear()
+        ask(client, act)
+        return store.calls
+
+    assert calls(lambda session: [setattr(session, "permanent", True), session.update(n=[1])]) == ["create"]
+    assert calls(lambda session: session["n"]) == ["load"]
+    assert calls(lambda session: session["n"].append(2)) == ["load", "replace"]
+    clock.advance(500)
+    assert calls(lambda session: session["n"]) == ["load", "touch"]
+
+
 # Without a request
 
 
