@@ -123,3 +123,57 @@ def test_flask_sessions_tuple_comes_back_as_a_list(flask_sessions: Visit) -> Non
     """Without a word."""
     flask_sessions(keep)
     assert flask_sessions(cart) == "['tea', 'milk']"
+
+
+def test_beaker_reverts_to_what_it_read(beaker: Visit) -> None:
+    """Not to what another request has saved meanwhile."""
+    beaker(keep)
+
+    def revert(session: Any) -> Any:
+        session["cart"] = "changed"
+        beaker(lambda other: (other.update(cart="newer"), other.save()))
+        assert beaker(cart) == "newer"
+        session.revert()
+        return session["cart"]
+
+    assert beaker(revert) == "('tea', 'milk')"
+
+
+def test_beaker_saves_later(beaker: Visit) -> None:
+    """Another request does not see what ``save()`` was called for, before the headers leave."""
+    beaker(keep)
+
+    def saved(session: Any) -> str:
+        session["cart"] = "changed"
+        session.save()
+        return beaker(cart)
+
+    assert beaker(saved) == "('tea', 'milk')" and beaker(cart) == "changed"
+
+
+def test_beaker_writes_with_every_use(beaker: Visit, tmp_path: Path) -> None:
+    """The time of the last access, even if a request only reads."""
+    beaker(keep)
+
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*.cache")}
+
+    before = files()
+    beaker(cart)
+    assert files().keys() == before.keys() and files() != before
+
+
+def test_flask_session_writes_with_every_response(flask_sessions: Visit) -> None:
+    """To a known visitor, even if a request only reads: the key lives for 31 days again."""
+    flask_sessions(keep)
+    redis, key = shared_redis().client(), f"session:{flask_sessions.cookie.partition('=')[2]}"
+    assert redis.expire(key, 100)
+    flask_sessions(cart)
+    assert redis.ttl(key) == pytest.approx(31 * 86400, abs=60)
+
+
+def test_flask_sessions_sid_is_in_the_store(flask_sessions: Visit) -> None:
+    """Who reads the store can use the sessions."""
+    flask_sessions(keep)
+    sid = flask_sessions.cookie.partition("=")[2]
+    assert shared_redis().client().exists(f"session:{sid}")
