@@ -101,6 +101,39 @@ def test_keys() -> None:
     run(test)
 
 
+def test_the_event_loop_never_waits_for_the_store() -> None:
+    """Whatever a view awaits: the store is asked in a thread, where no loop runs."""
+    store, running = StoreDouble(), []
+
+    def look() -> None:
+        try:
+            running.append(asyncio.get_running_loop())
+        except RuntimeError:
+            pass
+
+    async def act(request: Any) -> None:
+        session = request.session
+        await session.aset("cart", [2])
+        await session.aset_expiry(300)
+        assert await session.aget_expiry_age() == 300 and await session.ahas_key("cart")
+        await session.asave()
+        await session.acycle_key()
+        assert (await session.aload())["cart"] == [2] and await session.aexists(session.session_key)
+        await session.acreate()
+        await session.adelete(session.session_key)
+        await session.aflush()
+        await session.aclear_expired()
+
+    async def test(browser: AsyncBrowser) -> None:
+        for handler in (put, act, log_in, put, auth.alogout):
+            await browser.visit(handler)
+
+    store.before(None, look, times=None)
+    with override_settings(WSGISESSION={"store": store}):
+        asyncio.run(test(AsyncBrowser()))
+    assert running == [] and {"load", "create", "replace", "delete", "purge"} <= {*store.calls}
+
+
 def test_a_login_names_the_owner() -> None:
     """``alogin`` and ``alogout``."""
 
