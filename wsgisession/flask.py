@@ -24,7 +24,7 @@ from wsgisession.cookie import LONGEST_MAX_AGE, Cookie
 from wsgisession.exchange import Exchange, behind
 from wsgisession.identity import Identity
 from wsgisession.jsoncodec import JSONCodec
-from wsgisession.limits import Seconds
+from wsgisession.limits import Seconds, seconds
 from wsgisession.manager import IdentityFactory, Secret, SessionManager
 from wsgisession.middleware import ENVIRON_KEY, SessionMiddleware
 from wsgisession.session import Session, hold, visit_of
@@ -171,6 +171,10 @@ class Sessions:
 
     def init_app(self, app: flask.Flask) -> None:
         """Give an application these sessions. Call it once for each application."""
+        if not isinstance(app, flask.Flask):
+            raise TypeError(
+                f"Sessions() takes a Flask application, not {type(app).__name__}; a store is Sessions(app, store=…)"
+            )
         if "wsgisession" in app.extensions:
             raise ValueError(
                 "this application has its sessions already; call Sessions(app) or init_app(app) once"
@@ -206,19 +210,30 @@ class Sessions:
 
     def _build(self, app: flask.Flask, store: Store, wsgi_app: WSGIApplication) -> SessionMiddleware | None:
         secret = _secrets(app, self._shortest) if self._secret is None else self._secret
-        if not secret:
+        if secret is None:
             return None
         cookie = _cookie(app) if self._cookie is None else self._cookie
-        remember = app.permanent_session_lifetime if self._remember is None else self._remember
+        remember = self._remember
+        if remember is None:
+            remember = seconds("PERMANENT_SESSION_LIFETIME", app.permanent_session_lifetime)
         return self._middleware(wsgi_app, secret=secret, store=store, cookie=cookie, remember=remember)
 
 
-def _secrets(app: flask.Flask, shortest: int) -> list[str | bytes]:
-    """Return the application's own keys; the first one signs. ValueError: one of them is too short."""
+def _secrets(app: flask.Flask, shortest: int) -> list[str | bytes] | None:
+    """Return the application's own keys; the first one signs. None: it has no key.
+
+    Raises:
+        ValueError: one of them is too short.
+        TypeError: one of them is no text and no bytes.
+    """
     key, formerly = app.secret_key, app.config.get("SECRET_KEY_FALLBACKS") or ()
     if not key:
-        return []
+        return None
+    if isinstance(formerly, str | bytes):
+        raise TypeError("SECRET_KEY_FALLBACKS must be a list of keys, not one key")
     for name, secret in ("SECRET_KEY", key), *(("SECRET_KEY_FALLBACKS", old) for old in formerly):
+        if not isinstance(secret, str | bytes):
+            raise TypeError(f"{name}: a key is a str or bytes, not {type(secret).__name__}")
         size = len(secret.encode() if isinstance(secret, str) else secret)
         if size < shortest:
             raise ValueError(

@@ -494,6 +494,30 @@ def test_a_short_key_is_an_error(config: dict[str, Any], setting: str) -> None:
     assert setting in str(caught.value) and "python -m wsgisession secret" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"config": {"SECRET_KEY": 12345}}, "SECRET_KEY: a key is a str or bytes, not int"),
+        ({"config": {"SECRET_KEY_FALLBACKS": SECRET}}, "SECRET_KEY_FALLBACKS must be a list of keys"),
+        ({"secret": ""}, "secret must be at least 32 bytes"),
+        ({"secret": []}, "secret must"),
+        ({"config": {"PERMANENT_SESSION_LIFETIME": 0}}, "PERMANENT_SESSION_LIFETIME must be a positive"),
+        ({"config": {"PERMANENT_SESSION_LIFETIME": None}}, "PERMANENT_SESSION_LIFETIME must be seconds"),
+    ],
+    ids=["no text", "one fallback", "empty secret", "no secrets", "no time", "no number"],
+)
+def test_a_wrong_setting_is_named(options: dict[str, Any], text: str) -> None:
+    """When the sessions are set up. An empty secret is a mistake, and no application without a key."""
+    with pytest.raises((ValueError, TypeError), match=text):
+        make(**options)
+
+
+def test_a_store_is_not_an_application() -> None:
+    """The error says where it belongs."""
+    with pytest.raises(TypeError, match=r"not str; a store is Sessions\(app, store=…\)"):
+        Sessions("redis://localhost:6379")  # type: ignore[arg-type]
+
+
 def test_a_key_is_measured_in_bytes() -> None:
     """16 characters of two bytes each are enough."""
     client = make(config={"SECRET_KEY": "é" * 16}).test_client()
