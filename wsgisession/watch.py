@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Application = Callable[..., Iterable[bytes]]
 
+_LAYERS = 6  # how many are looked through: a method, and a few middlewares around it
+
 
 class _Watched:
     """A Flask application. When its own session sets a cookie, ``tell`` is called, once."""
@@ -38,12 +40,15 @@ class _Watched:
 
 
 def watched(app: Application, tell: Callable[[], None]) -> Application:
-    """Return an application, watched if it is a Flask application or its ``wsgi_app``.
+    """Return an application, watched if it is a Flask application, its ``wsgi_app``, or ProxyFix and the like around one.
 
     Args:
         tell: Called once, if Flask's own session sets its cookie.
     """
-    for flask in (app, getattr(app, "__self__", None)):
-        if hasattr(flask, "session_interface") and hasattr(flask, "config"):
-            return _Watched(app, flask, tell)
+    inside: Any = app
+    for _ in range(_LAYERS):
+        if hasattr(inside, "session_interface") and hasattr(inside, "config"):
+            return _Watched(app, inside, tell)
+        # The object of a method, or what a middleware of Werkzeug's wraps.
+        inside = getattr(inside, "__self__", None) or getattr(inside, "app", None)
     return app

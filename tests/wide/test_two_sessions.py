@@ -7,6 +7,8 @@ from typing import Any
 import flask
 import pytest
 from support.web import SECRET
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client
 
 from wsgisession import SessionMiddleware, get_session
@@ -42,6 +44,11 @@ def by_hand(app: flask.Flask) -> None:
     app.wsgi_app = SessionMiddleware(app.wsgi_app, secret=SECRET)  # type: ignore[method-assign]
 
 
+def behind_a_proxy(app: flask.Flask) -> None:
+    inner = DispatcherMiddleware(ProxyFix(app.wsgi_app))
+    app.wsgi_app = SessionMiddleware(inner, secret=SECRET)  # type: ignore[method-assign]
+
+
 def around(app: flask.Flask) -> None:
     app.extensions["outer"] = SessionMiddleware(app, secret=SECRET)
 
@@ -51,7 +58,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in told]
 
 
-@pytest.mark.parametrize("wrap", [by_hand, around])
+@pytest.mark.parametrize("wrap", [by_hand, behind_a_proxy, around])
 def test_two_sessions_are_noticed(wrap: Any, caplog: pytest.LogCaptureFixture) -> None:
     """When Flask's own session sets its cookie; the message says what to write instead."""
     app = make(wrap)
