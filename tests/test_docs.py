@@ -52,6 +52,14 @@ def test_examples_run(page: str) -> None:
     examples(page)
 
 
+@pytest.mark.parametrize("page", ["README.md", *PAGES])
+def test_examples_get_the_session_in_one_way(page: str) -> None:
+    """By ``get_session`` or from an adapter, never by its place in the environ."""
+    assert [
+        block.line for block in blocks(page) if re.search(r"\[.wsgisession\.session.\]", block.text)
+    ] == []
+
+
 def test_the_counter_counts() -> None:
     """Two browsers have two sessions."""
     app = examples("docs/index.md")["app"]
