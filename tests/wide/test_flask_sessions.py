@@ -458,6 +458,13 @@ def test_a_cookie_of_ones_own() -> None:
     assert found.startswith("mine=") and "SameSite=Strict" in found
 
 
+def test_a_time_of_ones_own() -> None:
+    """remember= takes the place of PERMANENT_SESSION_LIFETIME."""
+    app = make(remember=300, config={"PERMANENT_SESSION_LIFETIME": 7200})
+    app.extensions["act"] = lambda session: [session.update(n=1), setattr(session, "permanent", True)]
+    assert "Max-Age=300" in app.test_client().get("/").headers["Set-Cookie"]
+
+
 def test_a_wrong_cookie_setting_names_its_place() -> None:
     """The note says that it is a setting of the application."""
     with pytest.raises(ValueError) as caught:
