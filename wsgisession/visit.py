@@ -533,7 +533,7 @@ class Visit:
             self._commit_if_due(draft)
             if self._cookies.stale and self.stored is not None:
                 self._answer = SET
-        if self._answer is SET and self.stored is before is not self._settled:
+        if self._answer is SET and self.stored is before:
             self._confirm()
         self.phase = phase
         return [] if self._answer is KEEP else self.set_cookies()
@@ -555,10 +555,12 @@ class Visit:
             self._settled = self.stored
 
     def _confirm(self) -> None:
-        """Set no cookie if another request ended the session. Nothing was stored just now, so the store has to be
-        asked.
+        """Set no cookie if another request ended the session. Unless the session was stored just now, the store has to
+        be asked.
         """
         assert self.stored is not None
+        if self.stored is self._settled:
+            return
         try:
             found = self.setup.records.find(self.stored.key)
         except StoreError:  # logged
