@@ -59,9 +59,8 @@ class Refused(Exception):
 
 def count(session: Session) -> int:
     """Count one view. Inside atomic(), so that requests that overlap count exactly."""
-    session.setdefault(
-        "csrf", secrets.token_urlsafe(16)
-    )  # our own forms contain it, and nobody else knows it
+    # Our own forms contain it, and nobody else knows it.
+    session.setdefault("csrf", secrets.token_urlsafe(16))
     session["views"] = session.get("views", 0) + 1
     session["seen"] = time.time()
     return int(session["views"])

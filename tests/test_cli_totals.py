@@ -91,9 +91,8 @@ def test_many_owners_are_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(100_000):
         found.add(f"user{number}")
         found.add(f"user{number % 5000}")
-    assert (
-        90_000 < len(found) < 110_000
-    )  # six times the standard error: the hashes are others in each process
+    # Six times the standard error: the hashes are others in each process.
+    assert 90_000 < len(found) < 110_000
 
 
 class Paged(MemoryStore):

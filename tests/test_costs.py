@@ -152,9 +152,8 @@ def calls_of(request: Callable[[], None]) -> int:
 @each_case
 def test_function_calls(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request stays below its ceiling."""
-    monkeypatch.setattr(
-        "wsgisession.log.logger.isEnabledFor", lambda level: False
-    )  # as in production, mostly
+    # As in production, mostly
+    monkeypatch.setattr("wsgisession.log.logger.isEnabledFor", lambda level: False)
     request = prepared(CASES[name])
     for _ in range(20):
         request()
@@ -231,9 +230,8 @@ def test_sql_statements(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A load is one statement, a write is one more, and no transaction is opened around either."""
     seen: list[str] = []
     monkeypatch.setattr(sqlite_file, "Connection", traced(seen))
-    monkeypatch.setattr(
-        "random.randrange", lambda stop: 1
-    )  # expired rows are looked for at the sixteenth write
+    # Expired rows are looked for at the sixteenth write.
+    monkeypatch.setattr("random.randrange", lambda stop: 1)
     store = SQLiteStore(tmp_path / "sessions.db")
     request = prepared(CASES[name], store)
     request()

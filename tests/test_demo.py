@@ -689,9 +689,8 @@ class TestServed:
         with Served() as site, socket.create_connection(("127.0.0.1", site.port)):
             cut = socket.create_connection(("127.0.0.1", site.port))
             cut.sendall(b"POST /add HTTP/1.0\r\nContent-Length: 100\r\n\r\nhalf")
-            cut.setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-            )  # close() sends a reset
+            # close() sends a reset.
+            cut.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             cut.close()
             assert site.views()[0] == 1
 

@@ -85,9 +85,8 @@ def test_what_the_application_holds_stays_part_of_it(sides: Any) -> None:
     draft.rebase(record(lines(theirs)))
     for key in draft:
         value = draft.get(key)
-        untouched = (
-            key in held and key in ours and same(base[key], ours[key])
-        )  # by us: neither deleted nor assigned
+        # By us: neither deleted nor assigned
+        untouched = key in held and key in ours and same(base[key], ours[key])
         if untouched and type(value) is type(held[key]) in (dict, list):
             assert value is held[key]
         if type(value) is list:

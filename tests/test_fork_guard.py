@@ -140,9 +140,8 @@ def test_a_child_starts_afresh() -> None:
         return other.entered.is_set() and all_quiet(guard)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            guard, "_grace", 0.02
-        )  # the only way to a guard of the process that does not wait ten seconds
+        # The only way to a guard of the process that does not wait ten seconds.
+        patch.setattr(guard, "_grace", 0.02)
         assert in_child(works)
     inside.end()
 

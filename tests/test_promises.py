@@ -499,9 +499,8 @@ class TestGoneIsGone:
         store.fail("delete")
         with pytest.raises(StoreError), caplog.at_level(logging.ERROR, "wsgisession"):
             site.request(lambda session: session.regenerate(), cookie)
-        assert [record.event for record in caplog.records] == [
-            "store error"
-        ]  # the second is in the next line's count
+        # The second is in the next line's count.
+        assert [record.event for record in caplog.records] == ["store error"]
         assert site.read(cookie) == {"a": 1}
 
     def test_a_regenerate_of_what_vanished(self, site: Site, store: StoreDouble) -> None:

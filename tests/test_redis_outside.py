@@ -111,9 +111,8 @@ def test_nobody_gets_the_reply_to_a_request_that_was_interrupted(
     with pytest.raises(Outside):
         operation(store, *mine)
     assert left() == 0
-    assert (store.load(yours[0]) or (None,))[0] == yours[
-        1
-    ]  # a reply that was left behind would be this one's
+    # A reply that was left behind would be this one's.
+    assert (store.load(yours[0]) or (None,))[0] == yours[1]
     proxy.delay = 0.0
     assert_answers_fit(store, *yours)
 

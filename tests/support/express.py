@@ -92,9 +92,8 @@ class ExpressServer:
             text=True,
         )
         assert self._process.stdout is not None
-        self.port = int(
-            self._process.stdout.readline()
-        )  # an empty line where it ended instead: its stderr says why
+        # An empty line means that it has ended. Then its stderr says why.
+        self.port = int(self._process.stdout.readline())
 
     def __enter__(self) -> ExpressServer:
         return self

@@ -229,9 +229,8 @@ def test_a_poll_in_flight_during_the_login_does_not_undo_it(browser: Browser, re
         cookie, views = value(browser), number(browser.text)
         go_on.set()
         browser.driver.switch_to.window(polling)
-        told = number(
-            browser.run("return window.poll")
-        )  # of the session it was sent for, and dropped; or of none
+        # Of the session it was sent for, and dropped; or of none.
+        told = number(browser.run("return window.poll"))
         assert told == (2 if read_before else 1)
         assert value(browser) == cookie
         assert "Logged in as ada" in browser.visit(page) and number(browser.text) == views + 1

@@ -20,9 +20,8 @@ pytestmark = pytest.mark.wide
 
 def serve(name: str, folder: Path, port: int) -> Served:
     save(RECIPES[name], folder)
-    line = titled(RECIPES[name].path, "run").splitlines()[
-        -1
-    ]  # the lines before it are typed in test_installing.py
+    # The lines before it are typed in test_installing.py.
+    line = titled(RECIPES[name].path, "run").splitlines()[-1]
     command = shlex.split(line.replace("8000", str(port)))
     return Served(command, folder, port, end=signal.SIGINT, ready="/")
 
@@ -52,9 +51,8 @@ def test_cherrypys_own_server(tmp_path: Path) -> None:
         six_clients_shop(port)
         with Browser(port).open("/") as answer:
             assert (answer.headers["Server"] or "").startswith("CherryPy/")
-        assert eventually(
-            lambda: "Bus STARTED" in server.log, True
-        )  # it answers before; Ctrl-C would not end it yet
+        # It answers before; Ctrl-C would not end it yet.
+        assert eventually(lambda: "Bus STARTED" in server.log, True)
     assert server.tracebacks == 0
 
 

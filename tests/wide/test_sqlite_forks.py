@@ -254,9 +254,8 @@ def test_a_fork_in_the_middle_of_a_statement_of_its_own_thread(
 
 def test_a_connection_that_an_exception_lost_does_not_cross_a_fork(store: SQLiteStore, path: Path) -> None:
     """A traceback that somebody keeps may keep a connection alive: it is closed, and the child works."""
-    connection = (
-        store._pool._connect(_Shelf()).idle[0].connection
-    )  # where an exception would come between two steps
+    # This is what an exception between two steps would leave behind.
+    connection = store._pool._connect(_Shelf()).idle[0].connection
     assert in_child(lambda: store.create(new_key(), b"", LONG))
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         connection.execute("SELECT 1")

@@ -36,9 +36,8 @@ def _write(path: str, pipe: Any) -> None:
     while not pipe.poll():
         start, key = time.monotonic(), new_key()
         assert store.create(key, b"1" * 500, LONG, "ada")
-        if store.replace(
-            key, b"1" * 500, b"2" * 500, None, "ada"
-        ):  # not if the file is another one since the create
+        # Not if the file is another one since the create.
+        if store.replace(key, b"1" * 500, b"2" * 500, None, "ada"):
             written.append((start, key))
         time.sleep(0.001)
     store.close()

@@ -24,9 +24,8 @@ OPTIONS = ("store", "secret", "idle_timeout", "lifetime", "max_size", "codec")
 DAY = 86400  # seconds; the lifetime is at least this, unless the settings name another
 
 
-_lock = (
-    RLock()
-)  # two first requests at once must not open two stores: a store in memory would lose its sessions
+# Two first requests at once must not open two stores: a store in memory would lose its sessions.
+_lock = RLock()
 
 
 def manager() -> SessionManager:
