@@ -22,9 +22,8 @@ LONGEST_MAX_AGE = 400 * 86400  # seconds, RFC 6265bis 5.5
 TOKEN_LENGTH = 87  # length of our value: id, dot, signature
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # token, RFC 9110 5.6.2
-_OCTETS = bytes(
-    octet for octet in range(0x21, 0x7F) if octet not in b'",;\\'
-)  # cookie-octet, RFC 6265bis 4.1.1
+# cookie-octet, RFC 6265bis 4.1.1.
+_OCTETS = bytes(octet for octet in range(0x21, 0x7F) if octet not in b'",;\\')
 # av-octet, RFC 6265bis 4.1.1. Not ending in a space, which browsers trim: the path would be another one.
 _PATH = re.compile(r"/(?:[ -:<-~]*[!-:<-~])?")
 # Browsers ignore one leading dot (RFC 6265bis 5.6.3). By the standard, "_" is not allowed in a host name, but it is in

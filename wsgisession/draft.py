@@ -28,16 +28,7 @@ class Draft:
         record: The record that the changes are based on. A new session has one without values.
     """
 
-    __slots__ = (
-        "_added",
-        "_attempts",
-        "_codec",
-        "_marks",
-        "_removed",
-        "_values",
-        "base",
-        "facts",
-    )
+    __slots__ = ("_added", "_attempts", "_codec", "_marks", "_removed", "_values", "base", "facts")
 
     base: Record
     """The record on which this request's changes are based."""
@@ -47,16 +38,14 @@ class Draft:
 
     def __init__(self, codec: Codec, record: Record) -> None:
         self._codec = codec
-        self._attempts: tuple[
-            int, ...
-        ] = ()  # hashes of payloads that may be stored, although their reply was lost
+        # Hashes of payloads that may be stored, although their reply was lost.
+        self._attempts: tuple[int, ...] = ()
         self._start(record)
 
     def _start(self, record: Record) -> None:
         # The base comes last. Then, even after an exception in between, no change is applied to the wrong base.
-        self._marks: dict[
-            str, Mark
-        ] = {}  # of values that may differ from their line; None: encode to find out
+        # Of values that may differ from their line. None: encode to find out.
+        self._marks: dict[str, Mark] = {}
         self._values: dict[str, Any] = {}  # decoded or assigned
         self._removed = _NOTHING  # keys of the base that were deleted, even if they were assigned again
         self._added: dict[str, None] = {}  # keys that were assigned and come after those of the base

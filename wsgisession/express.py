@@ -43,9 +43,8 @@ TAKEN = frozenset(
 _TAKEN_PATHS = frozenset(f"session[{name!r}]" for name in TAKEN)
 _VERSION = 1  # of the member OWN
 _LONGEST = 8.64e15  # milliseconds, the end of JavaScript's time
-_UNESCAPED = (
-    "!~*'()"  # encodeURIComponent leaves these as they are, besides letters, digits, "_", "." and "-"
-)
+# encodeURIComponent leaves these as they are, besides letters, digits, "_", "." and "-".
+_UNESCAPED = "!~*'()"
 _MARK = "s%3A"  # "s:", percent-encoded
 
 

@@ -27,9 +27,8 @@ from wsgisession.record import Marker, Places, Record, check_owner, record_of
 from wsgisession.values import Values, quote
 
 _VERSIONS = (1, 2)  # without and with an idle timeout of the session's own
-_NAMES_LIMIT = (
-    1000  # characters; a longer list of keys is not remembered, so that visitors cannot fill the memory
-)
+# Characters; a longer list of keys is not remembered, so that visitors cannot fill the memory.
+_NAMES_LIMIT = 1000
 _LONG = 4096
 _LARGEST = 10**18  # seconds: a larger number is no time
 _URLSAFE = bytes.maketrans(b"+/", b"-_")

@@ -332,9 +332,8 @@ class Session(MutableMapping[str, Any]):
     # Other attributes are typing mistakes
 
     def __getattr__(self, name: str) -> NoReturn:
-        if any(
-            name in kind.__dict__ for kind in type(self).__mro__
-        ):  # no slip: the property raised an AttributeError, such as a store's bug
+        # The name exists, so it is no slip: its property raised an AttributeError, such as a store's bug.
+        if any(name in kind.__dict__ for kind in type(self).__mro__):
             return object.__getattribute__(self, name)  # type: ignore[misc]
         raise AttributeError(hint(name, MEMBERS), name=name, obj=self)
 

@@ -86,9 +86,8 @@ class Values:
     """
 
     def __init__(self, types: Types | None = None) -> None:
-        self.json_lines = (
-            type(self).decode is Values.decode
-        )  # True unless a subclass decodes in another way: then the text of a line shows its tags
+        # True unless a subclass decodes in another way: then the text of a line shows its tags
+        self.json_lines = type(self).decode is Values.decode
         self._writers = dict(tags.WRITERS)
         self._custom: dict[type, tuple[str, Callable[[Any], Any]]] = {}
         self._readers: dict[str, Callable[[Any], Any]] = {**tags.READERS, "~str": _read_text}
