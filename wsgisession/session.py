@@ -5,16 +5,7 @@ and stores.
 from __future__ import annotations
 
 import copy
-from collections.abc import (
-    Callable,
-    ItemsView,
-    Iterable,
-    Iterator,
-    KeysView,
-    Mapping,
-    MutableMapping,
-    ValuesView,
-)
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from typing import Any, NoReturn, TypeVar
 
@@ -114,20 +105,20 @@ class Session(MutableMapping[str, Any]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def keys(self) -> KeysView[str]:
+    def keys(self) -> Keys:
         """Return a view of the keys. It decodes every value, so that ``dict()`` raises first if one cannot be read."""
         self._decode_all()
-        return Keys(self, self)
+        return Keys(self)
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> Values:
         """Return a view of the values. Decodes them all."""
         self._decode_all()
-        return Values(self, self)
+        return Values(self)
 
-    def items(self) -> ItemsView[str, Any]:
+    def items(self) -> Items:
         """Return a view of the pairs. Decodes every value."""
         self._decode_all()
-        return Items(self, self)
+        return Items(self)
 
     def _decode_all(self) -> None:
         for key in self._visit.load():
