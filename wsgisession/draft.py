@@ -197,7 +197,7 @@ class Draft:
 
     def wrote(self, payload: bytes) -> bool:
         """True if the stored payload is this draft's own, from a write whose reply was lost."""
-        return len(self._attempts) > 0 and hash(payload) in self._attempts
+        return hash(payload) in self._attempts
 
     def rebase(self, theirs: Record) -> None:
         """Apply this draft's changes to the record that another request stored meanwhile: the three-way merge.
@@ -207,7 +207,7 @@ class Draft:
         base, ours, values = self.base, self.record(), self._values
         merged: dict[str, bytes] = {}
         fresh: dict[str, Any] = {}  # the merged values
-        for key in [*theirs.keys, *(key for key in ours.keys if key not in theirs)]:
+        for key in dict.fromkeys([*theirs.keys, *ours.keys]):
             before, mine, their = base.line(key), ours.line(key), theirs.line(key)
             if their == before:
                 line = mine
@@ -221,7 +221,7 @@ class Draft:
                 merged[key] = line
         for key, value in fresh.items():
             values[key] = adopt(values.get(key, MISSING), value)
-        facts = self._merged_facts(ours, theirs)
+        facts = map(merge, base.facts, ours.facts, theirs.facts)
         self._stand_on(theirs, merged)
         self.facts = theirs.with_facts(*facts)
 
@@ -244,15 +244,6 @@ class Draft:
         self._added = {key: None for key in lines if key not in record}
         self._marks.update(dict.fromkeys(own))
         self._attempts = ()
-
-    def _merged_facts(self, ours: Record, theirs: Record) -> tuple[float, str | None, bool, float | None]:
-        base = self.base
-        return (
-            ours.created if ours.created != base.created else theirs.created,
-            ours.owner if ours.owner != base.owner else theirs.owner,
-            ours.persistent if ours.persistent != base.persistent else theirs.persistent,
-            ours.idle_timeout if ours.idle_timeout != base.idle_timeout else theirs.idle_timeout,
-        )
 
     def _join(
         self, key: str, before: bytes | None, mine: bytes | None, their: bytes | None, fresh: dict[str, Any]

@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from datetime import datetime, time
 from decimal import Decimal
 from typing import Any, Final
@@ -53,7 +52,7 @@ def merge(base: Any, ours: Any, theirs: Any) -> Any:
 
 def _merge_dicts(base: dict[Any, Any], ours: dict[Any, Any], theirs: dict[Any, Any]) -> dict[Any, Any]:
     merged = {}
-    for key in _union(theirs, ours):
+    for key in theirs | ours:
         value = merge(base.get(key, MISSING), ours.get(key, MISSING), theirs.get(key, MISSING))
         if value is not MISSING:
             merged[key] = value
@@ -79,11 +78,6 @@ def _merge_deleted(base: Any, changed: Any, ours: Any) -> Any:
 
 def _begins(whole: list[Any], start: list[Any]) -> bool:
     return same(whole[: len(start)], start)
-
-
-def _union(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> Iterator[Any]:
-    yield from first
-    yield from (key for key in second if key not in first)
 
 
 def same(a: Any, b: Any) -> bool:

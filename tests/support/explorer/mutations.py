@@ -122,8 +122,10 @@ def rebase_and_keep_the_base(self: Draft, theirs: Any) -> None:
     self.base = base
 
 
-def our_facts(self: Draft, ours: Any, theirs: Any) -> Any:
-    return ours.facts
+def rebase_and_keep_our_facts(self: Draft, theirs: Any) -> None:
+    ours = self.record()
+    _rebase(self, theirs)
+    self.facts = theirs.with_facts(*ours.facts)
 
 
 _set_facts = Draft.set_facts
@@ -271,7 +273,7 @@ MUTATIONS = [
     Mutation(
         "facts are not merged",
         LOST,
-        ((Draft, "_merged_facts", our_facts),),
+        ((Draft, "rebase", rebase_and_keep_our_facts),),
         _at(ANONYMOUS, "persistent", "idle_timeout"),
     ),
     Mutation("atomic() merges", LOST, ((Visit, "commit", merge_always),), _at(ANONYMOUS, "atomic", "atomic")),
