@@ -74,8 +74,10 @@ class Cookie:
 
     def __post_init__(self) -> None:
         self._check_types()
-        prefixed = self.host_prefix and self.path == "/" and self.domain is None and not self._has_prefix
-        object.__setattr__(self, "_wire_names", (self.name, f"__Host-{self.name}" if prefixed else self.name))
+        secured = self.name
+        if self.host_prefix and self.path == "/" and self.domain is None and not _has_prefix(self.name):
+            secured = f"__Host-{self.name}"
+        object.__setattr__(self, "_wire_names", (self.name, secured))
         domain = "" if self.domain is None else f"; Domain={self.domain}"
         httponly = "; HttpOnly" if self.httponly else ""
         partitioned = "; Partitioned" if self.partitioned else ""
@@ -180,15 +182,7 @@ class Cookie:
         """Return the ``Set-Cookie`` value that deletes the cookie called ``name`` on the wire."""
         # A deletion repeats Path and Domain, or the browser keeps the old cookie (RFC 6265 5.3, step 11), and
         # the flags, or it may reject the deletion itself (RFC 6265bis 5.7: prefixes, SameSite=None).
-        attributes = self._attributes[secure]
-        if name.lower().startswith(
-            "__host-"
-        ):  # a former name: the present path and domain may be others, but a ``__Host-`` cookie has path "/" and no domain
-            attributes = replace(self, name="x", path="/", domain=None, secure=True, formerly=())._attributes[
-                True
-            ]
-        elif name.lower().startswith(("__secure-", "__http-")):
-            attributes = self._attributes[True]
+        attributes = self._attributes[secure or _has_prefix(name)]
         return f"{name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{attributes}"
 
     def expire_former(self, name: str, *, secure: bool) -> list[str]:
@@ -196,15 +190,11 @@ class Cookie:
 
         For browsers, cookies with another path or domain are different cookies, and nobody knows which path and domain
         the former cookie had. So two are deleted: the one with the present path and domain, and the one with path "/"
-        and no domain.
+        and no domain. A ``__Host-`` cookie always has path "/" and no domain.
         """
         usual = replace(self, name="x", path="/", domain=None, host_prefix=False, formerly=())
-        return list(dict.fromkeys([self.expire(name, secure=secure), usual.expire(name, secure=secure)]))
-
-    @property
-    def _has_prefix(self) -> bool:
-        # In any letter case, as browsers match them (RFC 6265bis 5.4). "__Host-Http-" begins with "__Host-".
-        return self.name.lower().startswith(("__secure-", "__host-", "__http-"))
+        cookies = [usual] if name.lower().startswith("__host-") else [self, usual]
+        return list(dict.fromkeys(cookie.expire(name, secure=secure) for cookie in cookies))
 
     def _check_types(self) -> None:
         for option in ("name", "path", "samesite"):
@@ -273,7 +263,7 @@ class Cookie:
             raise ValueError(
                 "cookie partitioned=True is rejected by browsers unless Secure: pass secure=True as well"
             )
-        if self._has_prefix:
+        if _has_prefix(self.name):
             raise ValueError(
                 f"cookie name {self.name[:80]!r} is rejected by browsers unless Secure: pass secure=True as well, or "
                 "leave the prefix out (__Host- is added if the cookie is secure)"
@@ -288,6 +278,11 @@ class Cookie:
         # Also "Http-x", which "__Host-" in front turns into the stricter prefix.
         if wire.lower().startswith(("__http-", "__host-http-")) and not self.httponly:
             raise ValueError(f"cookie name {wire[:80]!r} is rejected by browsers unless httponly=True")
+
+
+def _has_prefix(name: str) -> bool:
+    # In any letter case, as browsers match them (RFC 6265bis 5.4). "__Host-Http-" begins with "__Host-".
+    return name.lower().startswith(("__secure-", "__host-", "__http-"))
 
 
 def _values(header: str, wanted: str) -> Iterator[str]:
