@@ -15,7 +15,7 @@ from wsgisession.draft import Draft
 from wsgisession.errors import SessionTooLarge, StoreError
 from wsgisession.log import event
 from wsgisession.record import Marker, Record
-from wsgisession.records import ATTEMPTS, Records, Stored
+from wsgisession.records import Records, Stored
 from wsgisession.stores.base import NO_EXPIRY
 from wsgisession.turns import Turns
 
@@ -203,8 +203,7 @@ class Commit:
     def _again(self, stored: Stored, attempt: Attempt, meet: Meet) -> Stored:
         """After an attempt failed because another request saved: load the stored record, merge, and try again."""
         with self._turns.queue(stored.key):
-            for number in range(1, ATTEMPTS):
-                self._records.pause(number)
+            for _ in self._records.attempts(failed=1):
                 stored = self._theirs(stored)
                 meet(stored)
                 done = attempt(stored)

@@ -22,7 +22,7 @@ from wsgisession.log import Summed, event
 from wsgisession.record import Marker, Record
 from wsgisession.stores.base import NO_EXPIRY, Store
 
-ATTEMPTS = 250  # with the pauses below some six seconds; 64 writers of one key need a few dozen
+_ATTEMPTS = 250  # with the pauses below some six seconds; 64 writers of one key need a few dozen
 _SHORTEST = 0.0005  # seconds
 _HOPS = 8  # so many changes of id are followed, because markers may lead in a circle
 _BATCH = 1000  # keys in one read of the store
@@ -394,18 +394,18 @@ class Records:
 
     # If others are faster, and if the store fails
 
-    def attempts(self) -> Iterator[int]:
-        """Yield attempt numbers, with a jittered pause between them, up to a generous bound."""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                self.pause(attempt)
-            yield attempt
+    def attempts(self, failed: int = 0) -> Iterator[None]:
+        """Yield for each attempt, up to a generous bound. Before it there is a jittered pause, so that others write first.
 
-    def pause(self, attempt: int) -> None:
-        """Let others write first. This comes before a load: a pause between a load and its swap would make the swap
-        fail again.
+        An attempt begins with a load: a pause between a load and its swap would make the swap fail again.
+
+        Args:
+            failed: so many attempts were made already.
         """
-        self.sleep(random.random() * min(0.05, 0.0005 * 2 ** min(attempt, 10)))
+        for attempt in range(failed, _ATTEMPTS):
+            if attempt:
+                self.sleep(random.random() * min(0.05, 0.0005 * 2 ** min(attempt, 10)))
+            yield
 
     def conflict(self, key: str) -> SessionConflict:
         """Return the error for a swap that kept failing, logged."""
