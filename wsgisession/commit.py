@@ -91,9 +91,10 @@ class Commit:
     def _swap(self, draft: Draft, moves: bool, stored: Stored) -> Stored | None:
         """Try once. None: another request wrote first."""
         record = draft.record()
+        ttl = self._next(record, draft, stored, moves)
         if record is stored.record:
-            return self._refresh(stored, moves)
-        payload, ttl = self._pack(record), self._next(record, draft, stored, moves)
+            return stored if ttl is None else self._refresh(stored, ttl)
+        payload = self._pack(record)
         try:
             done = self._records.replace(stored, payload, record, ttl)
             if done is not None:
@@ -104,24 +105,16 @@ class Commit:
             raise
 
     def _next(self, record: Record, draft: Draft, stored: Stored, moves: bool) -> float | None:
-        """Return the seconds to store with a write. None: the expiry stays as it is."""
+        """Return the seconds to set the expiry to. None: it stays as it is."""
         limits, left, base = self._limits, stored.left(), draft.base
-        if draft.facts is not base and (
-            record.persistent != base.persistent or record.idle_timeout != base.idle_timeout
-        ):
+        if record.persistent != base.persistent or record.idle_timeout != base.idle_timeout:
             return limits.switched(record, left, self._records.clock())
         if (moves or left == NO_EXPIRY) and limits.may_be_due(record, left):
             return limits.due(record, left, self._records.clock())
         return None
 
-    def _refresh(self, stored: Stored, moves: bool) -> Stored | None:
-        """Move the expiry of an unchanged record if it is time. None: another request has changed the record."""
-        left = stored.left()
-        if not (moves or left == NO_EXPIRY) or not self._limits.may_be_due(stored.record, left):
-            return stored
-        ttl = self._limits.due(stored.record, left, self._records.clock())
-        if ttl is None:
-            return stored
+    def _refresh(self, stored: Stored, ttl: float) -> Stored | None:
+        """Move the expiry of an unchanged record. None: another request has changed the record."""
         try:
             return self._records.touch(stored, ttl)
         except StoreError:  # logged; nothing is lost by it, and the next request tries again
@@ -154,11 +147,9 @@ class Commit:
             record = draft.record()
             payload = self._pack(record)
             if owner_changed:
-                ttl: float | None = self._limits.first(record, records.clock())
+                ttl = self._limits.first(record, records.clock())
             else:
-                ttl = self._next(record, draft, old, moves)
-            if ttl is None:
-                ttl = old.left()
+                ttl = self._next(record, draft, old, moves) or old.left()
             if new is None:
                 new = records.create(key, payload, record, ttl)
             else:

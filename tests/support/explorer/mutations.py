@@ -149,8 +149,8 @@ def always_moves(self: Commit, *args: Any, **options: Any) -> Any:
     return _save(self, *args, **(options | {"moves": True}))
 
 
-def refresh_once(self: Commit, stored: Any, moves: bool) -> Any:
-    return _refresh(self, stored, moves) or stored
+def refresh_once(self: Commit, stored: Any, ttl: float) -> Any:
+    return _refresh(self, stored, ttl) or stored
 
 
 def nothing(self: Any, *args: Any, **options: Any) -> None:
