@@ -86,14 +86,13 @@ class SessionManager:
         show = digest if getattr(factory, "key_is_id", False) else str
         self.records = Records(self.store, self.codec, limits, clock=clock, show=show)
         advice = Advice()
+        signer = Identity([b"no secret: nobody signs with this"]) if self.identity is None else self.identity
         self.setup = Setup(
             self.records,
             Commit(self.records, size),
             limits,
             self.cookie,
-            self.identity
-            if self.identity is not None
-            else Identity([b"nobody signs with this: it has no secret"]),
+            signer,
             advice,
             BadSignatures(advice),
             Record(inf, None, self.cookie.persistent, {}),
@@ -133,8 +132,8 @@ class SessionManager:
 
         ``owner``, ``persistent`` and ``regenerate()`` cannot be used on it, because they need the visitor's cookie.
         """
-        stored = self.records.load(key) if isinstance(key, str) else None
-        return None if stored is None else self._of(stored)
+        found = self.records.find(key) if isinstance(key, str) else None
+        return self._of(found) if isinstance(found, Stored) else None
 
     def from_cookie(self, header: str, *, secure: bool | None = None) -> Session | None:
         """Return the live session of a Cookie header, in the same way as ``open``. None: it has no live session.
@@ -192,9 +191,7 @@ class SessionManager:
         It lists the sessions again until it finds nothing more to end. So it also ends a session that was saved meanwhile.
         """
         _check_name(owner)
-        return self.records.end_owned(
-            owner, () if keep is None else (keep,) if isinstance(keep, str) else tuple(keep)
-        )
+        return self.records.end_owned(owner, [keep] if isinstance(keep, str) else list(keep or ()))
 
     def purge(self) -> int:
         """Remove expired records from the store, in batches. Return how many."""

@@ -109,11 +109,6 @@ class Records:
             self.failed(error, "load", since, key)
             raise
 
-    def load(self, key: str) -> Stored | None:
-        """Return the live record under a key. None: there is none."""
-        found = self.find(key)
-        return found if isinstance(found, Stored) else None
-
     def create(self, key: str, payload: bytes, record: Record, ttl: float) -> Stored | None:
         """Put a record under a free key. None: the key is taken."""
         since = monotonic()
@@ -132,11 +127,8 @@ class Records:
         except StoreError as error:
             self.failed(error, "replace", since, stored.key)
             raise
-        return (
-            Stored(stored.key, payload, record, stored.until if ttl is None else since + ttl)
-            if done
-            else None
-        )
+        until = stored.until if ttl is None else since + ttl
+        return Stored(stored.key, payload, record, until) if done else None
 
     def touch(self, stored: Stored, ttl: float) -> Stored | None:
         """Set the expiry of a record. None: it is no longer what stands there."""
@@ -194,13 +186,9 @@ class Records:
         latest: Stored | None = stored
         try:
             for _ in range(_TRIES):
-                if (
-                    latest is None
-                    or latest.record.owner != owner
-                    or NO_EXPIRY < latest.left() <= MARKER_SECONDS
-                ):
+                if latest is None or latest.record.owner != owner:
                     return
-                if self.touch(latest, MARKER_SECONDS):
+                if NO_EXPIRY < latest.left() <= MARKER_SECONDS or self.touch(latest, MARKER_SECONDS):
                     return
                 latest = self.follow(self.find(latest.key))  # another request wrote to it
         except StoreError:  # logged; the login before it is still done
@@ -211,15 +199,9 @@ class Records:
     def info(self, stored: Stored) -> SessionInfo:
         """Describe a live session."""
         record, now, left = stored.record, self.clock(), stored.left()
-        used = max(record.created, now + left - self.limits.timeout(record))
-        return SessionInfo(
-            stored.key,
-            record.owner,
-            record.created,
-            now + left,
-            min(used, now),
-            SessionItems(record, self.codec),
-        )
+        used = min(max(record.created, now + left - self.limits.timeout(record)), now)
+        items = SessionItems(record, self.codec)
+        return SessionInfo(stored.key, record.owner, record.created, now + left, used, items)
 
     def every(self) -> Iterator[Stored]:
         """Yield every live session, read in batches.
