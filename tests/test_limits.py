@@ -111,6 +111,6 @@ def test_a_sessions_own_idle_timeout(persistent: bool, own: float | None, expect
 @pytest.mark.parametrize("dates_cookie", [False, True])
 def test_which_cookies_are_dated(dates_cookie: bool) -> None:
     """Those of persistent sessions; with Express those of sessions with a timeout of their own, too."""
-    limits = Limits(dates_cookie=dates_cookie)
+    limits = Limits(idle=100.0, lifetime=1000.0, remember=5000.0, dates_cookie=dates_cookie)
     records = record_of(0), record_of(0, True), record_of(0, False, 9.0)
     assert [limits.dated(record) for record in records] == [False, True, dates_cookie]

@@ -38,7 +38,7 @@ class Commit:
         max_size: Bytes of one payload.
     """
 
-    def __init__(self, records: Records, max_size: int = 65536) -> None:
+    def __init__(self, records: Records, max_size: int) -> None:
         self._records = records
         self._limits = records.limits
         self._max_size = max_size

@@ -34,12 +34,7 @@ class Limits:
     __slots__ = ("dates_cookie", "lifetime", "remember", "usual")
 
     def __init__(
-        self,
-        idle: float | None = 7200.0,
-        lifetime: float = 86400.0,
-        remember: float = 2592000.0,
-        *,
-        dates_cookie: bool = False,
+        self, idle: float | None, lifetime: float, remember: float, *, dates_cookie: bool = False
     ) -> None:
         self.usual = lifetime if idle is None else min(idle, lifetime)
         self.lifetime = lifetime
