@@ -120,31 +120,24 @@ class Record:
 
         A key that is removed and has a line too moves to the end, as in a dict.
         """
-        places = self._places
-        if not removed:
-            mine = [*self.lines]
-            try:
-                for key, line in lines.items():
-                    mine[places[key]] = line
-            except KeyError:  # a new key
-                pass
-            else:  # mostly; a list was copied, and no dict built
-                return record_of(
-                    self._created,
-                    self.owner,
-                    self.persistent,
-                    self.idle_timeout,
-                    places,
-                    mine,
-                    self.head,
-                    self.extra,
-                )
+        if removed:
+            return self._with_other_keys(lines, removed)
+        places, mine = self._places, [*self.lines]  # no dict is built: mostly the keys stay
+        try:
+            for key, line in lines.items():
+                mine[places[key]] = line
+        except KeyError:  # a new key
+            return self._with_other_keys(lines, removed)
+        return record_of(
+            self._created, self.owner, self.persistent, self.idle_timeout, places, mine, self.head, self.extra
+        )
+
+    def _with_other_keys(self, lines: Mapping[str, bytes], removed: Collection[str]) -> Record:
         data = self.data
         for key in removed:
             data.pop(key, None)
         data.update(lines)
-        places = {key: place for place, key in enumerate(data)}
-        return self._like(places, list(data.values()))
+        return self._like({key: place for place, key in enumerate(data)}, list(data.values()))
 
     def with_facts(
         self, created: float, owner: str | None, persistent: bool, idle_timeout: float | None
@@ -156,15 +149,9 @@ class Record:
 
     def begun(self, created: float, lines: Mapping[str, bytes]) -> Record:
         """Return the record of a session that begins now, with these lines and the other facts of this record."""
+        places, values = _places_of[tuple(lines)], list(lines.values())
         return record_of(
-            created,
-            self.owner,
-            self.persistent,
-            self.idle_timeout,
-            _places_of[tuple(lines)],
-            list(lines.values()),
-            None,
-            self.extra,
+            created, self.owner, self.persistent, self.idle_timeout, places, values, None, self.extra
         )
 
     def without_values(self) -> Record:
