@@ -22,7 +22,7 @@ from wsgisession.errors import StoreError, UnsupportedType
 from wsgisession.identity import Identity, check_secrets
 from wsgisession.javascript import members, read, write
 from wsgisession.mac import mac_under
-from wsgisession.record import Marker, Record, check_owner
+from wsgisession.record import Marker, Record, is_owner
 from wsgisession.stores.redis import RedisStore
 from wsgisession.tags import DATA_ERRORS, Refused
 
@@ -252,10 +252,8 @@ class ExpressCodec:
         if type(created) not in (int, float) or not abs(created) < _LONGEST:
             raise ValueError("a stored record cannot be read (created)")
         owner, persistent = take("owner", None), take("persistent", False)
-        try:
-            check_owner(owner)
-        except (TypeError, ValueError):
-            raise ValueError("a stored record cannot be read (owner)") from None
+        if not is_owner(owner):
+            raise ValueError("a stored record cannot be read (owner)")
         if type(persistent) is not bool:
             raise ValueError("a stored record cannot be read (persistent)")
         return float(created), owner, persistent

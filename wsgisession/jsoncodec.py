@@ -23,7 +23,7 @@ from typing import Any
 
 from wsgisession.errors import StoreError
 from wsgisession.memo import Memo
-from wsgisession.record import Marker, Places, Record, check_owner, record_of
+from wsgisession.record import Marker, Places, Record, is_owner, record_of
 from wsgisession.values import Values, quote
 
 _VERSIONS = (1, 2)  # without and with an idle timeout of the session's own
@@ -109,12 +109,12 @@ class JSONCodec(Values):
         if head[0] not in _VERSIONS or len(head) != 5 + head[0]:
             raise _unreadable("head")
         _, nonce, created, owner, persistent, keys, *idle = head
-        if type(nonce) is not str or type(persistent) is not bool or not _is_owner(owner):
+        if type(nonce) is not str or type(persistent) is not bool or not is_owner(owner):
             raise _unreadable("nonce, owner or persistent")
         if type(keys) is not list or len(keys) != len(lines):
             raise _unreadable("another number of values than of keys")
-        timeout = _positive(_finite(idle[0])) if idle else None
-        return record_of(_finite(created), owner, persistent, timeout, _places_of(keys), lines, None)
+        timeout = _time(idle[0], 0) if idle else None
+        return record_of(_time(created), owner, persistent, timeout, _places_of(keys), lines, None)
 
 
 _plain = Values()
@@ -187,25 +187,11 @@ def _split(payload: bytes) -> list[bytes]:
     return lines
 
 
-def _is_owner(owner: object) -> bool:
-    try:
-        check_owner(owner)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _finite(seconds: Any) -> float:
-    if type(seconds) not in (int, float) or not -_LARGEST < seconds < _LARGEST:
-        # NaN is not less than anything
+def _time(seconds: Any, over: int = -_LARGEST) -> float:
+    # NaN is not less than anything
+    if type(seconds) not in (int, float) or not over < seconds < _LARGEST:
         raise _unreadable("a time")
     return float(seconds)
-
-
-def _positive(seconds: float) -> float:
-    if not seconds > 0:
-        raise _unreadable("a time")
-    return seconds
 
 
 def _unreadable(why: str) -> ValueError:

@@ -20,10 +20,6 @@ _places_of: Memo[tuple[str, ...], Places] = Memo(
     lambda keys: sum(map(len, keys)) + len(keys) <= 1000,
 )
 
-NO_PLACES: Places = {}
-NO_LINES: Sequence[bytes] = []
-"""The parts of a record without values. Nobody may change them."""
-
 
 class Marker(NamedTuple):
     """A marker is stored under an old key for a minute after the id of its session changed. It is no session."""
@@ -156,7 +152,7 @@ class Record:
 
     def without_values(self) -> Record:
         """Return a record of the same facts without any value."""
-        return self._like(NO_PLACES, NO_LINES)
+        return self._like({}, [])
 
     def _like(self, places: Places, lines: Sequence[bytes]) -> Record:
         return record_of(
@@ -235,3 +231,12 @@ def check_owner(owner: object) -> None:
         raise ValueError("an owner has 1 to 255 characters; pass None for nobody")
     if "\0" in owner or any("\ud800" <= character <= "\udfff" for character in owner):
         raise ValueError("an owner has no NUL and no lone surrogates")
+
+
+def is_owner(owner: object) -> bool:
+    """True if this can be the owner of a session."""
+    try:
+        check_owner(owner)
+    except (TypeError, ValueError):
+        return False
+    return True
