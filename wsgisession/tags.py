@@ -48,7 +48,6 @@ class UnknownTag(ValueError):
             f"a stored value cannot be read (its tag {tag!r} is not known: a later release wrote it, or JSONCodec(types=...)"
             " lacks it)"
         )
-        self.tag = tag
 
 
 # Moments: the ISO text if it is enough, otherwise [text, fold, key of the zone, name of the fixed offset].
@@ -117,10 +116,6 @@ def _write_bytes(value: bytes) -> str:
     return binascii.b2a_base64(value, newline=False).decode()
 
 
-def _write_timedelta(value: timedelta) -> list[int]:
-    return [value.days, value.seconds, value.microseconds]
-
-
 def _write_decimal(value: Decimal) -> str:
     if value.is_nan():
         raise Refused("a Decimal that is not a number does not equal itself; store None or str(x)")
@@ -137,13 +132,10 @@ def _read_listed(kind: Any) -> Callable[[Any], Any]:
     return read
 
 
-def _read_dict(plain: Any) -> dict[Any, Any]:
+def _read_dict(plain: Any) -> Any:
     if not {type(pair) for pair in plain} <= {list}:
         raise ValueError("not a list of pairs")
-    return _pairs(plain)
-
-
-_pairs: Callable[[Any], dict[Any, Any]] = _read_listed(dict)
+    return _read_listed(dict)(plain)
 
 
 def _strictly(read: Callable[[Any], Any], write: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -160,7 +152,7 @@ _LEAVES: tuple[tuple[str, type, Callable[[Any], Any], Callable[[Any], Any]], ...
     ("~datetime", datetime, _write_moment, _read_moment(datetime)),
     ("~date", date, date.isoformat, date.fromisoformat),
     ("~time", time, _write_moment, _read_moment(time)),
-    ("~timedelta", timedelta, _write_timedelta, lambda plain: timedelta(*plain)),
+    ("~timedelta", timedelta, lambda x: [x.days, x.seconds, x.microseconds], lambda plain: timedelta(*plain)),
     ("~bytes", bytes, _write_bytes, binascii.a2b_base64),
     ("~uuid", UUID, str, UUID),
     ("~decimal", Decimal, _write_decimal, Decimal),
