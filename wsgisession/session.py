@@ -35,16 +35,8 @@ class Session(MutableMapping[str, Any]):
     # A dict
 
     def __getitem__(self, key: str) -> Any:
-        draft = self._visit.draft
-        if draft is None:
-            draft = self._visit.load()
-        try:
-            value = draft.get(key)
-        except UnreadableValue as error:
-            self._visit.report(key, error)
-            raise
+        value = _value(self._visit, key, MISSING)
         if value is MISSING:
-            _check_key(key)
             raise KeyError(key)
         return value
 
@@ -54,19 +46,7 @@ class Session(MutableMapping[str, Any]):
         Raises:
             UnreadableValue: The stored value cannot be decoded. The other keys work.
         """
-        draft = self._visit.draft
-        if draft is None:
-            draft = self._visit.load()
-        try:
-            value = draft.get(key)
-        except UnreadableValue as error:
-            self._visit.report(key, error)
-            raise
-        if value is not MISSING:
-            return value
-        if type(key) is not str:
-            _check_key(key)
-        return default
+        return _value(self._visit, key, default)
 
     def __setitem__(self, key: str, value: Any) -> None:
         visit = self._visit
@@ -350,6 +330,19 @@ def session_of(visit: Visit) -> Session:
 def visit_of(session: Session) -> Visit:
     """Return the visit behind a session, for the middleware and for adapters."""
     return session._visit
+
+
+def _value(visit: Visit, key: str, default: Any) -> Any:
+    draft = visit.draft
+    if draft is None:
+        draft = visit.load()
+    if type(key) is not str:
+        _check_key(key)
+    try:
+        return draft.get(key, default)
+    except UnreadableValue as error:
+        visit.report(key, error)
+        raise
 
 
 def _check_key(key: object) -> bool:
