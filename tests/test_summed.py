@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import pytest
 from support.clock import Clock
@@ -17,8 +16,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def store_errors(clock: Clock, **options: Any) -> Summed:
-    return Summed("store error", logging.ERROR, clock=clock, **options)
+def store_errors(clock: Clock) -> Summed:
+    return Summed("store error", logging.ERROR, clock=clock)
 
 
 def test_the_first_is_logged_at_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
@@ -51,15 +50,6 @@ def test_a_quiet_time_ends_a_flood(clock: Clock, caplog: pytest.LogCaptureFixtur
     clock.advance(3600)
     errors.add("refused")
     assert [record.count for record in caplog.records] == [1, 1]  # type: ignore[attr-defined]
-
-
-def test_the_pause_can_be_another(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """``every`` is in seconds."""
-    errors = store_errors(clock, every=5.0)
-    errors.add("refused")
-    clock.advance(5)
-    errors.add("refused")
-    assert len(caplog.records) == 2
 
 
 def test_each_event_has_a_count_of_its_own(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 logger = logging.getLogger("wsgisession")
 
+_PAUSE = 60.0  # seconds between two lines of an event that comes very often
+
 
 def event(level: int, name: str, message: str, **fields: object) -> None:
     """Log one event. The fields are in the line after the message, and in ``extra``."""
@@ -21,7 +23,7 @@ def event(level: int, name: str, message: str, **fields: object) -> None:
 
 
 class Summed:
-    """An event that may come very often: the first is logged at once, then at most one line per ``every`` seconds.
+    """An event that may come very often: the first is logged at once, then at most one line a minute.
 
     A line has the message and the fields of the newest event. ``count`` is the number of events since the line before.
     The number is for people: two threads at the same moment may lose one event. They never raise.
@@ -29,16 +31,12 @@ class Summed:
     Args:
         name: the name of the event, such as ``"store error"``.
         level: a level of the logging module.
-        every: seconds between two lines.
         clock: a monotonic clock in seconds; for tests.
     """
 
-    def __init__(
-        self, name: str, level: int, every: float = 60.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, name: str, level: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._name = name
         self._level = level
-        self._every = every
         self._clock = clock
         self._pending = 0  # not logged yet
         self._next = float("-inf")  # when the next line may be written
@@ -48,5 +46,5 @@ class Summed:
         self._pending += 1
         now = self._clock()
         if now >= self._next:
-            count, self._pending, self._next = self._pending, 0, now + self._every
+            count, self._pending, self._next = self._pending, 0, now + _PAUSE
             event(self._level, self._name, message, count=count, **fields)
