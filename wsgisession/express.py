@@ -194,9 +194,8 @@ class ExpressCodec:
         return self._object({"cookie": cookie, **kept.other, **content.data, OWN: self._object(own)})
 
     def _object(self, lines: Mapping[str, bytes]) -> bytes:
-        return b"{%b}" % b",".join(
-            [b"%b:%b" % (self.encode(name, "a key"), line) for name, line in lines.items()]
-        )
+        pairs = [b"%b:%b" % (self.encode(name, "a key"), line) for name, line in lines.items()]
+        return b"{%b}" % b",".join(pairs)
 
     def unpack(self, payload: bytes) -> Record | Marker:
         """Return the record of a payload, or a marker if version 1.0 of the library is about to delete it.

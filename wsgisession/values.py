@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from wsgisession import tags
@@ -69,8 +69,8 @@ def _make_dumps(make_encoder: Any) -> Callable[[Any], str]:
 
 def _make_scan(decoder: Any) -> Callable[[str, int], tuple[Any, int]]:
     # json.loads calls this too, but does more: 1 instead of 2 us for a small value.
-    scan: Any = getattr(decoder, "scan_once", decoder.raw_decode)
-    return cast(Callable[[str, int], tuple[Any, int]], scan)
+    scan: Callable[[str, int], tuple[Any, int]] = getattr(decoder, "scan_once", decoder.raw_decode)
+    return scan
 
 
 quote: Callable[[str], str] = json.encoder.encode_basestring_ascii
