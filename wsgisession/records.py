@@ -243,16 +243,20 @@ class Records:
 
     def _live(self, keys: Iterable[str]) -> Iterator[Stored]:
         unusable: StoreError | None = None
+        failed = 0  # loads in a row
         remaining = iter(keys)
         while batch := list(islice(remaining, _BATCH)):
-            since = monotonic()
-            for key, item in zip(batch, self._payloads(batch), strict=True):
+            since, payloads = monotonic(), self._payloads(batch)
+            for key in batch:
                 try:
-                    if isinstance(item, StoreError):
-                        raise item
+                    failed += 1  # until it has succeeded
+                    item = self._payload(key) if payloads is None else payloads[key]
+                    failed = 0
                     found = None if item is None else self._read(key, item, since)
                 except StoreError as error:
                     self.failed(error, "load", since, key)
+                    if failed == _OUTAGE:
+                        raise
                     unusable = error
                 else:
                     if isinstance(found, Stored):
@@ -260,30 +264,13 @@ class Records:
         if unusable is not None:
             raise unusable
 
-    def _payloads(self, keys: list[str]) -> Iterable[tuple[bytes, float] | StoreError | None]:
-        """Return the payloads under some keys, in one look if the store can do that."""
+    def _payloads(self, keys: list[str]) -> dict[str, tuple[bytes, float] | None] | None:
+        """Return what stands under some keys, in one look. None: the store has to be asked for each key."""
         load_many = getattr(self.store, "load_many", None)
-        if load_many is not None:
-            try:
-                found: list[tuple[bytes, float] | None] = load_many(keys)
-                return found
-            except StoreError:  # an outage, or one payload that cannot be used: key by key tells
-                pass
-        return self._one_by_one(keys)
-
-    def _one_by_one(self, keys: list[str]) -> Iterator[tuple[bytes, float] | StoreError | None]:
-        failed = 0  # in a row
-        for key in keys:
-            try:
-                item = self._payload(key)
-            except StoreError as error:
-                failed += 1
-                if failed == _OUTAGE:
-                    raise
-                yield error
-            else:
-                failed = 0
-                yield item
+        try:
+            return None if load_many is None else dict(zip(keys, load_many(keys), strict=True))
+        except StoreError:  # an outage, or one payload that cannot be used: key by key tells
+            return None
 
     # Ending
 
