@@ -82,10 +82,8 @@ class Limits:
         Args:
             left: Seconds that the stored record still has.
         """
-        if left == NO_EXPIRY:
-            return self.first(record, now)
         timeout = self.timeout(record)
-        if left > timeout + _ROUNDING:
+        if left == NO_EXPIRY or left > timeout + _ROUNDING:
             return self.first(record, now)
         allowed = self.allowed(record, now)
         return allowed if allowed - left >= timeout / 10 else None
