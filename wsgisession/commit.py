@@ -229,7 +229,7 @@ class Commit:
         size = len(payload)
         if size > self._max_size:
             largest = record.largest()
-            named = "" if largest is None else f", and {largest[1]} of them are session[{largest[0]!r}]"
+            named = "" if largest is None else f", and {len(largest[1])} of them are session[{largest[0]!r}]"
             raise SessionTooLarge(
                 f"the session takes {size} bytes, max_size allows {self._max_size}{named}; keep large data elsewhere"
             )

@@ -45,12 +45,8 @@ def personal(headers: Headers, cookies: list[str], read: bool) -> Headers:
 
 def _vary(headers: Headers) -> Headers:
     """Add Cookie to Vary if it is not there. A ``*`` stays."""
-    members = [
-        member.strip(" \t").lower()
-        for name, value in headers
-        if name.lower() == "vary"
-        for member in value.split(",")
-    ]
+    given = [value for name, value in headers if name.lower() == "vary"]
+    members = [member.strip(" \t").lower() for value in given for member in value.split(",")]
     if "*" in members or "cookie" in members:
         return list(headers)
     result = list(headers)

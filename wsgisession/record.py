@@ -103,11 +103,9 @@ class Record:
     def __len__(self) -> int:
         return len(self.lines)
 
-    def largest(self) -> tuple[str, int] | None:
-        """Return the key of the longest encoded value and its size in bytes. None: there is no value."""
-        return max(
-            zip(self._places, map(len, self.lines), strict=True), key=lambda item: item[1], default=None
-        )
+    def largest(self) -> tuple[str, bytes] | None:
+        """Return the longest encoded value, with its key. None: there is no value."""
+        return max(self.data.items(), key=lambda item: len(item[1]), default=None)
 
     # Other records
 

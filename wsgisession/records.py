@@ -227,10 +227,8 @@ class Records:
             live.extend(self._live(keys))
         except StoreError as error:
             unusable = error
-        mine = sorted(
-            (stored for stored in live if stored.record.owner == owner),
-            key=lambda stored: -stored.record.created,
-        )
+        live.sort(key=lambda stored: -stored.record.created)
+        mine = [stored for stored in live if stored.record.owner == owner]
         return mine, keys - {stored.key for stored in live}, unusable
 
     def _named(self, operation: str, names: Callable[[], Iterator[str]]) -> Iterator[str]:
