@@ -30,7 +30,6 @@ _PATH = re.compile(r"/(?:[ -:<-~]*[!-:<-~])?")
 # use.
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _DOMAIN = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*")
-_BOOLEANS = ("httponly", "partitioned", "persistent", "host_prefix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +203,7 @@ class Cookie:
                 raise TypeError(f"cookie {option} must be a str, not {type(value).__name__}{hint}")
         if self.domain is not None and not isinstance(self.domain, str):
             raise TypeError(f"cookie domain must be a str or None, not {type(self.domain).__name__}")
-        for option in _BOOLEANS:
+        for option in ("httponly", "partitioned", "persistent", "host_prefix"):
             if not isinstance(getattr(self, option), bool):
                 raise TypeError(f"cookie {option} must be True or False, not {getattr(self, option)!r}")
         if not isinstance(self.secure, bool | str):

@@ -18,11 +18,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from wsgisession import tags
 from wsgisession.advice import advice
 from wsgisession.depth import deeper, seems_deeper
 from wsgisession.errors import UnsupportedType
-from wsgisession.tags import DATA_ERRORS, Refused, UnknownTag
+from wsgisession.tags import DATA_ERRORS, READERS, WRITERS, Refused, UnknownTag
 
 DEPTH = 100
 """How many containers may be nested in each other."""
@@ -88,9 +87,8 @@ class Values:
     def __init__(self, types: Types | None = None) -> None:
         # True unless a subclass decodes in another way: then the text of a line shows its tags
         self.json_lines = type(self).decode is Values.decode
-        self._writers = dict(tags.WRITERS)
         self._custom: dict[type, tuple[str, Callable[[Any], Any]]] = {}
-        self._readers: dict[str, Callable[[Any], Any]] = {**tags.READERS, "~str": _read_text}
+        self._readers: dict[str, Callable[[Any], Any]] = {**READERS, "~str": _read_text}
         self.accepts: frozenset[type] = IMMUTABLE | {list, dict, tuple, set, frozenset}
         if types is not None and not isinstance(types, Mapping):
             raise TypeError('types must be a dict: {"tag": (class, to plain, from plain)}')
@@ -178,8 +176,8 @@ class Values:
         kind = type(value)
         if kind in _ATOMS:
             return _atom(value)
-        if kind in self._writers:
-            tag, write = self._writers[kind]
+        if kind in WRITERS:
+            tag, write = WRITERS[kind]
             return {tag: write(value)}
         if kind not in self.accepts:
             raise Refused(advice(value))
