@@ -336,13 +336,14 @@ def _value(visit: Visit, key: str, default: Any) -> Any:
     draft = visit.draft
     if draft is None:
         draft = visit.load()
-    if type(key) is not str:
-        _check_key(key)
     try:
-        return draft.get(key, default)
+        value = draft.get(key, default)
     except UnreadableValue as error:
         visit.report(key, error)
         raise
+    if value is default:
+        _check_key(key)
+    return value
 
 
 def _check_key(key: object) -> bool:
