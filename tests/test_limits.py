@@ -9,7 +9,7 @@ from wsgisession.limits import Limits
 from wsgisession.stores.base import NO_EXPIRY
 
 NOW = 1_764_018_000.0
-LIMITS = Limits(idle=100.0, lifetime=1000.0, remember=5000.0)
+LIMITS = Limits(idle=100.0, lifetime=1000.0, remember=5000.0, dates_cookie=False)
 
 
 def record_of(age: float, persistent: bool = False, idle_timeout: float | None = None) -> Record:
@@ -74,7 +74,7 @@ def test_a_switch_sets_it_again() -> None:
 
 def test_without_an_idle_timeout_the_lifetime_counts() -> None:
     """From the beginning to its end."""
-    limits = Limits(idle=None, lifetime=1000.0, remember=5000.0)
+    limits = Limits(idle=None, lifetime=1000.0, remember=5000.0, dates_cookie=False)
     assert [limits.allowed(record_of(age), NOW) for age in (0, 400, 1000)] == [1000, 600, 0]
 
 

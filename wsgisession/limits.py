@@ -33,9 +33,7 @@ class Limits:
 
     __slots__ = ("dates_cookie", "lifetime", "remember", "usual")
 
-    def __init__(
-        self, idle: float | None, lifetime: float, remember: float, *, dates_cookie: bool = False
-    ) -> None:
+    def __init__(self, idle: float | None, lifetime: float, remember: float, *, dates_cookie: bool) -> None:
         self.usual = lifetime if idle is None else min(idle, lifetime)
         self.lifetime = lifetime
         self.remember = remember

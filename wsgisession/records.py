@@ -304,9 +304,7 @@ class Records:
             return None
         return content if isinstance(content, Marker) else None
 
-    def end_owned(
-        self, owner: str, keep: Collection[str] = (), claim: Callable[[], bool] | None = None
-    ) -> int:
+    def end_owned(self, owner: str, keep: Collection[str], claim: Callable[[], bool] | None = None) -> int:
         """End an owner's sessions except those in ``keep``; list again until a pass finds nothing to end.
 
         If a listed key had no live session when it was read, the id may have changed in between, and the new key is
