@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import itertools
 import os
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -213,3 +216,29 @@ def test_what_the_contract_itself_does_is_no_step_of_a_store() -> None:
         assert steps.count == 0
         store.load("")
         assert steps.count > 0
+
+
+def test_what_the_collector_runs_is_no_step() -> None:
+    """It may begin inside an operation, and call the callback of a weak reference. An exception there reaches nobody."""
+    store = MemoryStore()
+    seen: weakref.WeakSet[ModuleType] = weakref.WeakSet()
+    usual = gc.get_threshold()
+
+    def litter() -> None:
+        garbage = ModuleType("garbage")
+        garbage.itself = garbage  # type: ignore[attr-defined]
+        seen.add(garbage)
+        gc.set_threshold(1)  # the next new object begins a collection
+
+    def counted(act: Callable[[], None]) -> int:
+        with Steps(store, 1, act) as steps:
+            list(store.keys())
+        gc.set_threshold(*usual)
+        return steps.count
+
+    assert counted(litter) == counted(lambda: None)
+    assert gc.isenabled()
+    gc.disable()
+    counted(lambda: None)
+    assert not gc.isenabled()
+    gc.enable()

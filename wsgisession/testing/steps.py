@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -19,7 +20,8 @@ class Steps:
     A step is a place in the store's own code at which Python may run a signal handler: a function begins, or a call has
     returned. A call into a library that the store uses is one step, because a store cannot repair libraries. There is
     no step between ``__enter__`` of a lock and the block, because Python runs no handler there. (CPython 3.14 does,
-    which is its issue 148874.) A finalizer is no step, because an exception in it reaches nobody.
+    which is its issue 148874.) A finalizer is no step, because an exception in it reaches nobody. The garbage collector
+    waits meanwhile: what it calls, such as the callback of a weak reference, would look like a step.
 
     Args:
         store: the steps of this store's package are counted.
@@ -33,12 +35,15 @@ class Steps:
         self.count = 0
 
     def __enter__(self) -> Steps:
-        self.before = sys.getprofile()
+        self.before, self.collects = sys.getprofile(), gc.isenabled()
+        gc.disable()
         sys.setprofile(self._look)
         return self
 
     def __exit__(self, *exception: object) -> None:
         sys.setprofile(self.before)
+        if self.collects:
+            gc.enable()
 
     # Coverage cannot see what runs inside a profile function, because Python traces nothing there.
     def _look(self, frame: FrameType, event: str, argument: object) -> None:  # pragma: no cover
