@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -26,7 +25,7 @@ from wsgisession.errors import StoreError
 from wsgisession.stores import postgres_pipeline
 from wsgisession.stores.postgres import PostgresStore, connector
 from wsgisession.stores.postgres_pipeline import Pipeline
-from wsgisession.testing import new_key, new_payload, together
+from wsgisession.testing import new_key, new_payload
 
 pytestmark = pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing()))
 FIXTURES = name, pool, store, url  # by these names pytest finds them here
@@ -93,8 +92,9 @@ def test_two_lost_replies_are_an_error(proxy: Proxy, name: str, url: str) -> Non
 @pytest.mark.parametrize("count", [1, 4])
 def test_connections_that_died_idle_are_not_used(store: PostgresStore, name: str, count: int) -> None:
     """After the server ended every connection the next operation opens another one, at the first try."""
-    together([partial(store.load, new_key())] * count)
-    before = backends(name)
+    with waiting(store, name, count):
+        before = backends(name)
+    assert len(before) == count
     kill(name)
     key, _ = created(store)
     assert store.load(key) is not None

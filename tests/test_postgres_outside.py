@@ -190,6 +190,7 @@ def test_an_operation_inside_another(name: str, size: int, monkeypatch: pytest.M
     url = f"{shared_postgres().url}?application_name={name}"
     configured: list[Any] = []
     with ConnectionPool(url, configure=configured.append, min_size=size, max_size=size, open=True) as pool:
+        pool.wait(20)
         store = PostgresStore(pool, table=name, timeout=20)
         key, payload = created(store)
         inner: list[Any] = []
@@ -206,7 +207,7 @@ def test_an_operation_inside_another(name: str, size: int, monkeypatch: pytest.M
         assert inner[1][0] == payload
         assert len(configured) == size + 1
         store.close()
-        assert len(backends(name)) == size
+        until(lambda: len(backends(name)) == size)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
