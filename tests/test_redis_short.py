@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from support.redis_contract import new_prefix
 from support.redis_servers import shared_redis
 
 from wsgisession.errors import StoreError
+from wsgisession.stores import redis_transport
 from wsgisession.stores.redis import RedisStore
 from wsgisession.testing import together
 
@@ -127,10 +129,28 @@ def test_one_connection_is_enough(named: Any) -> None:
     store = RedisStore(named, new_prefix(), owns_client=True)
     for _ in range(3):
         key, payload = created(store, 60, "ada")
-        assert (store.load(key) or (None,))[0] == payload
-        assert list(store.owned_by("ada")) == [key]
         assert list(store.diagnose()) is not None
+        assert (store.load(key) or (None,))[0] == payload
+        assert "server" in store.settings()
+        assert list(store.owned_by("ada")) == [key]
         assert store.delete(key) is True
+    assert connections(named) == 1
+    store.close()
+
+
+def test_first_operations_at_once_share_one_way(named: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that both find the way to a server lose no connection: one is still enough."""
+    named.connection_pool.max_connections = 1
+    store = RedisStore(named, new_prefix(), owns_client=True)
+    real = redis_transport.on_server
+
+    def second_thread(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(redis_transport, "on_server", real)
+        together([partial(store.load, "key")])
+        return real(*args, **options)
+
+    monkeypatch.setattr(redis_transport, "on_server", second_thread)
+    assert store.load("key") is None
     assert connections(named) == 1
     store.close()
 

@@ -57,6 +57,7 @@ class ToServer:
         self._owned = owned
         self._execute: Callable[..., Any] = client.execute_command
         self._give_back: Callable[[], None] = lambda: None
+        self._way: dict[None, tuple[Callable[..., Any], Callable[[], None]]] = {}
         self.calls = Calls(self._pools)
         self._line = Line(self.calls)
         self._met = self._is_usual = False
@@ -86,13 +87,11 @@ class ToServer:
         return [self._client]
 
     def _one(self, command: Command) -> Any:
-        if not self._met:
-            self._meet()
+        self._meet()
         return self._line.exchange(command, self._client, self._execute)
 
     def _all(self, commands: Sequence[Command]) -> list[Any]:
-        if not self._met:
-            self._meet()
+        self._meet()
         self._give_back()
         replies = self._line.pipelined(commands, self._client)
         unsettled = (self.calls.unknown_script,)
@@ -102,11 +101,14 @@ class ToServer:
 
     def _meet(self) -> None:
         """Refuse a single node of a Cluster: only a part of the sessions would work there."""
-        if self._line.exchange(on_server(MEET), self._client, self._client.execute_command):
+        if self._met:
+            return
+        if self._line.exchange(on_server(MEET), self._client, self._execute):
             raise StoreError(f"Redis: {CLUSTER}")
-        self._met = True
-        self._execute, self._give_back = way(self._client, owned=self._owned)
+        # setdefault is atomic: if two threads come here at once, connections that a second way keeps would be lost.
+        self._execute, self._give_back = self._way.setdefault(None, way(self._client, owned=self._owned))
         self._is_usual = self.calls.reentrant
+        self._met = True
 
     def _pools(self) -> list[Any]:
         self._give_back()
