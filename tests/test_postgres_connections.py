@@ -94,6 +94,16 @@ def test_close_ends_own_connections_and_a_later_operation_connects_again(
     PostgresStore(connector(url), table=name).close()
 
 
+def test_close_ends_a_connection_in_use_after_its_operation(store: PostgresStore, name: str) -> None:
+    """close while another thread is in the middle of an operation: that goes on, and its connection ends then."""
+    with waiting(store, name, 1) as answers:
+        before = backends(name)
+        store.close()
+        assert backends(name) == before
+    assert answers == [True]
+    until(lambda: not set(backends(name)) & set(before))
+
+
 def test_close_leaves_the_callers_pool_open(pool: Any, name: str) -> None:
     """close: what the caller handed in stays the caller's."""
     store = PostgresStore(pool, table=name)

@@ -173,7 +173,10 @@ class PostgresStore:
         return dict(zip(names, [f"PostgreSQL {values[0]}", *values[1:]], strict=True))
 
     def close(self) -> None:
-        """Close the connections that this store opened. The caller's pool stays open. A later operation connects again."""
+        """Close the connections that this store opened; one in use is closed after its operation.
+
+        The caller's pool stays open. A later operation connects again.
+        """
         self._transactions.close()
 
     def _changed(self, statement: Statement, key: str, *values: bytes | None) -> bool:

@@ -80,6 +80,7 @@ class Own:
         self._idle: list[Place] = []  # the longest idle first
         self._places: WeakValueDictionary[int, Place] = WeakValueDictionary()  # all connections, by number
         self._numbers = itertools.count()
+        self._open_from = 0  # connections with a lower number are closed when they are given back
         self._news: queue.SimpleQueue[None] = queue.SimpleQueue()  # tells the callers that wait to look again
 
     def take(self, deadline: float) -> Place:
@@ -109,15 +110,17 @@ class Own:
 
     def give(self, place: Held) -> None:
         assert isinstance(place, Place)
+        if place.number < self._open_from:
+            place.connection.close()
         if place.connection.closed:
             self._places.pop(place.number, None)
+            self._tell()
         else:
-            place.since = time.monotonic()
-            self._idle.append(place)
-        self._tell()
+            self._keep(place)
 
     def close(self) -> None:
-        """Close what is idle. A later operation connects again."""
+        """Close what is idle, and what is in use when it is given back. A later operation connects again."""
+        self._open_from = next(self._numbers)
         self._close_idle(math.inf)
 
     def _open(self) -> list[BaseException] | None:
@@ -143,7 +146,7 @@ class Own:
             errors.append(error)
             self._tell()
         else:
-            self.give(place)
+            self._keep(place)
 
     def _connected(self) -> Any:
         connection = self._connect()
@@ -155,6 +158,11 @@ class Own:
         if connection.pgconn.transaction_status != self._ready:
             connection.commit()  # the callable may have set something, for example SET search_path, without committing it
         return connection
+
+    def _keep(self, place: Place) -> None:
+        place.since = time.monotonic()
+        self._idle.append(place)
+        self._tell()
 
     def _tell(self) -> None:
         if self._news.qsize() < SIZE:  # if nobody waits, errors would pile up
