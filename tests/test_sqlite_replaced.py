@@ -434,6 +434,21 @@ def test_diagnose_tells(store: SQLiteStore, path: Path, copy: Path) -> None:
     assert str(path) in sentence and "replaced" in sentence
 
 
+def test_settings_of_a_file_that_was_removed_just_now(path: Path) -> None:
+    """Until the removal is noticed, the size is that of the file that is open."""
+    store = SQLiteStore(path)
+    store.load(OLD)
+    path.unlink()
+    assert store.settings()["size"].endswith(" bytes")
+    store.close()
+
+
+def test_diagnose_without_a_log(store: SQLiteStore) -> None:
+    """The last connection of all processes removes the log and the index when it is closed."""
+    store.close()
+    assert list(store.diagnose()) == []
+
+
 def test_a_system_without_these_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On Windows there is no fcntl, and a file in use can be neither removed nor replaced: nothing is
     removed.

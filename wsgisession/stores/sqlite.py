@@ -87,6 +87,7 @@ _LAST = "SELECT coalesce(max(rowid), 0) FROM sessions"
 _COUNT = _LOOK.replace("NOT ", "")
 _REMOVE = f"DELETE FROM sessions WHERE rowid > ? AND rowid <= ? AND NOT ({_LIVE})"
 _CLEAR = _REMOVE.replace("NOT ", "")
+_SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
 
 # How to read an answer: functions of a cursor, at the speed of C.
 _one: Callable[[sqlite3.Cursor], Any] = sqlite3.Cursor.fetchone
@@ -158,9 +159,8 @@ class SQLiteStore:
         payload, expires = row
         if type(payload) is not bytes:
             raise _foreign(payload)
-        return payload, (
-            expires - now - 0.5
-        ) / 1000  # the middle of the millisecond; so it is never NO_EXPIRY
+        # The middle of the millisecond, so it is never NO_EXPIRY.
+        return payload, (expires - now - 0.5) / 1000
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         now = int(self._clock() * 1000)
@@ -284,7 +284,10 @@ class SQLiteStore:
             )
         modes = hasattr(os, "getuid")  # on Windows every file has mode 0666
         for path in (self.path, f"{self.path}-wal", f"{self.path}-shm") if modes else ():
-            mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0
+            try:
+                mode = os.stat(path).st_mode & 0o777
+            except FileNotFoundError:
+                continue  # the last connection that is closed, maybe another process's, removes the log
             if mode & 0o077:
                 yield f"{path} has mode {mode:04o}: other users of this machine can open it; chmod 600"
                 return  # SQLite gives the files beside it the same mode
@@ -293,7 +296,8 @@ class SQLiteStore:
         """Return the file, its size, and how SQLite writes it."""
         [mode] = self._run("PRAGMA journal_mode", (), _one)
         [level] = self._run("PRAGMA synchronous", (), _one)
-        size = f"{os.path.getsize(self.path):,} bytes"
+        [count] = self._run(_SIZE, (), _one)
+        size = f"{count:,} bytes"
         return {"file": self.path, "size": size, "journal_mode": mode, "synchronous": SYNCHRONOUS[level]}
 
     def _write(self, sql: str, values: tuple[Any, ...]) -> bool:
@@ -326,8 +330,8 @@ class SQLiteStore:
                 # Begin anywhere. Otherwise processes that live for one request would all look at the same oldest rows.
                 (rows,) = self._run(_LAST, (), _one)
                 self._swept = random.randrange(rows or 1)
-            self._swept, _ = self._remove(self._swept, SWEEP_ROWS, timeout=0)
-            self._swept = self._swept or 0
+            last, _ = self._remove(self._swept, SWEEP_ROWS, timeout=0)
+            self._swept = last or 0
         except StoreError:
             pass  # The next operation finds the same error and reports it; a busy database is swept later.
 

@@ -267,8 +267,12 @@ class Pool:
         return [found for ref in self._all if (found := ref()) is not None and not found.closed]
 
     def _tell(self) -> None:
-        while self._untold:
-            event(logging.ERROR, "store error", self._untold.pop(), key=None)
+        while True:
+            try:
+                message = self._untold.pop()
+            except IndexError:
+                return
+            event(logging.ERROR, "store error", message, key=None)
 
 
 def _passes(error: BaseException) -> bool:
