@@ -21,9 +21,8 @@ from wsgisession.stores.postgres_pipeline import Command, Pipeline, Statement
 from wsgisession.stores.postgres_pool import Held, Lent, NoAnswer, Own, Source, connect_like, is_pool
 
 GRACE = 1.0  # seconds to wait for a silent server after the server's own timeout
-TRIAL = (
-    0.25  # seconds for the server, and as many more, if it did not answer last time: a trial must be short
-)
+# Seconds for the server, and as many more, if it did not answer last time: a trial must be short.
+TRIAL = 0.25
 REPEATS = 6  # how often a transaction that lost to another one is tried
 PAUSE = 0.004  # seconds; the longest pause after the first try, doubled with each
 

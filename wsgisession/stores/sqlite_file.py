@@ -226,6 +226,5 @@ def _prepare(connection: sqlite3.Connection, synchronous: str) -> None:
         for statement in _SCHEMA:
             connection.execute(statement)
         connection.execute("COMMIT")
-    connection.execute(
-        "PRAGMA user_version"
-    ).fetchone()  # a read opens the log and its index, if nothing has opened them yet
+    # A read opens the log and its index, if nothing has opened them yet.
+    connection.execute("PRAGMA user_version").fetchone()

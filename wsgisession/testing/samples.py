@@ -7,9 +7,8 @@ from collections.abc import Callable
 from ..stores.base import Store
 from .helpers import LONG
 
-Operation = Callable[
-    [Store, str, bytes, bytes], object
-]  # takes a store, a key, its payload, and a new payload
+# Takes a store, a key, its payload, and a new payload.
+Operation = Callable[[Store, str, bytes, bytes], object]
 
 PAYLOADS = {
     "empty": b"",
