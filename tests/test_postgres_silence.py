@@ -13,7 +13,7 @@ from support.postgres_server import created, execute, free_port, hurry, shared_p
 from support.proxy import Proxy
 
 from wsgisession.errors import StoreError
-from wsgisession.stores import outage, postgres_wire
+from wsgisession.stores import outage, postgres_pool, postgres_wire
 from wsgisession.stores.postgres import PostgresStore, connector
 from wsgisession.testing import new_key
 
@@ -147,6 +147,7 @@ def test_connecting_in_vain_is_a_time_out_too(
 ) -> None:
     """A server that takes connections and does not speak is not asked again at once."""
     monkeypatch.setattr(outage, "PAUSE", 3600.0)
+    monkeypatch.setattr(postgres_pool, "SILENCE", 0.0)
     store = PostgresStore(through(proxy), table=name, timeout=0.25)
     proxy.mute = True
     with pytest.raises(StoreError, match=SILENT):
@@ -178,16 +179,18 @@ def patient(monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator[PostgresStor
     monkeypatch.setattr(outage, "PAUSE", 3600.0)
     store = PostgresStore(connector(shared_postgres().url), table=name, timeout=60)
     store.purge()
-    hurry(store, monkeypatch)
     yield store
     hurry(store, monkeypatch, 60)
     assert store.load(new_key()) is None
     store.close()
 
 
-def test_a_lock_is_no_time_out_of_the_server(patient: PostgresStore, name: str) -> None:
+def test_a_lock_is_no_time_out_of_the_server(
+    patient: PostgresStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A wait for a row ends with the server's own report: the next operation asks as usual."""
     key, _ = created(patient)
+    hurry(patient, monkeypatch)
     with connector(shared_postgres().url)() as holder, holder.transaction():
         holder.execute(f"SELECT 1 FROM {name} FOR UPDATE")
         with pytest.raises(StoreError, match="statement timeout"):
@@ -239,6 +242,8 @@ def test_a_refusal_ends_the_silence(proxy: Proxy, name: str, monkeypatch: pytest
     proxy.mute = True
     with pytest.raises(StoreError, match=SILENT):
         store.load(new_key())
+    hurry(store, monkeypatch, 60)
+    monkeypatch.setattr(postgres_wire, "TRIAL", 60.0)
     proxy.__exit__(None, None, None)
     time.sleep(0.06)
     for _ in range(3):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support import postgres_server
 from support.docs import titled
-from support.postgres_server import created, execute, shared_postgres, until
+from support.postgres_server import created, execute, hurry, shared_postgres, until
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import postgres, postgres_table, postgres_wire
@@ -235,18 +235,20 @@ def test_a_repeated_write_changes_nothing(make: Make) -> None:
     assert (store.load(key) or (b"", 0))[1] > 900
 
 
-def test_a_lock_is_waited_for_within_the_timeout(make: Make) -> None:
+def test_a_lock_is_waited_for_within_the_timeout(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that another transaction holds is a StoreError in time, and the connection is still good."""
     import psycopg
 
-    store = make(timeout=0.2)
+    store = make(timeout=60)
     key, _ = created(store)
     with psycopg.connect(shared_postgres().url) as holder:
         holder.execute(f"SELECT 1 FROM {table_of(store)} FOR UPDATE")
-        start = time.monotonic()
-        with pytest.raises(StoreError, match="statement timeout"):
-            store.touch(key, 60)
-        assert 0.15 < time.monotonic() - start < 1.0
+        with monkeypatch.context() as meanwhile:
+            hurry(store, meanwhile, 0.2)
+            start = time.monotonic()
+            with pytest.raises(StoreError, match="statement timeout"):
+                store.touch(key, 60)
+            assert 0.15 < time.monotonic() - start < 10
         assert store.load(key) is not None
 
 
@@ -279,7 +281,7 @@ def test_purge_goes_by_batches_and_waits_for_nobody(make: Make, monkeypatch: pyt
     import psycopg
 
     monkeypatch.setattr(postgres_table, "PAGE", 3)
-    store = make(timeout=0.5)
+    store = make()
     live, _ = created(store)
     dead = [created(store, 0.001)[0] for _ in range(8)]
     time.sleep(0.003)

@@ -370,7 +370,7 @@ def test_a_server_that_does_not_answer_is_an_error_in_time(proxy: Proxy) -> None
     """A server that has stopped answering is a StoreError after the URL's timeout; its connection is not used
     again.
     """
-    store = from_url(f"redis://127.0.0.1:{proxy.port}?socket_timeout=0.1&prefix={new_prefix()}")
+    store = from_url(f"redis://127.0.0.1:{proxy.port}?socket_timeout=1&prefix={new_prefix()}")
     key, payload = created(store)
     proxy.mute = True
     in_time(lambda: store.load(key), "no answer in time")
