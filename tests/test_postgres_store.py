@@ -104,8 +104,10 @@ CONFIGURATION = {
     "a table with quotes": (print, {"table": 'a"b'}, ValueError, "letters, digits and _"),
     "three names": (print, {"table": "a.b.c"}, ValueError, "schema.name"),
     "a long name": (print, {"table": "x" * 56}, ValueError, "up to 55"),
-    "no time": (print, {"timeout": 0}, ValueError, "positive number of seconds"),
-    "not a number": (print, {"timeout": float("nan")}, ValueError, "positive number of seconds"),
+    "no time": (print, {"timeout": 0}, ValueError, "seconds above 0"),
+    "not a number": (print, {"timeout": float("nan")}, ValueError, "seconds above 0"),
+    "endless": (print, {"timeout": float("inf")}, ValueError, "at most 2,000,000"),
+    "a month": (print, {"timeout": 30 * 86400}, ValueError, "at most 2,000,000"),
 }
 
 

@@ -19,6 +19,9 @@ from wsgisession.stores.postgres_table import Table
 from wsgisession.stores.postgres_wire import CONFLICT, Failed, Transactions
 
 FOREVER = 1000 * 365.25 * 86400  # seconds; a timestamp ends in the year 294276
+LONGEST = (
+    2_000_000  # seconds that a timeout may have; the server and the system count milliseconds in 32 bits
+)
 MISSING = "42P01"  # undefined_table
 
 # Bounds for a connection made from a URL, if the URL has none: seconds, tcp_user_timeout in milliseconds.
@@ -55,8 +58,8 @@ class PostgresStore:
     ) -> None:
         self._sql = Table(table)
         self.ddl = self._sql.ddl
-        if not timeout > 0:
-            raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}")
+        if not 0 < timeout <= LONGEST:
+            raise ValueError(f"timeout must be seconds above 0 and at most {LONGEST:,}, not {timeout!r}")
         self._transactions = Transactions(connect, timeout)
         self._creates = create
 
