@@ -296,15 +296,15 @@ class Shard:
                 raise
         return True
 
-    def _move(self, key: str, held: bytes, due: float) -> bool:
-        """Move a record to another bucket of the wheel; it keeps its place in the order of writes."""
+    def _move(self, key: str, held: bytes, due: float) -> None:
+        """Move a record to another bucket of the wheel, if it is still there. Its place in the order of writes stays."""
         expires, former, stamp, length = unpack(held)
         records = self.owned if length else self.anonymous
         record = pack(expires, due, stamp, length) + held[SIZE:]
         bucket: dict[str, str] = {}
         with lock:
             if key not in records or records[key] is not held:
-                return False
+                return
             try:
                 key = self.buckets[former][key]
                 if due not in self.buckets:
@@ -320,7 +320,6 @@ class Shard:
             except BaseException:
                 self._undo(key, held, b"")
                 raise
-        return True
 
     def _take(self, key: str, held: bytes) -> bool:
         """Remove a record from everywhere. False, and no change, if it is not there any more."""
