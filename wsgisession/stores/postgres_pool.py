@@ -193,11 +193,6 @@ class Loan:
     def connection(self) -> Any:
         return self.held[0]
 
-    def borrow(self, pool: Any, timeout: float) -> None:
-        # The list itself asks the pool, so no exception from outside can come between getting the connection and
-        # holding it.
-        self.held.extend(map(pool.getconn, (timeout,)))
-
 
 class Lent:
     """The caller's psycopg pool, which replaces a finished connection by itself.
@@ -274,7 +269,9 @@ def _borrow(
     loan: Loan, pool: Any, timeout: float, errors: list[BaseException], done: queue.SimpleQueue[None]
 ) -> None:
     try:
-        loan.borrow(pool, timeout)
+        # The list itself asks the pool, so no exception from outside can come between getting the connection and
+        # holding it.
+        loan.held.extend(map(pool.getconn, (timeout,)))
     except BaseException as error:  # it is raised again where the connection is waited for
         errors.append(error)
     done.put(None)
