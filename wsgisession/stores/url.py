@@ -30,22 +30,14 @@ REDIS_PORT, SENTINEL_PORT = 6379, 26379
 
 # Parameters for Redis, besides ?prefix=. redis-py knows their types. Another one could be a typing mistake, or make a
 # client that does not work here (for example decode_responses).
-PARAMETERS = {
-    *("client_name", "health_check_interval", "max_connections", "protocol"),
-    *("socket_connect_timeout", "socket_keepalive", "socket_timeout"),
-}
-TLS_PARAMETERS = {
-    *(
-        "ssl_ca_certs",
-        "ssl_ca_path",
-        "ssl_cert_reqs",
-        "ssl_certfile",
-        "ssl_check_hostname",
-        "ssl_ciphers",
-        "ssl_keyfile",
-    ),
-    "ssl_password",
-}
+PARAMETERS = set(
+    "client_name health_check_interval max_connections protocol"
+    " socket_connect_timeout socket_keepalive socket_timeout".split()
+)
+TLS_PARAMETERS = set(
+    "ssl_ca_certs ssl_ca_path ssl_cert_reqs ssl_certfile"
+    " ssl_check_hostname ssl_ciphers ssl_keyfile ssl_password".split()
+)
 CERT_REQS = ("required", "optional", "none")
 
 # RFC 3986, appendix B. Since Python 3.14 the standard library's urlsplit allows brackets only around the first of
