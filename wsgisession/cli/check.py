@@ -87,11 +87,8 @@ def check(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> 
 def examine(manager: SessionManager) -> Report:
     """Look at everything. One record is written to the store and deleted again. It is no session."""
     facts = versions(manager)
-    findings = [
-        *(Finding("secret", message) for message in secret(manager)),
-        *(Finding("cookie", message) for message in cookie(manager)),
-        *(Finding("version", message) for message in outdated(manager)),
-    ]
+    looks = {"secret": secret, "cookie": cookie, "version": outdated}
+    findings = [Finding(subject, message) for subject, look in looks.items() for message in look(manager)]
     if time.time() < EPOCH:
         findings.append(Finding("clock", "this machine's clock is years behind; synchronize it (NTP)"))
     if in_memory(manager):

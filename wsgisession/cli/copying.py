@@ -18,8 +18,7 @@ from wsgisession.cli.terminal import Progress, Terminal
 from wsgisession.errors import StoreError
 from wsgisession.manager import SessionManager
 from wsgisession.record import Marker, Record
-
-NO_EXPIRY = 0.001  # seconds left that a store reports for a record without an expiry
+from wsgisession.stores.base import NO_EXPIRY
 
 
 class Copied(NamedTuple):

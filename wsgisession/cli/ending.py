@@ -27,13 +27,12 @@ def destroy(manager: SessionManager, terminal: Terminal, arguments: Namespace) -
 def _one(manager: SessionManager, terminal: Terminal, shown: str, yes: bool) -> int:
     reader = Reader(manager)
     found = reader.one(shown)
-    # A marker of the last minute leads to the session's new key. A session that a later version wrote can be ended too.
-    key = (
-        found[0].key if found is not None else reader.find(shown) if reader.markers or reader.later else None
-    )
+    key, owner = (found[0].key, found[0].owner) if found is not None else (None, None)
+    if reader.markers or reader.later:
+        # A marker of the last minute leads to the session's new key. A session of a later version can be ended too.
+        key = reader.find(shown)
     if key is not None:
-        whose = f" of {found[0].owner}" if found is not None and found[0].owner is not None else ""
-        terminal.confirm(f"End this session{whose}?", yes=yes)
+        terminal.confirm(f"End this session{'' if owner is None else f' of {owner}'}?", yes=yes)
     if key is None or not manager.destroy(key):
         return absent(reader, terminal)
     counted(terminal, "destroyed", 1, "session")

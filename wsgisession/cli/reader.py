@@ -67,7 +67,7 @@ class Reader:
         return sorted(mine, key=lambda entry: -entry.created)
 
     def sample(self, count: int) -> Iterator[Entry]:
-        """Yield the live sessions among the first ``limit`` records."""
+        """Yield the live sessions among the first ``count`` records."""
         return self._entries(islice(self.store.keys(), count))
 
     def one(self, shown: str) -> tuple[Entry, Record] | None:

@@ -127,7 +127,8 @@ def _cause(error: BaseException) -> str:
         frames = traceback.extract_tb(error.__traceback__)
         # The last line of the application's own code, if any.
         here = [frame for frame in frames if frame.filename.startswith(os.getcwd())]
-        told += f", raised in {os.path.basename((here or frames)[-1].filename)} line {(here or frames)[-1].lineno}"
+        last = (here or frames)[-1]
+        told += f", raised in {os.path.basename(last.filename)} line {last.lineno}"
     return told
 
 

@@ -9,6 +9,7 @@ from argparse import Namespace
 from bisect import bisect_right
 from collections import Counter
 from heapq import heappush, heappushpop
+from math import inf
 
 from wsgisession.cli.codes import OK
 from wsgisession.cli.outcome import closed, plural
@@ -20,20 +21,25 @@ from wsgisession.record import Record
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 # Each class ends where the next one begins.
-AGES = (
-    *(
-        ("under 1 min", _MINUTE),
-        ("under 10 min", 10 * _MINUTE),
-        ("under 1 h", _HOUR),
-        ("under 6 h", 6 * _HOUR),
-    ),
-    *(("under 1 d", _DAY), ("under 7 d", 7 * _DAY), ("under 30 d", 30 * _DAY), ("older", float("inf"))),
-)
-SIZES = (
-    *(("under 256 B", 2**8), ("under 1 KiB", 2**10), ("under 4 KiB", 2**12), ("under 16 KiB", 2**14)),
-    *(("under 64 KiB", 2**16), ("larger", float("inf"))),
-)
-AGE_BOUNDS, SIZE_BOUNDS = ([bound for _, bound in classes[:-1]] for classes in (AGES, SIZES))
+AGES = {
+    "under 1 min": _MINUTE,
+    "under 10 min": 10 * _MINUTE,
+    "under 1 h": _HOUR,
+    "under 6 h": 6 * _HOUR,
+    "under 1 d": _DAY,
+    "under 7 d": 7 * _DAY,
+    "under 30 d": 30 * _DAY,
+    "older": inf,
+}
+SIZES = {
+    "under 256 B": 2**8,
+    "under 1 KiB": 2**10,
+    "under 4 KiB": 2**12,
+    "under 16 KiB": 2**14,
+    "under 64 KiB": 2**16,
+    "larger": inf,
+}
+AGE_BOUNDS, SIZE_BOUNDS = [*AGES.values()][:-1], [*SIZES.values()][:-1]
 EXACT = 65_536  # so many owners are counted exactly; a larger number is an estimate, with an error below one percent
 
 
@@ -135,14 +141,14 @@ class Totals:
 
     def by_age(self) -> dict[str, int]:
         """Return how many sessions are in each class of ages."""
-        return dict(zip((name for name, _ in AGES), self._ages, strict=True))
+        return dict(zip(AGES, self._ages, strict=True))
 
     def by_size(self) -> dict[str, int]:
         """Return how many sessions are in each class of sizes."""
         counts = [0] * len(SIZES)
         for length, often in self._sizes.items():
             counts[bisect_right(SIZE_BOUNDS, length)] += often
-        return dict(zip((name for name, _ in SIZES), counts, strict=True))
+        return dict(zip(SIZES, counts, strict=True))
 
 
 def _print(
