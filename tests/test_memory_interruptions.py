@@ -167,10 +167,8 @@ def test_signals_that_raise_at_any_moment(clock: Clock) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert hits
-    if sys.version_info[:2] == (
-        3,
-        14,
-    ):  # the only one whose ``with`` can forget a lock: CPython's issue 148874
+    # The only one whose ``with`` can forget a lock: CPython's issue 148874.
+    if sys.version_info[:2] == (3, 14):
         while lock_is_held():
             pass
     assert_usable(store, clock)

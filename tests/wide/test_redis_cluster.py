@@ -164,10 +164,8 @@ COSTS: dict[str, tuple[Callable[[RedisStore, str, bytes], Any], int]] = {
     "touch": (lambda store, key, old: store.touch(key, 90), 1),
     "touch, owner": (lambda store, key, old: store.touch(key, 90, "ada"), 2),
     "delete": (lambda store, key, old: store.delete(key), 1),
-    "owned_by": (
-        lambda store, key, old: list(store.owned_by("carol")),
-        2,
-    ),  # the index, and each of its records
+    # The index, and each of its records.
+    "owned_by": (lambda store, key, old: list(store.owned_by("carol")), 2),
 }
 
 
