@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import wsgisession.stores.postgres_table as postgres_table
 from wsgisession.errors import StoreError
 from wsgisession.stores.postgres_pipeline import READ, WRITE, Command, Statement
 from wsgisession.stores.postgres_table import Table
@@ -75,7 +74,7 @@ class PostgresStore:
         Returns:
             payload and seconds left of each, in the order of the keys; None for a key that has no live record.
         """
-        page = postgres_table.PAGE
+        page = self._sql.page
         found: dict[str, tuple[bytes, float] | None] = {}
         possible = [key.encode() for key in keys if _possible(key)]
         for start in range(0, len(possible), page):
@@ -125,8 +124,8 @@ class PostgresStore:
 
     def _pages(self, statement: Statement, *values: bytes | None) -> Iterator[list[bytes]]:
         """Yield keys in order. Between two pages no connection and no snapshot is held."""
-        last, count = b"", postgres_table.PAGE
-        while count == postgres_table.PAGE:
+        last, count = b"", self._sql.page
+        while count == self._sql.page:
             result = self._run(READ, statement, last, *values)
             count = result.ntuples
             if count:
@@ -135,16 +134,16 @@ class PostgresStore:
 
     def purge(self) -> int:
         """Remove dead records, a thousand per transaction, and return how many. Rows that others have locked are left."""
-        total, count = 0, postgres_table.PAGE
-        while count == postgres_table.PAGE:
+        total, count = 0, self._sql.page
+        while count == self._sql.page:
             count = self._run(WRITE, self._sql.purge).command_tuples
             total += count
         return total
 
     def count(self) -> int:
         """Return how many live records there are, counted page by page while others read and write."""
-        total, last, seen = 0, b"", postgres_table.COUNTED
-        while seen == postgres_table.COUNTED:
+        total, last, seen = 0, b"", self._sql.counted
+        while seen == self._sql.counted:
             result = self._run(READ, self._sql.count, last)
             seen, last = _number(result, 0), result.get_value(0, 2)
             total += _number(result, 1)

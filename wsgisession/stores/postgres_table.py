@@ -105,7 +105,7 @@ class Table:
             raise ValueError(
                 f"table must be a name or schema.name of letters, digits and _, up to 55 each, not {name!r}"
             )
-        self.name = name
+        self.name, self.page, self.counted = name, PAGE, COUNTED
         short = name.rpartition(".")[2]
         names = {
             "table": ".".join(f'"{part}"' for part in name.split(".")),
