@@ -18,6 +18,9 @@ from typing import Any
 
 from wsgisession.stores.redis_script import Command
 
+# Executes a command for a client, and gives all connections back to the client's pool.
+Way = tuple[Callable[..., Any], Callable[[], None]]
+
 
 def is_usual(client: Any) -> bool:
     """Return whether the short way does the same as this client, and nobody would miss anything."""
@@ -113,8 +116,8 @@ def _packed(command: Command) -> bytes:
     return b"\r\n".join(lines)
 
 
-def way(client: Any, *, owned: bool) -> tuple[Callable[..., Any], Callable[[], None]]:
-    """Return two functions: one executes a command for a client, one gives all connections back to its pool."""
+def way(client: Any, *, owned: bool) -> Way:
+    """Return the short way if it does the same as the client, otherwise the client's own."""
     if not is_usual(client):
         return client.execute_command, lambda: None
     short = ShortWay(client.connection_pool, keeps=owned)

@@ -14,7 +14,7 @@ from wsgisession.stores.fork import guard
 from wsgisession.stores.redis_calls import Calls, Line
 from wsgisession.stores.redis_errors import CLUSTER, timed_out
 from wsgisession.stores.redis_script import MEET, NAME, SCAN, TOKEN, Command, on_server
-from wsgisession.stores.redis_short import way
+from wsgisession.stores.redis_short import Way, way
 
 PAGE = 1000  # keys that SCAN looks at in one step, and keys that one pipeline is about
 TOGETHER = 100  # keys that one server reads before it serves other clients: a fifth of a millisecond
@@ -57,7 +57,7 @@ class ToServer:
         self._owned = owned
         self._execute: Callable[..., Any] = client.execute_command
         self._give_back: Callable[[], None] = lambda: None
-        self._way: dict[None, tuple[Callable[..., Any], Callable[[], None]]] = {}
+        self._way: dict[None, Way] = {}
         self.calls = Calls(self._pools)
         self._line = Line(self.calls)
         self._met = self._is_usual = False
