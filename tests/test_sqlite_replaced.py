@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.breadth import breadth
 from support.sqlite_files import ask, backup, connections_here, intact, open_here, restore
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import sqlite_file, sqlite_pool
 from wsgisession.stores.sqlite import SQLiteStore
-from wsgisession.testing import LONG, PATIENCE, in_child, new_key, new_payload
+from wsgisession.testing import LONG, PATIENCE, Steps, in_child, new_key, new_payload
 
 OLD, NEW, COPY = "o" * 43, "n" * 43, "c" * 43
 
@@ -432,6 +433,41 @@ def test_diagnose_tells(store: SQLiteStore, path: Path, copy: Path) -> None:
     path.chmod(0o600)
     [sentence] = store.diagnose()
     assert str(path) in sentence and "replaced" in sentence
+
+
+class Outside(BaseException):
+    """What a signal handler raises."""
+
+
+@pytest.mark.both
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_exception_at_any_step_of_noticing(path: Path, looks_always: None, copy: Path) -> None:
+    """It passes through. The next operation uses the new file, and nobody holds the lock of the directory."""
+
+    def fail() -> None:
+        raise Outside
+
+    errors: list[BaseException] = []  # a traceback that somebody keeps must not keep the lock
+    for step in breadth.steps(3):
+        room = path.with_name(f"{step}")
+        room.mkdir()
+        store = SQLiteStore(room / path.name, timeout=5)
+        assert store.create(OLD, b"old", LONG)
+        os.replace(shutil.copy(copy, room / "copy"), room / path.name)
+        steps = Steps(store, step, fail)
+        try:
+            with steps:
+                store.load(COPY)
+        except Outside as error:
+            errors.append(error)
+        descriptor = os.open(room, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
+        assert store.load(COPY) is not None and store.load(OLD) is None
+        store.close()
+        if steps.count < step:
+            break
+    assert step > 100
 
 
 def test_settings_of_a_file_that_was_removed_just_now(path: Path) -> None:

@@ -14,8 +14,7 @@ import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -150,15 +149,22 @@ class File:
         """
         if fcntl is None:
             return
+        # All in one function, and the list itself opens the directory: an exception from outside, at any step, must not
+        # leave the descriptor open, because it holds the lock.
+        opened: list[int] = []
         try:
-            with _locked(os.path.dirname(old.real)):
-                if _identity(old.real) != old.database:
-                    for name, own in ((f"{old.real}-wal", old.log), (f"{old.real}-shm", old.shared)):
-                        if own is not None and _identity(name) == own:
-                            with suppress(FileNotFoundError):
-                                os.unlink(name)
+            opened.extend(map(os.open, (os.path.dirname(old.real),), (os.O_RDONLY,)))
+            _lock(opened[0])
+            if _identity(old.real) != old.database:
+                for name, own in ((f"{old.real}-wal", old.log), (f"{old.real}-shm", old.shared)):
+                    if own is not None and _identity(name) == own:
+                        with suppress(FileNotFoundError):
+                            os.unlink(name)
         except FileNotFoundError:
             pass  # the whole directory was removed
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
 
 
 def _identity(path: str) -> Identity | None:
@@ -169,23 +175,18 @@ def _identity(path: str) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-@contextmanager
-def _locked(directory: str) -> Iterator[None]:
+def _lock(descriptor: int) -> None:
+    """Lock a directory among processes, until the descriptor is closed."""
     assert fcntl is not None
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        deadline = time.monotonic() + LOCK_TIMEOUT
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Again(f"another process has the lock of {directory}") from None
-            time.sleep(0.001)
-        yield
-    finally:
-        os.close(descriptor)
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise Again("another process has the lock of its directory") from None
+        time.sleep(0.001)
 
 
 def _make(path: str) -> None:
