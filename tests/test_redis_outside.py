@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support import redis_servers
+from support.breadth import breadth
 from support.postgres_server import created
 from support.proxy import Proxy
 from support.redis_contract import name_of, new_prefix
@@ -209,6 +210,38 @@ def test_no_connection_is_lost(make: Callable[[int], RedisStore]) -> None:
         assert (store.load(key) or (None,))[0] == payload
     pair = together([partial(store.load, key)] * 2)
     assert [found and found[0] for found in pair] == [payload, payload]
+
+
+LOOKS: dict[str, Callable[[RedisStore], object]] = {
+    "load": lambda store: store.load("key"),
+    "owned_by": lambda store: list(store.owned_by("ada")),
+    "settings": lambda store: store.settings(),
+    "diagnose": lambda store: list(store.diagnose()),
+}
+
+
+@pytest.mark.both
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
+def test_the_only_connection_is_not_lost(look: Callable[[RedisStore], object]) -> None:
+    """An exception at any step of the store's own code: the one connection that there may be serves the next command."""
+
+    def fail() -> None:
+        raise Outside
+
+    for step in breadth.steps(2):
+        store = one_server(shared_redis().port)
+        store.client.connection_pool.max_connections = 1
+        store.load("key")
+        steps = Steps(store, step, fail)
+        with suppress(Outside), steps:
+            look(store)
+        assert [store.load("key"), list(store.owned_by("ada")), store.load("key")] == [None, [], None]
+        store.close()
+        store.client.close()
+        if steps.count < step:
+            break
+    assert step > 10
 
 
 class inside(Steps):

@@ -27,7 +27,7 @@ from support.sqlite_files import ask, backup, connections_here, intact, open_her
 from wsgisession.errors import StoreError
 from wsgisession.stores import sqlite_file, sqlite_pool
 from wsgisession.stores.sqlite import SQLiteStore
-from wsgisession.testing import LONG, PATIENCE, Steps, in_child, new_key, new_payload
+from wsgisession.testing import LONG, PATIENCE, Outside, Steps, in_child, new_key, new_payload
 
 OLD, NEW, COPY = "o" * 43, "n" * 43, "c" * 43
 
@@ -433,10 +433,6 @@ def test_diagnose_tells(store: SQLiteStore, path: Path, copy: Path) -> None:
     path.chmod(0o600)
     [sentence] = store.diagnose()
     assert str(path) in sentence and "replaced" in sentence
-
-
-class Outside(BaseException):
-    """What a signal handler raises."""
 
 
 @pytest.mark.both

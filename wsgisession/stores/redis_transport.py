@@ -82,8 +82,7 @@ class ToServer:
         return _scan(self.run, pattern)
 
     def servers(self) -> list[Any]:
-        self.calls.run(self._meet)
-        self._give_back()
+        self.calls.run(self._prepare)
         return [self._client]
 
     def _one(self, command: Command) -> Any:
@@ -91,13 +90,17 @@ class ToServer:
         return self._line.exchange(command, self._client, self._execute)
 
     def _all(self, commands: Sequence[Command]) -> list[Any]:
-        self._meet()
-        self._give_back()
+        self._prepare()
         replies = self._line.pipelined(commands, self._client)
         unsettled = (self.calls.unknown_script,)
         return [
             self._line.settled(*turn, self._one, unsettled) for turn in zip(commands, replies, strict=True)
         ]
+
+    def _prepare(self) -> None:
+        """Let the client itself use its pool: it finds all connections there."""
+        self._meet()
+        self._give_back()
 
     def _meet(self) -> None:
         """Refuse a single node of a Cluster: only a part of the sessions would work there."""
