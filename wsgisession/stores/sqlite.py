@@ -79,12 +79,12 @@ _KEYS = (
     f"SELECT max(row), CAST(json_group_array(key) FILTER (WHERE key < x'' AND {_LIVE}) AS BLOB) FROM"
     f" (SELECT rowid AS row, key, expires FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT {PAGE})"
 )
-_LOOK = (
+_DEAD = (
     f"SELECT max(row), total(NOT ({_LIVE})) FROM"
     " (SELECT rowid AS row, expires FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT ?)"
 )
 _LAST = "SELECT coalesce(max(rowid), 0) FROM sessions"
-_COUNT = _LOOK.replace("NOT ", "")
+_LIVING = _DEAD.replace("NOT ", "")
 _REMOVE = f"DELETE FROM sessions WHERE rowid > ? AND rowid <= ? AND NOT ({_LIVE})"
 _CLEAR = _REMOVE.replace("NOT ", "")
 _SIZE = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
@@ -238,38 +238,29 @@ class SQLiteStore:
 
         Between two pages others can write.
         """
-        removed, row = 0, 0
-        while True:
-            last, dead = self._remove(row, PURGE_ROWS)
-            if last is None:
-                return removed
-            removed, row = removed + dead, last
+        removed = 0
+        for rows, dead in self._pages(_DEAD, PURGE_ROWS):
             if dead:
+                removed += self._run(_REMOVE, rows, _count)
                 time.sleep(PURGE_PAUSE)
+        return removed
 
     def clear(self) -> int:
         """Remove all records that are there now, dead ones too, in pages like ``purge``."""
-        removed, row = 0, 0
-        (end,) = self._run(_LAST, (), _one)
-        while row < end:
-            now = int(self._clock() * 1000)
-            last, live = self._run(_COUNT, (now, row, PURGE_ROWS), _one)
+        removed = 0
+        [end] = self._run(_LAST, (), _one)
+        for rows, live in self._pages(_LIVING, PURGE_ROWS):
             if live:
-                removed += self._run(_CLEAR, (row, last, now), _count)
-            self._run(_REMOVE, (row, last, now), _count)
-            row = end if last is None else last
+                removed += self._run(_CLEAR, rows, _count)
+            self._run(_REMOVE, rows, _count)
             time.sleep(PURGE_PAUSE)
+            if rows[1] >= end:
+                break
         return removed
 
     def count(self) -> int:
         """Count the live records, a page at a time, because a long read keeps the log from being copied back."""
-        found, row = 0, 0
-        while True:
-            now = int(self._clock() * 1000)
-            last, live = self._run(_COUNT, (now, row, COUNT_ROWS), _one)
-            if last is None:
-                return found
-            found, row = found + int(live), last
+        return sum(live for _, live in self._pages(_LIVING, COUNT_ROWS))
 
     def close(self) -> None:
         """Close the connections; one in use is closed after its operation. A later operation opens new ones."""
@@ -320,6 +311,22 @@ class SQLiteStore:
         row = self._run(_LOAD, (key, now), _one)
         return None if row is None else row[0]
 
+    def _pages(self, sql: str, size: int) -> Iterator[tuple[tuple[int, int, int], int]]:
+        """Walk through the table in the order of its rows.
+
+        Yields:
+            For each page: after which row it begins, its last row, and the time, as the statements that remove want
+            them; and how many records ``sql`` found there.
+        """
+        row = 0
+        while True:
+            now = int(self._clock() * 1000)
+            last, found = self._run(sql, (now, row, size), _one)
+            if last is None:
+                return
+            yield (row, last, now), int(found)
+            row = last
+
     def _sweep(self) -> None:
         """Remove dead records among the next few rows, if this needs no waiting.
 
@@ -328,24 +335,15 @@ class SQLiteStore:
         try:
             if self._swept is None:
                 # Begin anywhere. Otherwise processes that live for one request would all look at the same oldest rows.
-                (rows,) = self._run(_LAST, (), _one)
+                [rows] = self._run(_LAST, (), _one)
                 self._swept = random.randrange(rows or 1)
-            last, _ = self._remove(self._swept, SWEEP_ROWS, timeout=0)
+            row, now = self._swept, int(self._clock() * 1000)
+            last, dead = self._run(_DEAD, (now, row, SWEEP_ROWS), _one, 0)
+            if dead:
+                self._run(_REMOVE, (row, last, now), _count, 0)
             self._swept = last or 0
         except StoreError:
             pass  # The next operation finds the same error and reports it; a busy database is swept later.
-
-    def _remove(self, row: int, rows: int, timeout: float | None = None) -> tuple[int | None, int]:
-        """Remove dead records among the rows after ``row``.
-
-        Returns:
-            The last row that was looked at (None: there was none), and how many were removed.
-        """
-        now = int(self._clock() * 1000)
-        last, dead = self._run(_LOOK, (now, row, rows), _one, timeout)
-        if dead:
-            dead = self._run(_REMOVE, (row, last, now), _count, timeout)
-        return last, int(dead)
 
 
 def _foreign(payload: object) -> StoreError:
