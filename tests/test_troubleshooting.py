@@ -94,7 +94,7 @@ CAUSES = {
     *redis_errors.ON_THE_WAY.values(),
     *redis_errors.FROM_THE_SERVER.values(),
     *redis_errors.SYSTEM.values(),
-    *(words for _, words in postgres_cause.CAUSES),
+    *postgres_cause.CAUSES.values(),
     *postgres_cause.POOL.values(),
     postgres_cause.SILENCE,
 }
