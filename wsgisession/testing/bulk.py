@@ -147,8 +147,7 @@ class BulkStoreContract(StoreContract):
         assert bulk.replace(key, payload, new_payload(), LONG, "ada") is False
         fresh = new_payload()
         assert bulk.create(key, fresh, LONG, "ada") is True
-        found = bulk.load(key)
-        assert found is not None and found[0] == fresh
+        assert self.payload_of(bulk, key) == fresh
         assert list(bulk.keys()) == [key]
         assert key in bulk.owned_by("ada")
 

@@ -124,6 +124,11 @@ class StoreContract:
         assert found is not None
         assert ttl - waited - SLACK <= found[1] <= ttl + SLACK
 
+    def payload_of(self, store: Store, key: str) -> bytes | None:
+        """Return the payload of a live record; None if there is none."""
+        found = store.load(key)
+        return None if found is None else found[0]
+
     def left(self, store: Store, key: str) -> float:
         """Return the seconds that a live record has left."""
         found = store.load(key)
@@ -137,8 +142,7 @@ class StoreContract:
 
     def assert_whole(self, store: Store, key: str, states: dict[bytes | None, str]) -> None:
         """Check that a record is in one of these states (payload: owner; None: it is gone), and listed so."""
-        found = store.load(key)
-        payload = found[0] if found else None
+        payload = self.payload_of(store, key)
         assert payload in states
         assert payload is None or key in store.owned_by(states[payload])
         assert (key in store.keys()) is (payload is not None)
@@ -184,8 +188,7 @@ class StoreContract:
     def test_a_second_store_sees_the_same_records(self, store: Store, second: Store) -> None:
         """What one store acknowledged, a second store over the same records sees."""
         key, payload = self.live(store)
-        found = second.load(key)
-        assert found is not None and found[0] == payload
+        assert self.payload_of(second, key) == payload
         assert second.delete(key) is True
         assert store.load(key) is None
 
@@ -196,7 +199,7 @@ class StoreContract:
         assert [store.create(*record, LONG) for record in zip(keys, payloads, strict=True)] == [True] * len(
             keys
         )
-        assert [(store.load(key) or (None,))[0] for key in keys] == payloads
+        assert [self.payload_of(store, key) for key in keys] == payloads
         assert sorted(store.keys()) == sorted(keys)
 
     @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS.keys())
@@ -208,8 +211,7 @@ class StoreContract:
         store.create(replaced, before, LONG)
         assert store.replace(replaced, before, payload, LONG) is True
         for key in (created, replaced):
-            found = second.load(key)
-            assert found is not None and found[0] == payload
+            assert self.payload_of(second, key) == payload
             assert store.replace(key, payload, new_payload(), LONG) is True
 
     # create
@@ -218,8 +220,7 @@ class StoreContract:
         """create: True, and the record exists with its time."""
         start = time.monotonic()
         key, payload = self.live(store, 100.0)
-        found = store.load(key)
-        assert found is not None and found[0] == payload
+        assert self.payload_of(store, key) == payload
         self.assert_left(store, key, 100.0, start)
 
     def test_create_never_overwrites(self, store: Store) -> None:
@@ -227,8 +228,7 @@ class StoreContract:
         start = time.monotonic()
         key, payload = self.live(store, 100.0, "ada")
         assert store.create(key, new_payload(), LONG, "bob") is False
-        found = store.load(key)
-        assert found is not None and found[0] == payload
+        assert self.payload_of(store, key) == payload
         self.assert_left(store, key, 100.0, start)
         assert key in store.owned_by("ada")
 
@@ -246,8 +246,7 @@ class StoreContract:
         theirs = new_payload()
         store.replace(key, payload, theirs, LONG)
         assert store.create(key, payload, LONG) is False
-        found = store.load(key)
-        assert found is not None and found[0] == theirs
+        assert self.payload_of(store, key) == theirs
 
     def test_create_compares_the_whole_payload(self, store: Store) -> None:
         """create: a live payload that only begins or ends like the new one is a different one."""
@@ -260,8 +259,7 @@ class StoreContract:
         key, payload = self.dead(store, "ada")
         fresh = new_payload()
         assert store.create(key, fresh, LONG, "bob") is True
-        found = store.load(key)
-        assert found is not None and found[0] == fresh
+        assert self.payload_of(store, key) == fresh
         assert key in store.owned_by("bob")
         assert store.replace(key, payload, new_payload(), LONG) is False
 
@@ -286,8 +284,7 @@ class StoreContract:
             start = time.monotonic()
             before, payload = payload, new_payload()
             assert store.replace(key, before, payload, ttl) is True
-            found = store.load(key)
-            assert found is not None and found[0] == payload
+            assert self.payload_of(store, key) == payload
             self.assert_left(store, key, ttl, start)
 
     @with_and_without_a_ttl
@@ -314,8 +311,7 @@ class StoreContract:
         start = time.monotonic()
         key, payload = self.live(store, 100.0, "ada")
         assert store.replace(key, new_payload(), new_payload(), ttl, "bob") is False
-        found = store.load(key)
-        assert found is not None and found[0] == payload
+        assert self.payload_of(store, key) == payload
         self.assert_left(store, key, 100.0, start)
         assert key in store.owned_by("ada")
 
@@ -341,8 +337,7 @@ class StoreContract:
         assert store.replace(key, payload, ours, ttl) is True
         assert store.replace(key, ours, theirs, ttl) is True
         assert store.replace(key, payload, ours, ttl) is False
-        found = store.load(key)
-        assert found is not None and found[0] == theirs
+        assert self.payload_of(store, key) == theirs
 
     @with_and_without_a_ttl
     def test_replace_of_a_dead_record_is_false(self, store: Store, ttl: float | None) -> None:
@@ -428,8 +423,7 @@ class StoreContract:
         for ttl in (200.0, 50.0):
             start = time.monotonic()
             assert store.touch(key, ttl) is True
-            found = store.load(key)
-            assert found is not None and found[0] == payload
+            assert self.payload_of(store, key) == payload
             self.assert_left(store, key, ttl, start)
 
     def test_touch_never_creates(self, store: Store) -> None:
@@ -573,8 +567,7 @@ class StoreContract:
         assert store.load(key) is None
         assert list(store.keys()) == [other]
         assert other in store.owned_by("ada")
-        found = store.load(other)
-        assert found is not None and found[0] == payload
+        assert self.payload_of(store, other) == payload
 
     def test_delete_of_an_unknown_key_is_false(self, store: Store) -> None:
         """delete: False if there was none."""
@@ -587,8 +580,7 @@ class StoreContract:
         key, payload = self.live(store, LONG, "ada")
         for other in (payload[:-1], payload + b"x", payload[1:], b"x" + payload, payload.swapcase(), b""):
             assert store.delete(key, other) is False
-        found = store.load(key)
-        assert found is not None and found[0] == payload
+        assert self.payload_of(store, key) == payload
         assert key in store.owned_by("ada")
         assert [store.delete(key, payload) for _ in range(2)] == [True, False]
         assert list(store.keys()) == []
@@ -612,8 +604,7 @@ class StoreContract:
             jobs = [partial(second.replace, key, payload, fresh, LONG), partial(store.delete, key, payload)]
             replaced, deleted = together(jobs)
             assert deleted is not replaced
-            found = store.load(key)
-            assert (found[0] if found else None) == (fresh if replaced else None)
+            assert self.payload_of(store, key) == (fresh if replaced else None)
 
     # what is no key, no owner, no payload
 
@@ -737,7 +728,7 @@ class StoreContract:
         if not self.expires_by_itself:
             assert sum(counts) == len(dead)
         assert sorted(store.keys()) == sorted([renewed, *(key for key, _ in live)])
-        assert [(store.load(key) or (None,))[0] for key, _ in live] == [payload for _, payload in live]
+        assert [self.payload_of(store, key) for key, _ in live] == [payload for _, payload in live]
 
     def test_purge_of_an_empty_store_is_zero(self, store: Store) -> None:
         """purge: 0 if nothing is dead."""
@@ -752,16 +743,14 @@ class StoreContract:
         findings = diagnose()
         assert iter(findings) is findings
         assert all(type(finding) is str and finding for finding in findings)
-        found = store.load(key)
-        assert found is not None and found[0] == payload
+        assert self.payload_of(store, key) == payload
 
     def test_close_leaves_the_records_to_others(self, store: Store, second: Store) -> None:
         """close closes what the store opened, may be called twice, and does not affect another store."""
         key, payload = self.live(store)
         if second is not store:
             store.close()
-        found = second.load(key)
-        assert found is not None and found[0] == payload
+        assert self.payload_of(second, key) == payload
         store.close()
         store.close()
 
@@ -771,8 +760,7 @@ class StoreContract:
         settings: Callable[[], dict[str, str]] = getattr(store, "settings", dict)
         with suppress(StoreError):
             assert all(type(part) is str and part for setting in settings().items() for part in setting)
-        found = store.load(key)
-        assert found is not None and found[0] == payload
+        assert self.payload_of(store, key) == payload
 
     # threads
 
@@ -783,8 +771,7 @@ class StoreContract:
             stores = [store, second] * THREADS
             won = together([partial(stores[n].create, key, payloads[n], LONG) for n in range(THREADS)])
             assert won.count(True) == 1 and won.count(False) == THREADS - 1
-            found = store.load(key)
-            assert found is not None and found[0] == payloads[won.index(True)]
+            assert self.payload_of(store, key) == payloads[won.index(True)]
 
     @with_and_without_a_ttl
     def test_one_of_many_replaces_wins(self, store: Store, second: Store, ttl: float | None) -> None:
@@ -798,8 +785,7 @@ class StoreContract:
             )
             assert won.count(True) == 1 and won.count(False) == THREADS - 1
             payload = payloads[won.index(True)]
-            found = second.load(key)
-            assert found is not None and found[0] == payload
+            assert self.payload_of(second, key) == payload
 
     def test_compare_and_swap_counts_exactly(self, store: Store, second: Store) -> None:
         """load and replace in a loop, from any number of threads, lose no update."""
@@ -844,8 +830,7 @@ class StoreContract:
             )
             assert done == [True, True]
             payload = fresh
-            found = store.load(key)
-            assert found is not None and found[0] == payload
+            assert self.payload_of(store, key) == payload
 
     def test_one_of_many_deletes_wins(self, store: Store, second: Store) -> None:
         """delete is atomic: of many deletes of one key at once exactly one is True."""
