@@ -15,7 +15,7 @@ import sqlite3
 import statistics
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from wsgisession import __version__
@@ -87,32 +87,34 @@ def check(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> 
 def examine(manager: SessionManager) -> Report:
     """Look at everything. One record is written to the store and deleted again. It is no session."""
     facts = versions(manager)
-    looks = {"secret": secret, "cookie": cookie, "version": outdated}
-    findings = [Finding(subject, message) for subject, look in looks.items() for message in look(manager)]
+    findings: list[Finding] = []
+
+    def found(subject: str, messages: Iterable[str]) -> None:
+        findings.extend(Finding(subject, message) for message in messages)
+
+    found("secret", secret(manager))
+    found("cookie", cookie(manager))
+    found("version", outdated(manager))
     if time.time() < EPOCH:
-        findings.append(Finding("clock", "this machine's clock is years behind; synchronize it (NTP)"))
+        found("clock", ["this machine's clock is years behind; synchronize it (NTP)"])
     if in_memory(manager):
-        findings.append(
-            Finding(
-                "store", "MemoryStore keeps sessions in one process, and loses them when the process ends"
-            )
-        )
+        found("store", ["MemoryStore keeps sessions in one process, and loses them when the process ends"])
     reader, works, speed = Reader(manager), True, Speed()
     try:
         speed.read(reader)
     except StoreError as error:
-        findings.append(Finding("store", f"it does not answer: {error}"))
+        found("store", [f"it does not answer: {error}"])
         return Report(facts, findings, False)
     try:
         speed.write(reader)
     except StoreError as error:
-        findings.append(Finding("store", f"it answers, but refuses to write: {error}"))
+        found("store", [f"it answers, but refuses to write: {error}"])
         works = False
     facts |= {name: f"{seconds * 1000:.2f} ms" for name, seconds in speed.medians().items()}
     facts |= settings(manager)
-    findings += [Finding("store", message) for message in slow(speed.medians())]
-    findings += [Finding("records", message) for message in records(reader)]
-    findings += [Finding("store", message) for message in engine(manager)]
+    found("store", slow(speed.medians()))
+    found("records", records(reader))
+    found("store", engine(manager))
     return Report(facts, findings, works)
 
 
