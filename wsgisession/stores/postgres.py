@@ -212,9 +212,7 @@ def connector(url: str) -> Callable[[], Any]:
         message = "a postgresql:// URL needs psycopg 3 (the extra wsgisession[postgres]): pip install 'psycopg[binary,pool]'"
         raise ModuleNotFoundError(message, name="psycopg") from error
     try:
-        conninfo = make_conninfo(
-            url, **{name: value for name, value in PATIENCE.items() if name not in conninfo_to_dict(url)}
-        )
+        conninfo = make_conninfo("", **PATIENCE | conninfo_to_dict(url))
     except psycopg.ProgrammingError:
         message = "this is no URL that PostgreSQL's client understands; write postgresql://user:password@host:5432/database"
         raise ValueError(message) from None
