@@ -219,6 +219,27 @@ def works(store: PostgresStore) -> bool:
         return False
 
 
+def test_a_connection_that_another_thread_takes_is_opened_once_more(
+    name: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that had it opened does not wait until the other one has finished."""
+    own = postgres_pool.Own(connector(url), 0)
+    taken: list[Any] = []
+    keep = postgres_pool.Own._keep
+
+    def overtaken(self: postgres_pool.Own, place: Any) -> None:
+        keep(self, place)
+        if not taken:
+            taken.append(self.take(time.monotonic()))
+
+    monkeypatch.setattr(postgres_pool.Own, "_keep", overtaken)
+    held = own.take(time.monotonic() + 20)
+    assert taken and held.connection is not taken[0].connection
+    for one in (held, *taken):
+        own.give(one)
+    own.close()
+
+
 # Forks
 
 

@@ -86,19 +86,22 @@ class Own:
     def take(self, deadline: float) -> Place:
         asked = time.monotonic()
         self._close_idle(asked - IDLE)
-        errors: list[BaseException] | None = None
+        ended: list[BaseException | None] | None = None
         while True:
             try:
                 return self._idle.pop()
             except IndexError:
                 pass
-            if errors:
-                raise errors.pop()
+            if ended:
+                if (error := ended.pop()) is not None:
+                    raise error
+                ended = None
+                continue  # look once more, and open another one if another thread took it
             now = time.monotonic()
-            if errors is None:
-                errors, asked = self._open(), now
+            if ended is None:
+                ended, asked = self._open(), now
             if now >= deadline:
-                if errors is None:
+                if ended is None:
                     raise StoreError(f"PostgreSQL: all {SIZE} connections of this store are in use")
                 if now - asked < SILENCE:
                     raise StoreError("PostgreSQL: no connection in time")
@@ -123,30 +126,31 @@ class Own:
         self._open_from = next(self._numbers)
         self._close_idle(math.inf)
 
-    def _open(self) -> list[BaseException] | None:
+    def _open(self) -> list[BaseException | None] | None:
         """Begin to open another connection, if there may be one more.
 
         Returns:
-            the list that will hold the error if it fails; None: there are as many as allowed.
+            the list that will hold the error, or None if it succeeds; None: there are as many as allowed.
         """
         place = Place(next(self._numbers))
         self._places[place.number] = place
         if len(self._places) > SIZE:
             return None
-        errors: list[BaseException] = []
+        ended: list[BaseException | None] = []
         # In the caller's context, because the callable may look up there where to connect to.
-        _apart(copy_context().run, self._fill, place, errors)
-        return errors
+        _apart(copy_context().run, self._fill, place, ended)
+        return ended
 
-    def _fill(self, place: Place, errors: list[BaseException]) -> None:
+    def _fill(self, place: Place, ended: list[BaseException | None]) -> None:
         try:
             place.connection = self._connected()
         except BaseException as error:  # it is raised again where the connection is waited for
             self._places.pop(place.number, None)
-            errors.append(error)
+            ended.append(error)
             self._tell()
         else:
             self._keep(place)
+            ended.append(None)
 
     def _connected(self) -> Any:
         connection = self._connect()
