@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from wsgisession.mac import base64url
 
 _TAG = 43  # characters: 32 bytes in base64url
-_RECENT = 1024  # so many results are remembered
+_RECENT = 256  # so many results are remembered
 _SHORT = 256  # characters of a token; the result for a longer one is not remembered
 
 
