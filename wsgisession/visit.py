@@ -530,7 +530,9 @@ class Visit:
             return []
         before = self.stored
         if ok:
-            self._commit_if_due(draft)
+            changes, may_be_due = draft.pending() or self._renew, self.setup.limits.may_be_due
+            if changes or (before is not None and may_be_due(before.record, before.until - monotonic())):
+                self.commit()
             if self._cookies.stale and self.stored is not None:
                 self._answer = SET
         if self._answer is SET and self.stored is before:
@@ -538,20 +540,10 @@ class Visit:
         self.phase = phase
         return [] if self._answer is KEEP else self.set_cookies()
 
-    def _commit_if_due(self, draft: Draft) -> None:
-        stored, may_be_due = self.stored, self.setup.limits.may_be_due
-        if (
-            draft.pending()
-            or self._renew
-            or (stored is not None and may_be_due(stored.record, stored.until - monotonic()))
-        ):
-            self.commit()
-
     def settle(self) -> None:
         """Commit just before the headers leave. For an adapter whose framework can still answer an error here."""
-        before = self.stored
-        self._commit_if_due(self.load())
-        if self.stored is not before:
+        if self.unsaved:
+            self.commit()
             self._settled = self.stored
 
     def _confirm(self) -> None:
