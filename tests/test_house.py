@@ -191,6 +191,7 @@ DOORS = {
     "_dues": "the invariants of a memory store",
     "_evict": "a record is written between the look for one to give up and the end of that one",
     "_grace": "a child waits for less than seconds",
+    "_keep": "another thread takes a connection at the moment when it arrives",
     "_make_dumps": "a Python without the json module's own encoder",
     "_ping": "a server is asked in time and answers too late",
     "_pool": "see _connect",
