@@ -542,8 +542,10 @@ class Visit:
 
     def settle(self) -> None:
         """Commit just before the headers leave. For an adapter whose framework can still answer an error here."""
+        before = self.stored
         if self.unsaved:
             self.commit()
+        if self.stored is not before:  # a touch that failed shows nothing
             self._settled = self.stored
 
     def _confirm(self) -> None:

@@ -284,6 +284,26 @@ def test_saving_costs_what_it_costs_elsewhere() -> None:
     assert calls(lambda session: session["n"]) == ["load", "touch"]
 
 
+def test_a_session_that_was_ended_gets_no_cookie_if_its_touch_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A touch that failed does not show that the session lives, so the store is asked before the cookie is set."""
+    store = StoreDouble(MemoryStore())
+    app = make(store=store, config={"PERMANENT_SESSION_LIFETIME": 1000})
+    client = app.test_client()
+    ask(client, lambda session: session.update(n=1))
+
+    def act(session: Any) -> None:
+        session.regenerate()
+        assert session.save()
+        later = time.monotonic() + 3000
+        monkeypatch.setattr("wsgisession.records.monotonic", lambda: later)
+        assert manager(app).destroy(session.key)
+        store.fail("touch")
+
+    app.extensions["act"] = act
+    answer = client.get("/")
+    assert "touch" in store.calls and "Set-Cookie" not in answer.headers
+
+
 # Without a request
 
 
