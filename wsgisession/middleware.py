@@ -93,6 +93,7 @@ class SessionMiddleware:
         if key in environ and self._serves(environ[key]):
             return self.app(environ, start_response)
         visit = new_visit(self._setup, environ.get("HTTP_COOKIE"), environ.get("wsgi.url_scheme"))
+        # Made here, as the response below: that is two calls less for a request that leaves its session alone.
         environ[key] = session = Session()
         hold(session, visit)
         if self._alone and environ.get("wsgi.multiprocess"):
