@@ -106,6 +106,9 @@ BROKEN = [
     b"[Infinity]",
     b"-Infinity",
     b'[NaN,{"~set":[1]}]',
+    b"1e999",
+    b"[-1E999]",
+    b'{"~tuple":[1.5,1e999]}',
     b"\xff",
     b"9" * (DIGITS + 1),
     b'{"~":1}',
@@ -177,18 +180,14 @@ _CONTENTS = st.recursive(
 
 
 @given(_CONTENTS.map(lambda tree: json.dumps(tree).encode()) | st.binary(max_size=20))
-@example(b'{"~tuple":[1e999]}')
 @settings(deadline=None)
 def test_any_line_is_read_or_a_value_error(line: bytes) -> None:
-    """For any line, decode raises only ValueError. What is read can be stored again, or is refused."""
+    """For any line, decode raises only ValueError. What is read can be stored again."""
     try:
         value = CODEC.decode(line)
     except ValueError:
         return
-    try:
-        assert same(back(value), value)
-    except UnsupportedType:
-        assert b"e999" in line
+    assert same(back(value), value)
 
 
 # Speed's fallback
