@@ -525,6 +525,8 @@ BAD = {
     "postgresql://u:coral/fish@h/d": PLACE,
     "postgresql://u:coralfish@h/d?prefix=a": "PostgreSQL has no prefix; write postgresql://",
     "postgresql://u:coral%zzfish@h/d": "no URL that PostgreSQL's client understands; write postgresql://",
+    "postgresql://u:coralfish@h:x/d": "a port in a postgresql:// URL is a number from 1 to 65535",
+    "postgresql://u:coralfish@h:1,h:65536/d": "a port in a postgresql:// URL is a number from 1 to 65535",
     "postgresql://u:coralfish@h/d?nonsense=1": "no URL that PostgreSQL's client understands",
 }
 

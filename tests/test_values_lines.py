@@ -8,7 +8,7 @@ from datetime import time
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.breadth import breadth
 from support.values import CODEC, PLAIN, TEXTS, back, encode, nested

@@ -212,7 +212,13 @@ def connector(url: str) -> Callable[[], Any]:
         message = "a postgresql:// URL needs psycopg 3 (the extra wsgisession[postgres]): pip install 'psycopg[binary,pool]'"
         raise ModuleNotFoundError(message, name="psycopg") from error
     try:
-        conninfo = make_conninfo("", **PATIENCE | conninfo_to_dict(url))
+        given = conninfo_to_dict(url)
+        ports = filter(
+            None, str(given.get("port", "")).split(",")
+        )  # the client looks at them when it connects
+        if not all(port.isdecimal() and 0 < int(port) < 65536 for port in ports):
+            raise ValueError("a port in a postgresql:// URL is a number from 1 to 65535")
+        conninfo = make_conninfo("", **PATIENCE | given)
     except psycopg.ProgrammingError:
         message = "this is no URL that PostgreSQL's client understands; write postgresql://user:password@host:5432/database"
         raise ValueError(message) from None
