@@ -27,9 +27,10 @@ from wsgisession.jsoncodec import JSONCodec
 from wsgisession.limits import Seconds, seconds
 from wsgisession.manager import IdentityFactory, Secret, SessionManager
 from wsgisession.middleware import ENVIRON_KEY, SessionMiddleware
+from wsgisession.phase import OPEN
 from wsgisession.session import Session, hold, visit_of
 from wsgisession.stores import Store
-from wsgisession.visit import OPEN, Visit
+from wsgisession.visit import Visit
 
 try:
     import flask

@@ -18,9 +18,10 @@ from wsgisession.errors import SessionError
 from wsgisession.headers import Headers, personal
 from wsgisession.limits import Seconds
 from wsgisession.manager import IdentityFactory, Secret, SessionManager
+from wsgisession.phase import OPEN, OVER
 from wsgisession.session import Session, hold, visit_of
 from wsgisession.stores import MemoryStore, Store
-from wsgisession.visit import OPEN, OVER, Visit, new_visit
+from wsgisession.visit import Visit, new_visit
 from wsgisession.watch import watched
 
 if TYPE_CHECKING:

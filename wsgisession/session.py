@@ -14,9 +14,10 @@ from wsgisession.hints import hint
 from wsgisession.info import SessionInfo
 from wsgisession.limits import seconds
 from wsgisession.merge import MISSING
+from wsgisession.phase import OPEN
 from wsgisession.record import check_owner
 from wsgisession.views import Items, Keys, Values
-from wsgisession.visit import OPEN, Visit
+from wsgisession.visit import Visit
 
 T = TypeVar("T")
 
