@@ -2,54 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
-from typing import Any, Protocol
+from collections.abc import ItemsView, Iterator, KeysView, MappingView, ValuesView
+from typing import Any
 
 
-class Ordered(Protocol):
-    """A mapping that works with ``reversed``."""
+class _View(MappingView):
+    __slots__ = ("_ordered",)
 
-    def __getitem__(self, key: str, /) -> Any: ...
-    def __contains__(self, key: object, /) -> bool: ...
-    def __iter__(self) -> Iterator[str]: ...
-    def __len__(self) -> int: ...
-    def __reversed__(self) -> Iterator[str]: ...
+    def __init__(self, ordered: Any) -> None:
+        super().__init__(ordered)
+        self._ordered = ordered  # works with ``reversed``
 
 
-class Keys(KeysView[str]):
+class Keys(_View, KeysView[str]):
     """The keys."""
 
-    __slots__ = ("_ordered",)
-
-    def __init__(self, mapping: Ordered) -> None:
-        super().__init__(mapping)
-        self._ordered = mapping
+    __slots__ = ()
 
     def __reversed__(self) -> Iterator[str]:
-        return reversed(self._ordered)
+        yield from reversed(self._ordered)
 
 
-class Values(ValuesView[Any]):
+class Values(_View, ValuesView[Any]):
     """The values."""
 
-    __slots__ = ("_ordered",)
-
-    def __init__(self, mapping: Ordered) -> None:
-        super().__init__(mapping)
-        self._ordered = mapping
+    __slots__ = ()
 
     def __reversed__(self) -> Iterator[Any]:
         return (self._ordered[key] for key in reversed(self._ordered))
 
 
-class Items(ItemsView[str, Any]):
+class Items(_View, ItemsView[str, Any]):
     """The pairs."""
 
-    __slots__ = ("_ordered",)
-
-    def __init__(self, mapping: Ordered) -> None:
-        super().__init__(mapping)
-        self._ordered = mapping
+    __slots__ = ()
 
     def __contains__(self, item: object) -> bool:
         return isinstance(item, tuple) and len(item) == 2 and super().__contains__(item)
