@@ -30,12 +30,6 @@ class Draft:
 
     __slots__ = ("_added", "_attempts", "_codec", "_marks", "_removed", "_values", "base", "facts")
 
-    base: Record
-    """The record on which this request's changes are based."""
-
-    facts: Record
-    """The facts of the session in this request (owner, limits). The values of this record do not count."""
-
     def __init__(self, codec: Codec, record: Record) -> None:
         self._codec = codec
         # Hashes of payloads that may be stored, although their reply was lost.
@@ -43,12 +37,14 @@ class Draft:
         self._start(record)
 
     def _start(self, record: Record) -> None:
-        # The base comes last. Then, even after an exception in between, no change is applied to the wrong base.
         # Of values that may differ from their line. None: encode to find out.
         self._marks: dict[str, Mark] = {}
         self._values: dict[str, Any] = {}  # decoded or assigned
         self._removed = _NOTHING  # keys of the base that were deleted, even if they were assigned again
         self._added: dict[str, None] = {}  # keys that were assigned and come after those of the base
+        # The record on which the changes are based; and the facts of the session in this request (owner, limits), where
+        # the values do not count. The base comes last: even after an exception in between, no change is applied to the
+        # wrong one.
         self.base = self.facts = record
 
     # Reading

@@ -44,15 +44,6 @@ class Record:
 
     __slots__ = ("_created", "_places", "extra", "head", "idle_timeout", "lines", "owner", "persistent")
 
-    owner: str | None
-    persistent: bool
-    idle_timeout: float | None
-    extra: Any
-    lines: Sequence[bytes]
-    """The encoded values, in the order of the keys. Nobody changes them."""
-    head: bytes | None
-    """The head as a codec wrote it: ``[version,nonce,created,…]``. None: the codec has to write it."""
-
     def __init__(
         self,
         created: float,
@@ -68,9 +59,11 @@ class Record:
         self.persistent = persistent
         self.idle_timeout = idle_timeout
         self.extra = extra
-        self.head = None
+        # The head as a codec wrote it: ``[version,nonce,created,…]``. None: the codec has to write it.
+        self.head: bytes | None = None
         self._places: Places = {key: place for place, key in enumerate(data)}
-        self.lines = list(data.values())
+        # The encoded values, in the order of the keys. Nobody changes them.
+        self.lines: Sequence[bytes] = list(data.values())
 
     @property
     def created(self) -> float:
