@@ -197,9 +197,8 @@ class Visit:
     def expires(self) -> float:
         """Return when the session ends unless it is used again, in POSIX seconds."""
         draft, now = self.load(), self.setup.records.clock()
-        return now + (
-            self.setup.limits.allowed(draft.facts, now) if self.stored is None else self.stored.left()
-        )
+        left = self.setup.limits.allowed(draft.facts, now) if self.stored is None else self.stored.left()
+        return now + left
 
     def set_owner(self, owner: str | None) -> None:
         """Log somebody in or out: a new id with the next commit. If an owner leaves, their data leaves too."""
@@ -499,21 +498,19 @@ class Visit:
             ok: False: the response reports a failure, and nothing more is saved.
             over: no code of the application runs for this request any more.
         """
-        draft, phase = self.draft, (OVER if over else SENT) if ok else FAILED
-        if draft is None:
-            self.phase = phase
-            return []
-        before = self.stored
-        if ok:
-            changes, may_be_due = draft.pending() or self._renew, self.setup.limits.may_be_due
-            if changes or (before is not None and may_be_due(before.record, before.until - monotonic())):
-                self.commit()
-            if self._cookies.stale and self.stored is not None:
-                self._answer = SET
-        if self._answer is SET and self.stored is before:
-            self._confirm()
-        self.phase = phase
-        return [] if self._answer is KEEP else self.set_cookies()
+        draft = self.draft
+        if draft is not None:
+            before = self.stored
+            if ok:
+                changes, may_be_due = draft.pending() or self._renew, self.setup.limits.may_be_due
+                if changes or (before is not None and may_be_due(before.record, before.until - monotonic())):
+                    self.commit()
+                if self._cookies.stale and self.stored is not None:
+                    self._answer = SET
+            if self._answer is SET and self.stored is before:
+                self._confirm()
+        self.phase = (OVER if over else SENT) if ok else FAILED
+        return [] if draft is None or self._answer is KEEP else self.set_cookies()
 
     def settle(self) -> None:
         """Commit just before the headers leave. For an adapter whose framework can still answer an error here."""
