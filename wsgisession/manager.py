@@ -12,7 +12,6 @@ from wsgisession.codec import Codec, check_codec
 from wsgisession.commit import Commit
 from wsgisession.cookie import Cookie
 from wsgisession.diagnosis import Advice, BadSignatures
-from wsgisession.draft import Draft
 from wsgisession.errors import SessionError
 from wsgisession.identity import Identity, check_secrets, digest
 from wsgisession.info import SessionInfo
@@ -87,16 +86,11 @@ class SessionManager:
         self.records = Records(self.store, self.codec, limits, clock=clock, show=show)
         advice = Advice()
         signer = Identity([b"no secret: nobody signs with this"]) if self.identity is None else self.identity
+        commit, bad_signatures = Commit(self.records, size), BadSignatures(advice)
+        blank = Record(inf, None, self.cookie.persistent, {})
+        names = self.cookie.names("http"), self.cookie.names("https")
         self.setup = Setup(
-            self.records,
-            Commit(self.records, size),
-            limits,
-            self.cookie,
-            signer,
-            advice,
-            BadSignatures(advice),
-            Record(inf, None, self.cookie.persistent, {}),
-            (self.cookie.names("http"), self.cookie.names("https")),
+            self.records, commit, limits, self.cookie, signer, advice, bad_signatures, blank, names
         )
         """What all visits share, for the middleware and for adapters."""
 
@@ -115,15 +109,12 @@ class SessionManager:
         """
         identity = self._signer("issue() signs a cookie")
         check_owner(owner)
-        setup = self.setup
-        draft = Draft(self.codec, setup.blank)
+        visit = new_visit(self.setup)
+        session_of(visit).update(data or {})
+        draft = visit.load()
         draft.set_facts(owner=owner)
-        for key, value in (data or {}).items():
-            if type(key) is not str:
-                raise TypeError(f"a session's keys are str, not {type(key).__name__}")
-            draft.set(key, value)
         id = identity.new_id()
-        setup.commit.create(draft, identity.key(id))
+        self.setup.commit.create(draft, identity.key(id))
         name = self.cookie.wire_name(self.cookie.secure is True if secure is None else secure)
         return f"{name}={identity.sign(name, id)}"
 
