@@ -72,7 +72,6 @@ class SessionMiddleware:
             raise TypeError(f"environ_key must be a str, not {type(environ_key).__name__}")
         if "." not in environ_key:
             raise ValueError("environ_key must contain a dot, such as 'wsgisession.session' (PEP 3333)")
-        self.app = watched(app, self._two_sessions)
         self.manager = SessionManager(
             store,
             secret=secret,
@@ -87,6 +86,7 @@ class SessionMiddleware:
         )
         self._environ_key = environ_key
         self._setup = self.manager.setup
+        self.app = watched(app, partial(self._setup.advice.warn_once, "flask session"))
         self._alone = isinstance(self.manager.store, MemoryStore)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -121,16 +121,14 @@ class SessionMiddleware:
                     visit.phase = OVER
                     start_response(status, headers)
                     return body
-        if whole or _is_file(body, environ.get("wsgi.file_wrapper")):
+        wrapper = environ.get("wsgi.file_wrapper")
+        if whole or (isinstance(wrapper, type) and isinstance(body, wrapper)):
             response.end(body)
             if response.cookies and visit.began:
                 self._advise(environ, visit)
             return body
         advise = partial(self._advise, environ, visit)
         return (_SizedBody if hasattr(kind, "__len__") else _Body)(response, body, advise)
-
-    def _two_sessions(self) -> None:
-        self._setup.advice.warn_once("flask session")
 
     def _serves(self, session: object) -> bool:
         """Return True if an outer middleware of the same manager serves this request. SessionError: one of another
@@ -191,10 +189,6 @@ def get_session(environ: WSGIEnvironment, key: str = ENVIRON_KEY) -> Session:
 
 
 _PROXIED = ("HTTP_X_FORWARDED_", "HTTP_FORWARDED", "HTTP_VIA")
-
-
-def _is_file(body: object, wrapper: object) -> bool:
-    return isinstance(wrapper, type) and isinstance(body, wrapper)
 
 
 class _Response:
