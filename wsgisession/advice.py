@@ -16,53 +16,37 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-_BEHIND = "what the object behind it can be found by, such as x.pk or x.id"
-_SAVED = "the name under which the file was saved"
-
-# By the value's class or one of its base classes: the package, the name.
-_CLASSES = {
-    ("babel", "LazyProxy"): "x.value",
-    ("bottle", "FileUpload"): _SAVED,
-    ("bson", "ObjectId"): "str(x)",
-    ("collections", "ChainMap"): "x.maps",
-    ("collections", "UserString"): "str(x)",
-    ("datetime", "timezone"): "[x.utcoffset(None), x.tzname(None)]",
-    ("django", "FieldFile"): "x.name",
-    ("django", "LazyObject"): _BEHIND,
-    ("django", "Model"): "x.pk",
-    ("django", "Promise"): "str(x)",
-    ("django", "UploadedFile"): _SAVED,
-    ("flask_babel", "LazyString"): "str(x)",
-    ("fractions", "Fraction"): "str(x)",
-    ("ipaddress", "_IPAddressBase"): "str(x)",
-    ("multidict", "MultiDict"): "[(str(key), value) for key, value in x.items()]",
-    ("multidict", "MultiDictProxy"): "[(str(key), value) for key, value in x.items()]",
-    ("numpy", "complexfloating"): "[x.real.item(), x.imag.item()]",
-    ("numpy", "datetime64"): "str(x)",
-    ("numpy", "generic"): "x.item()",
-    ("numpy", "longdouble"): "str(x)",
-    ("numpy", "timedelta64"): "[x.astype(int).item(), str(x.dtype)]",
-    ("pandas", "DataFrame"): 'x.to_dict("split")',
-    ("pandas", "Interval"): "[x.left, x.right, x.closed]",
-    ("pandas", "NAType"): "None",
-    ("pandas", "NaTType"): "None",
-    ("pandas", "Period"): "[str(x), x.freqstr]",
-    ("pandas", "Series"): 'x.to_frame().to_dict("split")',
-    ("pandas", "Timedelta"): "x.isoformat()",
-    ("pathlib", "PurePath"): "str(x)",
-    ("pytz", "BaseTzInfo"): "x.zone",
-    ("re", "Pattern"): "[x.pattern, x.flags]",
-    ("time", "struct_time"): "[*x, x.tm_zone, x.tm_gmtoff]",
-    ("types", "SimpleNamespace"): "vars(x)",
-    ("werkzeug", "CombinedMultiDict"): "x.to_dict(flat=False)",
-    ("werkzeug", "FileStorage"): _SAVED,
-    ("werkzeug", "Headers"): "x.to_wsgi_list()",
-    ("werkzeug", "LocalProxy"): _BEHIND,
-    ("werkzeug", "MultiDict"): "x.to_dict(flat=False)",
-    ("werkzeug", "OrderedMultiDict"): "list(x.items(multi=True))",
-    ("werkzeug", "_OrderedMultiDict"): "list(x.items(multi=True))",
-    ("zoneinfo", "ZoneInfo"): "x.key",
+# What to store, and the classes for which it is right, each with its package.
+_BY_CLASS = {
+    "str(x)": "bson.ObjectId collections.UserString django.Promise flask_babel.LazyString fractions.Fraction"
+    " ipaddress._IPAddressBase numpy.datetime64 numpy.longdouble pathlib.PurePath",
+    "x.value": "babel.LazyProxy",
+    "x.maps": "collections.ChainMap",
+    "[x.utcoffset(None), x.tzname(None)]": "datetime.timezone",
+    "x.name": "django.FieldFile",
+    "x.pk": "django.Model",
+    "what the object behind it can be found by, such as x.pk or x.id": "django.LazyObject werkzeug.LocalProxy",
+    "the name under which the file was saved": "bottle.FileUpload django.UploadedFile werkzeug.FileStorage",
+    "[(str(key), value) for key, value in x.items()]": "multidict.MultiDict multidict.MultiDictProxy",
+    "[x.real.item(), x.imag.item()]": "numpy.complexfloating",
+    "x.item()": "numpy.generic",
+    "[x.astype(int).item(), str(x.dtype)]": "numpy.timedelta64",
+    'x.to_dict("split")': "pandas.DataFrame",
+    'x.to_frame().to_dict("split")': "pandas.Series",
+    "[x.left, x.right, x.closed]": "pandas.Interval",
+    "None": "pandas.NAType pandas.NaTType",
+    "[str(x), x.freqstr]": "pandas.Period",
+    "x.isoformat()": "pandas.Timedelta",
+    "x.zone": "pytz.BaseTzInfo",
+    "[x.pattern, x.flags]": "re.Pattern",
+    "[*x, x.tm_zone, x.tm_gmtoff]": "time.struct_time",
+    "vars(x)": "types.SimpleNamespace",
+    "x.to_dict(flat=False)": "werkzeug.CombinedMultiDict werkzeug.MultiDict",
+    "list(x.items(multi=True))": "werkzeug.OrderedMultiDict werkzeug._OrderedMultiDict",
+    "x.to_wsgi_list()": "werkzeug.Headers",
+    "x.key": "zoneinfo.ZoneInfo",
 }
+_CLASSES = {name: words for words, names in _BY_CLASS.items() for name in names.split()}
 
 # By a member of the value's class.
 _MEMBERS = {
@@ -129,7 +113,7 @@ def instead(value: object) -> str | None:
     if _has(kind, "_get_number_value"):  # Django's: str(x) is empty before it has its number
         return "x % values, with the values for its placeholders"
     for base in kind.__mro__:
-        words = _CLASSES.get((str(base.__module__).partition(".")[0], base.__name__))
+        words = _CLASSES.get(f"{str(base.__module__).partition('.')[0]}.{base.__name__}")
         if words is not None:
             return words
     for member, words in (_MEMBERS | _OF_MANY_VALUES if _has(kind, "items") else _MEMBERS).items():
