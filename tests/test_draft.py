@@ -72,6 +72,16 @@ def test_it_agrees_with_merge(sides: Any) -> None:
         assert list(draft) == list(expected)
     stored = draft.record().data
     assert same({key: CODEC.decode(line) for key, line in stored.items()}, expected)
+    assert list(stored) == list(draft)
+
+
+@pytest.mark.parametrize("theirs", [{"x": b"2"}, {}], ids=["a merge", "nothing is left"])
+def test_new_keys_are_stored_in_the_order_in_which_they_were_assigned(theirs: dict[str, bytes]) -> None:
+    """Another request saves meanwhile: values that can change in place do not come before the others."""
+    draft = Draft(CODEC, record({"x": b"1"}))
+    change(draft, {}, {"a": 1, "b": [2], "c": 3, "d": {}})
+    draft.rebase(record(theirs))
+    assert list(draft) == list(draft.begun(0.0).data) == [*theirs, "a", "b", "c", "d"]
 
 
 @given(versions())

@@ -238,7 +238,7 @@ class Draft:
         self._hold(values)
         self._removed = frozenset(key for key in record.keys if key not in lines)
         self._added = {key: None for key in lines if key not in record}
-        self._marks.update(dict.fromkeys(own))
+        self._marks = dict.fromkeys([*own, *self._marks])  # new keys in their order
         self._attempts = ()
 
     def _join(
