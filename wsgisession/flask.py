@@ -351,4 +351,4 @@ class _Interface(SessionInterface):
             response.headers = Headers(exchange.respond(response.status, response.headers.to_wsgi_list()))
             exchange.close()
         elif touched and response.status_code < 500:
-            visit_of(session).settle()
+            visit_of(session).settle(streams=response.is_streamed)

@@ -96,7 +96,7 @@ class Visit:
     _reported: tuple[str, ...]
     """The keys of values that cannot be read."""
     _settled: Stored | None
-    """What ``settle()`` has stored."""
+    """What ``settle()`` has stored, if the headers leave at once."""
 
     @classmethod
     def of_key(cls, setup: Setup, stored: Stored) -> Visit:
@@ -512,12 +512,16 @@ class Visit:
         self.phase = (OVER if over else SENT) if ok else FAILED
         return [] if draft is None or self._answer is KEEP else self.set_cookies()
 
-    def settle(self) -> None:
-        """Commit just before the headers leave. For an adapter whose framework can still answer an error here."""
+    def settle(self, streams: bool) -> None:
+        """Commit just before the headers leave. For an adapter whose framework can still answer an error here.
+
+        Args:
+            streams: True: code of the application runs before the headers leave, and may take long.
+        """
         before = self.stored
         if self.unsaved:
             self.commit()
-        if self.stored is not before:  # a touch that failed shows nothing
+        if self.stored is not before and not streams:  # a touch that failed shows nothing
             self._settled = self.stored
 
     def _confirm(self) -> None:

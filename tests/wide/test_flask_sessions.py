@@ -304,6 +304,25 @@ def test_a_session_that_was_ended_gets_no_cookie_if_its_touch_fails(monkeypatch:
     assert "touch" in store.calls and "Set-Cookie" not in answer.headers
 
 
+def test_a_session_that_is_ended_while_its_stream_begins_gets_no_cookie() -> None:
+    """The view's changes are saved before the stream begins, and its headers leave with its first chunk."""
+    app = make()
+    pair = manager(app).issue({}, "ada")
+
+    def act(session: Any) -> flask.Response:
+        session.regenerate()
+
+        def lines() -> Iterator[str]:
+            assert manager(app).destroy_owned("ada") == 1
+            yield "one"
+
+        return flask.Response(lines())
+
+    app.extensions["act"] = act
+    answer = app.test_client(use_cookies=False).get("/", headers={"Cookie": pair})
+    assert answer.text == "one" and "Set-Cookie" not in answer.headers
+
+
 # Without a request
 
 
