@@ -527,6 +527,7 @@ BAD = {
     "postgresql://u:coral%zzfish@h/d": "no URL that PostgreSQL's client understands; write postgresql://",
     "postgresql://u:coralfish@h:x/d": "a port in a postgresql:// URL is a number from 1 to 65535",
     "postgresql://u:coralfish@h:1,h:65536/d": "a port in a postgresql:// URL is a number from 1 to 65535",
+    "postgresql://u:coralfish@h:\N{ARABIC-INDIC DIGIT FIVE}/d": "a port in a postgresql:// URL is a number from 1 to 65535",
     "postgresql://u:coralfish@h/d?nonsense=1": "no URL that PostgreSQL's client understands",
 }
 

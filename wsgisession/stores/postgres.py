@@ -8,6 +8,7 @@ This module does not know what a payload means, how commands reach a server, or 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ LONGEST = (
     2_000_000  # seconds that a timeout may have; the server and the system count milliseconds in 32 bits
 )
 MISSING = "42P01"  # undefined_table
+PORT = re.compile(r"[0-9]{1,5}")  # the client knows no other digits
 
 # Bounds for a connection made from a URL, if the URL has none: seconds, tcp_user_timeout in milliseconds.
 PATIENCE = {"connect_timeout": "5", "keepalives_idle": "60", "tcp_user_timeout": "10000"}
@@ -213,10 +215,9 @@ def connector(url: str) -> Callable[[], Any]:
         raise ModuleNotFoundError(message, name="psycopg") from error
     try:
         given = conninfo_to_dict(url)
-        ports = filter(
-            None, str(given.get("port", "")).split(",")
-        )  # the client looks at them when it connects
-        if not all(port.isdecimal() and 0 < int(port) < 65536 for port in ports):
+        # The client looks at the ports when it connects.
+        ports = [port for port in str(given.get("port", "")).split(",") if port]
+        if not all(PORT.fullmatch(port) and 0 < int(port) < 65536 for port in ports):
             raise ValueError("a port in a postgresql:// URL is a number from 1 to 65535")
         conninfo = make_conninfo("", **PATIENCE | given)
     except psycopg.ProgrammingError:
