@@ -534,6 +534,29 @@ class TestAnOwnerLeaves:
         visitor.visit(back)
         assert visitor.visit(lambda s: (s.owner, dict(s))) == ("root", {})
 
+    @pytest.mark.parametrize("then", ["bob", None])
+    def test_what_is_saved_late_goes_nowhere_after_errors_either(
+        self, visitor: Visitor, double: StoreDouble, then: str | None
+    ) -> None:
+        """The application goes on after two errors of the store: a lost reply, and a change of owner half way."""
+        visitor.visit(log_in)
+        early = Visitor(visitor.site, visitor.jar)
+
+        def leave(session: Session) -> None:
+            session["doomed"] = 1
+            double.lose_reply("replace")
+            with pytest.raises(StoreError):
+                session.save()
+            session.owner = then
+            session["fresh"] = 1
+            double.fail("replace", call=2)  # the first one is to leave the marker, and is refused
+            with pytest.raises(StoreError):
+                session.save()
+            double.before("create", lambda: early.visit(write))
+
+        visitor.visit(leave)
+        assert visitor.visit(lambda s: (dict(s), s.owner)) == ({"fresh": 1}, then)
+
     def test_back_to_the_same_owner_in_one_request(self, site: Site, visitor: Visitor) -> None:
         """Ada leaves and comes back: a new id, and nothing of what was there."""
         visitor.visit(log_in)

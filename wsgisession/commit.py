@@ -161,7 +161,8 @@ class Commit:
             draft.saved(record)
             return new
 
-        meet = self._meet(draft, None if mixes else lambda theirs: None)
+        # If nothing is mixed, the base of the draft stays as it is, also for another try after an error.
+        meet = self._meet(draft, None) if mixes else lambda theirs: None
         try:
             done = attempt(stored) or self._again(stored, attempt, meet)
         except BaseException:
