@@ -345,7 +345,7 @@ class _Interface(SessionInterface):
         assert isinstance(session, FlaskSession)
         touched = visit_of(session).draft is not None
         if touched and not app.config["SESSION_REFRESH_EACH_REQUEST"] and session.permanent:
-            session.passive = not session.modified
+            session.passive = session.passive or not session.modified
         if session.exchange is not None:
             exchange, session.exchange = session.exchange, None
             response.headers = Headers(exchange.respond(response.status, response.headers.to_wsgi_list()))

@@ -622,6 +622,12 @@ def test_a_secret_of_ones_own() -> None:
         pytest.param(True, lambda session: session.get("n"), True, id="on, read"),
         pytest.param(False, lambda session: session.get("n"), False, id="off, read"),
         pytest.param(False, lambda session: session.update(n=2), True, id="off, written"),
+        pytest.param(
+            False,
+            lambda s: [setattr(s, "passive", True), s.update(n=2)][1],
+            False,
+            id="off, written in passing",
+        ),
         pytest.param(False, lambda session: None, False, id="off, not touched"),
     ],
 )
