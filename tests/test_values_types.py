@@ -72,6 +72,64 @@ def test_taught_type_is_exact() -> None:
         TAUGHT.encode([type("Sub", (Markup,), {})("x")], PATH)
 
 
+class Word(enum.StrEnum):
+    TEA = "tea"
+
+
+class Half(float, enum.Enum):
+    HALF = 0.5
+
+
+class Bare(enum.Enum):
+    ONE = 1
+
+
+class Odd(enum.StrEnum):
+    """No member equals its own text."""
+
+    A = "a"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = str.__hash__
+
+
+ENUMS = JSONCodec(plain_enums=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (Word.TEA, b'"tea"'),
+        (Color.RED, b"1"),
+        (Half.HALF, b"0.5"),
+        ({"login": [Word.TEA, {Word.TEA: Color.RED}]}, b'{"login":["tea",{"tea":1}]}'),
+        ((Word.TEA, {Color.RED}), b'{"~tuple":["tea",{"~set":[1]}]}'),
+    ],
+    ids=["text", "integer", "float", "nested, as a key", "in a tuple and a set"],
+)
+def test_plain_enums(value: Any, line: bytes) -> None:
+    """A member that is also text or a number is stored as that, and equals what comes back. Without the option it is refused."""
+    assert ENUMS.encode(value, PATH) == line
+    assert ENUMS.decode(line) == value
+    with pytest.raises(UnsupportedType, match=r"store (x\.value|str\(x\))"):
+        CODEC.encode(value, PATH)
+
+
+@pytest.mark.parametrize("member", [Bare.ONE, Odd.A], ids=["not plain", "not equal"])
+def test_plain_enums_that_are_refused(member: Any) -> None:
+    """A member that is neither text nor a number, or does not equal it."""
+    with pytest.raises(UnsupportedType, match=r"^session\['a'\]\[0\]: .*store x\.value"):
+        ENUMS.encode([member], PATH)
+
+
+def test_a_taught_enum_is_not_made_plain() -> None:
+    """A class in ``types`` keeps its own tag."""
+    codec = JSONCodec(types={"color": (Color, int, Color)}, plain_enums=True)
+    assert codec.decode(codec.encode(Color.RED, PATH)) is Color.RED
+
+
 class Plain:
     """Without ``__eq__``: equal only to itself."""
 

@@ -53,6 +53,8 @@ class JSONCodec(Values):
 
     Args:
         types: More types of values by tag: ``{"markup": (Markup, str, Markup)}``: class, to plain, from plain.
+        plain_enums: True: a member of an Enum that is also a str, an int or a float is stored as that. It comes back
+            equal, but it is no member any more. False: it is refused.
     """
 
     markers = True

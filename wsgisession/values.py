@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +43,7 @@ _MOST = 10**600
 _LEAST = -_MOST
 _ATOMS = frozenset((str, int, float, bool, type(None)))
 _LISTED: dict[type, str] = {tuple: "~tuple", set: "~set", frozenset: "~frozenset"}
+_PLAIN: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
 _TAG = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 # A high surrogate before a low one: two characters in Python, but JSON's spelling of one character outside the BMP.
@@ -88,11 +90,14 @@ class Values:
 
     Args:
         types: More types by tag, ``{"markup": (Markup, str, Markup)}``: class, to plain, from plain.
+        plain_enums: True: a member of an Enum that is also a str, an int or a float is stored as that. It comes back
+            equal, but it is no member any more. False: it is refused.
     """
 
-    def __init__(self, types: Types | None = None) -> None:
+    def __init__(self, types: Types | None = None, *, plain_enums: bool = False) -> None:
         # True unless a subclass decodes in another way: then the text of a line shows its tags
         self.json_lines = type(self).decode is Values.decode
+        self._plain_enums = plain_enums
         self._custom: dict[type, tuple[str, Callable[[Any], Any]]] = {}
         self._readers: dict[str, Callable[[Any], Any]] = {**READERS, "~str": _read_text}
         self.accepts: frozenset[type] = IMMUTABLE | {list, dict, tuple, set, frozenset}
@@ -188,7 +193,7 @@ class Values:
             tag, write = WRITERS[kind]
             return {tag: write(value)}
         if kind not in self.accepts:
-            raise Refused(advice(value))
+            return self._tree(self._plain_member(value), room)
         if not room:
             raise Refused(f"more than {DEPTH} levels deep, or it contains itself; store something flatter")
         if kind is dict:
@@ -205,6 +210,13 @@ class Values:
         if kind is list:
             return trees
         return {_LISTED[kind]: trees if kind is tuple else sorted(trees, key=dumps)}
+
+    def _plain_member(self, value: Any) -> Any:
+        if self._plain_enums and isinstance(value, Enum):
+            for kind, plain in _PLAIN.items():
+                if isinstance(value, kind) and plain(value) == value:
+                    return plain(value)
+        raise Refused(advice(value))
 
     def _tree_of_dict(self, value: dict[Any, Any], room: int) -> Any:
         pairs = []
