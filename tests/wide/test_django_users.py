@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +107,55 @@ def test_the_session_key_is_final_after_a_login(before: str) -> None:
     assert key is not None and browser.visit(lambda request: get_session(request).key) == key
     SessionStore(token).delete()
     assert browser.visit(username) == "" and manager().owned_by(str(user("ada").pk)) == []
+
+
+AUDIT = """
+from django.apps import AppConfig
+from django.contrib.auth.signals import user_logged_in
+
+class Audit(AppConfig):
+    name = "audit"
+
+    def ready(self):
+        user_logged_in.connect(self.note)
+
+    def note(self, request, **_):
+        self.noted = request.session.session_key
+"""
+
+SITE = """
+import django
+from django.apps import apps
+from django.conf import settings
+
+settings.configure(
+    SECRET_KEY="x" * 50,
+    INSTALLED_APPS=[
+        "audit", "django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions", "wsgisession.django"
+    ],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    SESSION_ENGINE="wsgisession.django",
+    WSGISESSION={"store": "memory:"},
+)
+django.setup()
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
+
+call_command("migrate", verbosity=0)
+client = Client()
+client.force_login(User.objects.create_user("ada"))
+assert client.cookies["sessionid"].value == apps.get_app_config("audit").noted
+"""
+
+
+def test_the_session_key_is_final_in_other_receivers_of_the_login(tmp_path: Path) -> None:
+    """INSTALLED_APPS names ours, so its receiver is the first one, although the line is the last one."""
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "__init__.py").touch()
+    (tmp_path / "audit" / "apps.py").write_text(AUDIT)
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    subprocess.run([sys.executable, "-c", SITE], env=environ, check=True, timeout=60)
 
 
 def test_a_login_in_a_session_that_ends_meanwhile_is_told() -> None:
