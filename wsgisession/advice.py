@@ -99,6 +99,8 @@ def advice(value: object) -> str:
     words = instead(value)
     if words is None:
         words = "what it can be found by, such as str(user.id), or teach the codec: JSONCodec(types={...})"
+    elif issubclass(kind, Enum) and issubclass(kind, str | int | float):
+        words += ", or teach the codec: JSONCodec(plain_enums=True)"
     elif issubclass(kind, str) and _has(kind, "__html__"):
         plain = words.removesuffix("(x)")
         words += f', or teach the codec: JSONCodec(types={{"{name.lower()}": ({name}, {plain}, {name})}})'

@@ -97,6 +97,8 @@ class Values:
     def __init__(self, types: Types | None = None, *, plain_enums: bool = False) -> None:
         # True unless a subclass decodes in another way: then the text of a line shows its tags
         self.json_lines = type(self).decode is Values.decode
+        if type(plain_enums) is not bool:
+            raise TypeError(f"plain_enums must be True or False, not {type(plain_enums).__name__}")
         self._plain_enums = plain_enums
         self._custom: dict[type, tuple[str, Callable[[Any], Any]]] = {}
         self._readers: dict[str, Callable[[Any], Any]] = {**READERS, "~str": _read_text}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib import auth
 from django.contrib.sessions.backends.base import CreateError, UpdateError
+from django.db.models import IntegerChoices, TextChoices
 from django.test import override_settings
 from django.utils.safestring import SafeString, mark_safe
 from support.clock import Clock
@@ -234,6 +235,39 @@ def test_values_come_back_as_they_were(browser: Browser) -> None:
     browser.visit(put(pair=(1, 2), tags={"a"}, html=mark_safe("<b>")))
     found = browser.visit(items)
     assert found == {"pair": (1, 2), "tags": {"a"}, "html": "<b>"} and type(found["html"]) is SafeString
+
+
+class Verification(TextChoices):
+    MANDATORY = "mandatory"
+
+
+class Step(IntegerChoices):
+    FIRST = 1
+
+
+LOGIN = {"steps": [Step.FIRST], "how": Verification.MANDATORY}
+
+
+def test_choices_come_back_as_text_and_numbers_if_a_setting_says_so(store: StoreDouble) -> None:
+    """Nested too, as with Django's own engines. They equal the member. The same member again is no change."""
+    browser = Browser()
+    with override_settings(WSGISESSION={"store": store, "plain_enums": True}):
+        browser.visit(put(how=Verification.MANDATORY, login=LOGIN))
+        found = browser.visit(items)
+        assert found == {"how": "mandatory", "login": {"steps": [1], "how": "mandatory"}}
+        assert type(found["how"]) is str and found["how"] == Verification.MANDATORY
+        store.calls.clear()
+        browser.visit(put(how=Verification.MANDATORY))
+        assert store.calls == ["load"]
+
+
+def test_choices_are_refused_otherwise(browser: Browser) -> None:
+    """The error names the path, and what to do."""
+    with pytest.raises(
+        UnsupportedType,
+        match=r"^session\['login'\]\['steps'\]\[0\]: .*store x\.value, or teach the codec: JSONCodec\(plain_enums=True\)",
+    ):
+        browser.visit(put(login=LOGIN))
 
 
 def test_what_would_not_come_back_is_refused(browser: Browser) -> None:

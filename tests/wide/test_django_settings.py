@@ -37,6 +37,11 @@ WRONG = {
     ),
     "negative": ({"WSGISESSION": MEMORY | {"idle_timeout": timedelta(-1)}}, "must be a positive"),
     "max_size": ({"WSGISESSION": MEMORY | {"max_size": 0}}, "max_size must be a positive number"),
+    "plain_enums": ({"WSGISESSION": MEMORY | {"plain_enums": "yes"}}, "plain_enums must be True or False"),
+    "plain_enums beside a codec": (
+        {"WSGISESSION": MEMORY | {"codec": JSONCodec(), "plain_enums": True}},
+        r"belongs there: JSONCodec\(plain_enums=True\)",
+    ),
     "SESSION_COOKIE_AGE": (
         {"SESSION_COOKIE_AGE": 0},
         "SESSION_COOKIE_AGE must be a positive, finite number of seconds",
@@ -105,6 +110,7 @@ def test_a_setting_that_does_nothing(doubtful: Any, deploy: bool, name: str) -> 
                 "idle_timeout": timedelta(hours=1),
             }
         },
+        {"WSGISESSION": MEMORY | {"plain_enums": True}},
         {"WSGISESSION": MEMORY | {"lifetime": 7200}, "SESSION_EXPIRE_AT_BROWSER_CLOSE": True},
         {
             "SESSION_COOKIE_NAME": "__Host-sessionid",
@@ -117,7 +123,7 @@ def test_a_setting_that_does_nothing(doubtful: Any, deploy: bool, name: str) -> 
             "SESSION_COOKIE_HTTPONLY": False,
         },
     ],
-    ids=["fallbacks", "bytes", "secret", "every option", "lifetime", "host prefix", "domain"],
+    ids=["fallbacks", "bytes", "secret", "every option", "enums", "lifetime", "host prefix", "domain"],
 )
 def test_right_settings(right: Any) -> None:
     """Nothing is found."""

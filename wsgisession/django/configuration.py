@@ -20,7 +20,7 @@ from wsgisession.limits import seconds
 from wsgisession.manager import SessionManager
 from wsgisession.stores import Store, from_url
 
-OPTIONS = ("store", "secret", "idle_timeout", "lifetime", "max_size", "codec")
+OPTIONS = ("store", "secret", "idle_timeout", "lifetime", "max_size", "codec", "plain_enums")
 DAY = 86400  # seconds; the lifetime is at least this, unless the settings name another
 
 
@@ -44,10 +44,13 @@ def _built() -> SessionManager:
     given, cookie, idle = options(), _cookie(), idle_timeout()
     if "secret" not in given:
         given["secret"] = _secrets()
-    if "codec" not in given:
-        # str() of a SafeString is a SafeString.
-        given["codec"] = JSONCodec(types={"safestring": (SafeString, str.__str__, SafeString)})
     try:
+        if "codec" not in given:
+            # str() of a SafeString is a SafeString.
+            types = {"safestring": (SafeString, str.__str__, SafeString)}
+            given["codec"] = JSONCodec(types, plain_enums=given.pop("plain_enums", False))
+        elif "plain_enums" in given:
+            raise TypeError("it has a codec, so plain_enums belongs there: JSONCodec(plain_enums=True)")
         store = given.get("store", "memory:")
         given["store"] = _opened(store) if isinstance(store, str) else store
         return SessionManager(
