@@ -60,16 +60,30 @@ _SETTINGS = (
 class FlaskSession(Session):
     """``flask.session``: a Session with the attributes that Flask and its extensions use."""
 
-    __slots__ = ("accessed", "exchange", "modified")
+    __slots__ = ("accessed", "assigned", "exchange")
 
     accessed: bool  # set by Flask
+    assigned: bool  # an item was assigned or deleted
     exchange: Exchange | None  # saves a session that has no request
-    modified: bool  # an item was assigned or deleted. A change inside a value is saved without it
 
     def __init__(self, visit: Visit, exchange: Exchange | None = None) -> None:
         hold(self, visit)
-        self.accessed = self.modified = False
+        self.accessed = self.assigned = False
         self.exchange = exchange
+
+    @property
+    def modified(self) -> bool:
+        """True if an item was assigned or deleted, or a value changed inside. Extensions save only such a session.
+
+        Raises:
+            UnsupportedType: A value cannot be stored.
+        """
+        draft = visit_of(self).draft
+        return self.assigned or (draft is not None and draft.record() is not draft.base)
+
+    @modified.setter
+    def modified(self, modified: bool) -> None:
+        self.assigned = bool(modified)
 
     @property
     def permanent(self) -> bool:
@@ -84,16 +98,16 @@ class FlaskSession(Session):
         if key == "_flashes":
             value = [(category, _text(message)) for category, message in value]
         super().__setitem__(key, value)
-        self.modified = True
+        self.assigned = True
 
     def __delitem__(self, key: str) -> None:
         super().__delitem__(key)
-        self.modified = True
+        self.assigned = True
 
     def clear(self) -> None:
         """Delete every key. The session itself goes on, and so does its owner."""
         super().clear()
-        self.modified = True
+        self.assigned = True
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in FlaskSession.__dict__:
@@ -329,26 +343,27 @@ class _Interface(SessionInterface):
         """Return the session; None: the application has no secret key, so Flask uses a null session."""
         environ, key = request.environ, self._environ_key
         session, exchange = environ.get(key), None
-        if session is None or visit_of(session).phase is not OPEN:
-            # No session, or that of an earlier request
+        if session is None or isinstance(session, FlaskSession) or visit_of(session).phase is not OPEN:
+            # There is none, or an earlier context has it. The messages of a WebSocket have one environ, each has a
+            # context, and they may come in threads. So each reads its own session, in a copy of the environ.
             middleware = self._served.build()
             if middleware is None:
                 return None
-            exchange = Exchange(middleware, environ)
-        session = environ[key]
-        if not isinstance(session, FlaskSession):
-            session = environ[key] = FlaskSession(visit_of(session), exchange)
+            own = {name: value for name, value in environ.items() if name != key}
+            exchange = Exchange(middleware, own)
+            session = own[key]
+        session = environ[key] = FlaskSession(visit_of(session), exchange)
         return cast(SessionMixin, session)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
         """Save the session while the application can still handle an error. The middleware saves what changes later."""
         assert isinstance(session, FlaskSession)
-        touched = visit_of(session).draft is not None
-        if touched and not app.config["SESSION_REFRESH_EACH_REQUEST"] and session.permanent:
+        saves = visit_of(session).draft is not None and response.status_code < 500
+        if saves and not app.config["SESSION_REFRESH_EACH_REQUEST"] and session.permanent:
             session.passive = session.passive or not session.modified
         if session.exchange is not None:
             exchange, session.exchange = session.exchange, None
             response.headers = Headers(exchange.respond(response.status, response.headers.to_wsgi_list()))
             exchange.close()
-        elif touched and response.status_code < 500:
+        elif saves:
             visit_of(session).settle(streams=response.is_streamed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import flask
@@ -171,6 +173,8 @@ def test_permanent_is_persistent() -> None:
     [
         pytest.param(lambda session: None, False, id="nothing"),
         pytest.param(lambda session: session.get("a"), False, id="read"),
+        pytest.param(lambda session: session["cart"], False, id="a list read"),
+        pytest.param(lambda session: session["cart"].append("milk"), True, id="changed inside"),
         pytest.param(lambda session: session.update(b=1), True, id="assigned"),
         pytest.param(lambda session: session.pop("a"), True, id="deleted"),
         pytest.param(lambda session: session.clear(), True, id="cleared"),
@@ -178,9 +182,9 @@ def test_permanent_is_persistent() -> None:
     ],
 )
 def test_modified(act: Any, modified: bool) -> None:
-    """True from the first assignment or deletion on, as with Flask's own session."""
+    """True from the first assignment or deletion on, as with Flask's own session, and after a change inside a value."""
     client = make().test_client()
-    ask(client, lambda session: session.update(a=1))
+    ask(client, lambda session: session.update(a=1, cart=["tea"]))
     assert ask(client, lambda session: [act(session), session.modified][1]) is modified
 
 
@@ -402,6 +406,56 @@ def test_an_environ_is_used_again() -> None:
     assert info.data["n"] == 2
 
 
+def test_an_environ_is_used_again_after_reading() -> None:
+    """A message that only reads keeps nothing: the next one sees that the visitor logged out."""
+    app = make()
+    pair = manager(app).issue({"user": "ada"})
+    with app.test_request_context("/", headers={"Cookie": pair}) as context:
+        assert flask.session["user"] == "ada"
+    [info] = manager(app).sessions()
+    manager(app).destroy(info.key)
+    with app.request_context(context.request.environ):
+        assert "user" not in flask.session
+
+
+def test_an_environ_is_used_again_inside_its_request() -> None:
+    """As if a server sent a WebSocket's request through the middleware, which waits until the connection ends."""
+    app = make()
+    seen = []
+
+    def messages(session: Any) -> None:
+        assert session["user"] == "ada"
+        [info] = manager(app).sessions()
+        manager(app).destroy(info.key)
+        with app.request_context(flask.request.environ):
+            seen.append(dict(flask.session))
+
+    client = app.test_client()
+    ask(client, lambda session: session.update(user="ada"))
+    ask(client, messages)
+    assert seen == [{}]
+
+
+def test_an_environ_is_used_by_two_threads_at_once() -> None:
+    """Neither sees what the other has not saved yet, and both changes are kept."""
+    app = make()
+    environ = {"HTTP_COOKIE": manager(app).issue({"words": []})}
+    environ = app.test_request_context("/", environ_overrides=environ).request.environ
+    together = threading.Barrier(2)
+
+    def message(word: str) -> None:
+        with app.request_context(environ):
+            flask.session["words"].append(word)
+            together.wait(10)
+            assert flask.session["words"] == [word]
+            app.process_response(flask.make_response("text"))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(message, ["tea", "milk"]))
+    [info] = manager(app).sessions()
+    assert sorted(info.data["words"]) == ["milk", "tea"]
+
+
 def test_process_response_saves_nothing_after_an_error() -> None:
     """A response of 500 has no cookie and leaves no record."""
     app = make()
@@ -621,6 +675,7 @@ def test_a_secret_of_ones_own() -> None:
     [
         pytest.param(True, lambda session: session.get("n"), True, id="on, read"),
         pytest.param(False, lambda session: session.get("n"), False, id="off, read"),
+        pytest.param(False, lambda session: session["cart"], False, id="off, a list read"),
         pytest.param(False, lambda session: session.update(n=2), True, id="off, written"),
         pytest.param(
             False,
@@ -628,18 +683,19 @@ def test_a_secret_of_ones_own() -> None:
             False,
             id="off, written in passing",
         ),
+        pytest.param(False, lambda session: session["cart"].append("tea"), True, id="off, changed inside"),
         pytest.param(False, lambda session: None, False, id="off, not touched"),
     ],
 )
 def test_refresh_each_request(refresh: bool, act: Any, moved: bool) -> None:
-    """SESSION_REFRESH_EACH_REQUEST: off, only requests that assign move the expiry of a permanent session."""
+    """SESSION_REFRESH_EACH_REQUEST: off, only requests that change something move the expiry of a permanent session."""
     clock = Clock()
     config = {"SESSION_REFRESH_EACH_REQUEST": refresh, "PERMANENT_SESSION_LIFETIME": 1000}
     app = make(store=MemoryStore(clock=clock), clock=clock, config=config)
     client = app.test_client()
-    ask(client, lambda session: [setattr(session, "permanent", True), session.update(n=1)][1])
+    ask(client, lambda session: [setattr(session, "permanent", True), session.update(n=1, cart=[])][1])
     clock.advance(500)
-    app.extensions["act"] = act
+    app.extensions["act"] = lambda session: [act(session)]
     assert ("Max-Age=1000" in client.get("/").headers.get("Set-Cookie", "")) is moved
 
 
