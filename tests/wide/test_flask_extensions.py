@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import flask
 import flask_login
 import pytest
+from authlib.oauth2.rfc6749 import OAuth2Token
+from authlib.oidc.core import UserInfo
 from flask_dance.consumer.storage.session import SessionStorage
+from flask_socketio import SocketIO
 from flask_talisman import Talisman
 from flask_wtf.csrf import CSRFProtect, generate_csrf
-from oauthlib.oauth2.rfc6749.tokens import OAuth2Token
-from support.docs import titled
+from oauthlib.oauth2.rfc6749 import tokens
+from support.docs import ROOT, titled
 from support.frameworks import RECIPES
 from support.web import SECRET
 from webtest import TestApp
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from wsgisession import HeadersSent, UnsupportedType
+from wsgisession import HeadersSent, MemoryStore, SessionError, UnsupportedType
 from wsgisession.flask import Sessions
 
 pytestmark = pytest.mark.wide
@@ -56,6 +61,7 @@ class Shop:
             },
             "/token": generate_csrf,
             "/items": lambda: sorted(flask.session),
+            "/contents": lambda: dict(flask.session),
         }
         for path, view in views.items():
             self.app.add_url_rule(path, path, view)
@@ -180,16 +186,126 @@ def test_an_extensions_logout_removes_a_remember_cookie() -> None:
 
 def test_flask_dance_keeps_its_token() -> None:
     """With the page's codec it comes back of its own class; without it, that is refused."""
-    token = OAuth2Token({"access_token": "x", "token_type": "Bearer", "expires_in": 60})
+    token = tokens.OAuth2Token({"access_token": "x", "token_type": "Bearer", "expires_in": 60})
     names = {"app": (app := flask.Flask("shop")), "Sessions": Sessions}
     app.secret_key = SECRET
     exec(titled(RECIPES["flask"].path, "dance"), names)
     with app.test_request_context():
         SessionStorage().set(Provider, token)
         assert flask.session["example_oauth_token"] == token
-        assert type(flask.session["example_oauth_token"]) is OAuth2Token
+        assert type(flask.session["example_oauth_token"]) is tokens.OAuth2Token
     with Shop().app.test_request_context(), pytest.raises(UnsupportedType, match="OAuth2Token cannot be"):
         SessionStorage().set(Provider, token)
+
+
+def test_authlib_keeps_its_token() -> None:
+    """With the page's codec the token, and the user in it, come back of their classes; without it, the error says what
+    to write.
+    """
+    user = UserInfo({"sub": "ada", "email": "ada@example.com"})
+    token = OAuth2Token({"access_token": "x", "expires_in": 60, "userinfo": user})
+    names = {"app": (app := flask.Flask("shop")), "Sessions": Sessions}
+    app.secret_key = SECRET
+    exec(titled(RECIPES["flask"].path, "authlib"), names)
+    app.add_url_rule(
+        "/login", view_func=lambda: flask.session.update(token=token, user=user) or "", endpoint="in"
+    )
+    app.add_url_rule("/", view_func=lambda: app.extensions.update(found=dict(flask.session)) or "")
+    client = app.test_client()
+    for path in "/login", "/":
+        client.get(path)
+    found = app.extensions["found"]
+    assert found == {"token": token, "user": user}
+    assert type(found["token"]) is OAuth2Token
+    assert type(found["user"]) is type(found["token"]["userinfo"]) is UserInfo
+    with Shop().app.test_request_context():
+        with pytest.raises(
+            UnsupportedType, match=r"^session\['user'\]: UserInfo cannot be stored; store dict\(x\)$"
+        ):
+            flask.session["user"] = user
+        flask.session["user"] = dict(user)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["as the page says", "by default"])
+def test_flask_socketio(shared: bool) -> None:
+    """Each message reads the session as it is now, and what it changes is stored; by default it has a copy."""
+    shop = Shop()
+    socketio = SocketIO(shop.app, manage_session=not shared, async_mode="threading")
+    socketio.on_event("add", lambda word: flask.session["cart"].append(word))
+    socketio.on_event("show", lambda: dict(flask.session))
+    browser = shop.app.test_client()
+    browser.get("/cart")
+    messages = socketio.test_client(shop.app, flask_test_client=browser)
+    messages.emit("add", "milk", callback=True)
+    assert browser.get("/contents").json == {"cart": ["tea", "milk"] if shared else ["tea"]}
+    browser.get("/logout")
+    assert messages.emit("show", callback=True) == ({} if shared else {"cart": ["tea", "milk"]})
+
+
+def test_flask_socketio_without_a_session() -> None:
+    """What a handler writes for a visitor who has no session is not found again."""
+    shop = Shop()
+    socketio = SocketIO(shop.app, manage_session=False, async_mode="threading")
+    socketio.on_event("add", lambda word: flask.session.setdefault("cart", []).append(word))
+    socketio.on_event("show", lambda: dict(flask.session))
+    messages = socketio.test_client(shop.app, flask_test_client=shop.app.test_client())
+    messages.emit("add", "tea", callback=True)
+    assert messages.emit("show", callback=True) == {}
+    assert shop.manager.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [(MemoryStore(), None), ("shared", "shared")],
+    ids=["each its own store", "one store"],
+)
+def test_two_applications_under_one_server(mine: Any, theirs: Any) -> None:
+    """One cookie name and one key: with one store they share the session, otherwise one ends the other's."""
+    if mine == theirs:
+        mine = theirs = MemoryStore()
+    one, other = make("one", mine), make("other", theirs)
+    browser = TestApp(DispatcherMiddleware(one, {"/other": other}))
+    browser.get("/?who=ada")
+    browser.get("/other/?lang=de")
+    shared = mine is theirs
+    assert browser.get("/").json == ({"who": "ada", "lang": "de"} if shared else {})
+
+
+def make(name: str, store: Any) -> flask.Flask:
+    """An application that stores the arguments of each request."""
+    app = flask.Flask(name)
+    app.secret_key = SECRET
+    Sessions(app, store=store)
+    app.add_url_rule(
+        "/", view_func=lambda: [flask.session.update(flask.request.args), dict(flask.session)][1]
+    )
+    return app
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["as the page says", "before Sessions"])
+def test_another_middleware_comes_after_sessions(first: bool) -> None:
+    """A dispatcher around ``wsgi_app``: the other application's requests must not pass through our middleware."""
+    outer = flask.Flask("outer")
+    outer.secret_key = SECRET
+    if first:
+        Sessions(outer)
+    outer.wsgi_app = DispatcherMiddleware(outer.wsgi_app, {"/other": make("other", None)})  # type: ignore[method-assign]
+    if first:
+        assert outer.test_client().get("/other/?n=1").json == {"n": "1"}
+    else:
+        Sessions(outer)
+        with pytest.raises(SessionError, match="another SessionMiddleware already serves environ"):
+            outer.test_client().get("/other/")
+
+
+def test_a_form_is_refused() -> None:
+    """In the words of the page."""
+    [words] = re.findall(r"\*\"(session\['form'\].*?)\"\*", (ROOT / RECIPES["flask"].path).read_text())
+    with Shop().app.test_request_context("/", method="POST", data={"a": "b"}):
+        with pytest.raises(UnsupportedType) as refused:
+            flask.session["form"] = flask.request.form
+        assert str(refused.value) == words
+        flask.session["form"] = flask.request.form.to_dict(flat=False)
 
 
 class Provider:
