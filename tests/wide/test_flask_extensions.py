@@ -32,6 +32,7 @@ LOGIN, LOGOUT = (titled(RECIPES["flask"].path, title) for title in ("login", "lo
 class User(flask_login.UserMixin):
     def __init__(self, id: str) -> None:
         self.id = id
+        self.email = f"{id}@example.com"
 
 
 class Shop:
@@ -182,6 +183,29 @@ def test_an_extensions_logout_removes_a_remember_cookie() -> None:
     for path in ("/login", "/logout"):
         shop.browser.get(path)
     assert shop.browser.cookies.keys() == {"session"} and shop.show() == {"user": None, "owner": None}
+
+
+@pytest.mark.parametrize("stable", [True, False], ids=["as the page says", "by get_id"])
+def test_a_user_whose_get_id_changes(stable: bool) -> None:
+    """Flask-Security's does with the password. The cart stays if the owner is named by what does not change."""
+    shop = Shop("login_user(user)")
+    signals = titled(RECIPES["flask"].path, "signals")
+    assert "user.get_id()" in signals
+    if stable:
+        signals = signals.replace("user.get_id()", "user.email")
+    exec(signals, {"app": shop.app, "session": flask.session})
+    shop.app.add_url_rule("/password", view_func=lambda: str(flask_login.login_user(NewPassword("ada"))))
+    for path in ("/cart", "/login", "/password"):
+        shop.browser.get(path)
+    assert ("cart" in shop.browser.get("/items").json) is stable
+    assert len(shop.manager.owned_by("ada@example.com")) == stable
+
+
+class NewPassword(User):
+    """A user after the password changed."""
+
+    def get_id(self) -> str:
+        return "another name for the same user"
 
 
 def test_flask_dance_keeps_its_token() -> None:
