@@ -176,6 +176,25 @@ def test_a_remember_cookie_of_an_extension_names_the_owner() -> None:
     assert [info.owner for info in shop.manager.sessions()] == ["ada"]
 
 
+def test_a_remember_cookie_over_another_users_login() -> None:
+    """With the page's signals, the new owner empties the session, and still gets a remember cookie."""
+    shop = Shop("login_user(user, remember=user.id == 'ben')", "logout_user()")
+    exec(titled(RECIPES["flask"].path, "signals"), {"app": shop.app, "session": flask.session})
+    shop.browser.get("/login")
+    assert "remember_token" not in shop.browser.cookies
+    shop.browser.get("/login?user=ben")
+    assert shop.browser.cookies["remember_token"].startswith("ben|")
+
+
+def test_an_extensions_note_survives_its_logout() -> None:
+    """Flask-Security leaves one for the end of the request, which deletes its CSRF cookie."""
+    shop = Shop("login_user(user)", "session['fs_cc'] = 'clear'; logout_user()")
+    exec(titled(RECIPES["flask"].path, "signals"), {"app": shop.app, "session": flask.session})
+    for path in ("/cart", "/login", "/logout"):
+        shop.browser.get(path)
+    assert shop.browser.get("/items").json == ["fs_cc"]
+
+
 def test_an_extensions_logout_removes_a_remember_cookie() -> None:
     """The note that Flask-Login leaves for that survives the change of owner."""
     shop = Shop("login_user(user, remember=True)", "logout_user()")
