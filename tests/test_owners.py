@@ -89,8 +89,8 @@ def test_in_memory_a_listing_costs_what_the_owners_sessions_cost(clock: Clock) -
         manager = SessionManager(MemoryStore(clock=clock), secret="x" * 32, clock=clock)
         crowd(manager.store, count)
         manager.issue({}, "ada")  # one: two may be in one shard of the store, or in two
-        manager.owned_by("ada")
-        counts.append(calls_of(lambda manager=manager: manager.owned_by("ada")))  # type: ignore[misc]
+        # The least of several: the collector may call what other tests left behind.
+        counts.append(min(calls_of(lambda manager=manager: manager.owned_by("ada")) for _ in range(5)))  # type: ignore[misc]
     assert counts[0] == counts[1] > 0
 
 
