@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -104,6 +105,32 @@ def test_what_the_application_holds_stays_part_of_it(sides: Any) -> None:
             assert CODEC.decode(draft.record().data[key])[-1] == "late"
 
 
+class Word(StrEnum):
+    TEA = "tea"
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "merged"),
+    [
+        (
+            {"drink": "tea", "n": 1},
+            {"drink": Word.TEA, "n": 2},
+            {"drink": "milk", "n": 1},
+            {"drink": "milk", "n": 2},
+        ),
+        (["tea"], [Word.TEA, "ours"], ["tea", "theirs"], ["tea", "theirs", "ours"]),
+        (None, [Word.TEA], ["tea"], ["tea"]),
+    ],
+    ids=["a dict", "a list", "a new list"],
+)
+def test_plain_enums_are_merged_as_what_is_stored(base: Any, ours: Any, theirs: Any, merged: Any) -> None:
+    """A member in place of its own text is no change, so it does not undo what another request saved."""
+    draft = Draft(JSONCodec(plain_enums=True), record({} if base is None else lines({"k": base})))
+    draft.set("k", ours)
+    draft.rebase(record(lines({"k": theirs})))
+    assert same(draft.get("k"), merged) and draft.record().data == lines({"k": merged})
+
+
 def test_only_what_both_changed_is_decoded() -> None:
     """Values of other keys may be unreadable, and nobody notices."""
     codec = Noting()
@@ -125,7 +152,7 @@ def test_only_what_both_changed_is_decoded() -> None:
         "both": b"[0,2,1]",
         "new": b"4",
     }
-    assert codec.decoded == [b"[0]", b"[0,2]"]
+    assert codec.decoded == [b"[0]", b"[0,2]", b"[0,1]"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 from wsgisession.codec import Codec
 from wsgisession.errors import UnreadableValue, UnsupportedType
 from wsgisession.fingerprints import Mark, fingerprint, unchanged
-from wsgisession.merge import MISSING, adopt, merge
+from wsgisession.merge import MISSING, adopt, merge, same
 from wsgisession.record import Record
 from wsgisession.values import IMMUTABLE
 
@@ -249,9 +249,14 @@ class Draft:
         try:
             base = MISSING if before is None else decode(before)
             other = MISSING if their is None else decode(their)
+            ours = MISSING if mine is None else decode(mine)
         except ValueError:  # another program wrote it; the later save is ours
             return mine
-        result = merge(base, MISSING if mine is None else self.get(key), other)
+        if mine is not None and same(self.get(key), ours):
+            ours = self.get(
+                key
+            )  # the application holds it. Otherwise it has what is stored as something else
+        result = merge(base, ours, other)
         if result is MISSING:
             return None
         line = self._codec.encode(result, _path(key))
