@@ -342,17 +342,25 @@ class _Interface(SessionInterface):
     def open_session(self, app: flask.Flask, request: flask.Request) -> SessionMixin | None:
         """Return the session; None: the application has no secret key, so Flask uses a null session."""
         environ, key = request.environ, self._environ_key
-        session, exchange = environ.get(key), None
-        if session is None or isinstance(session, FlaskSession) or visit_of(session).phase is not OPEN:
-            # There is none, or an earlier context has it. The messages of a WebSocket have one environ, each has a
-            # context, and they may come in threads. So each reads its own session, in a copy of the environ.
-            middleware = self._served.build()
-            if middleware is None:
-                return None
-            own = {name: value for name, value in environ.items() if name != key}
-            exchange = Exchange(middleware, own)
-            session = own[key]
-        session = environ[key] = FlaskSession(visit_of(session), exchange)
+        running = environ.get(key)
+        if running is not None and visit_of(running).phase is not OPEN:
+            running = None
+        if running is not None and not isinstance(running, FlaskSession):
+            session = environ[key] = FlaskSession(visit_of(running))
+            return cast(SessionMixin, session)
+        # There is none, or an earlier context has it. The messages of a WebSocket have one environ, each has a context,
+        # and they may come in threads. So each reads its own session, in a copy of the environ.
+        middleware = self._served.build()
+        if middleware is None:
+            return None
+        # In one step, because another thread may put something into it
+        own = {**environ, key: None}
+        exchange = Exchange(middleware, own)
+        session = FlaskSession(visit_of(own[key]), exchange)
+        if (
+            running is None or running.exchange is not None
+        ):  # otherwise get_session(environ) is the request's own
+            environ[key] = session
         return cast(SessionMixin, session)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:

@@ -436,6 +436,37 @@ def test_an_environ_is_used_again_inside_its_request() -> None:
     assert seen == [{}]
 
 
+def test_a_request_keeps_its_session_in_its_environ() -> None:
+    """Also after a context inside it: what get_session(environ) gives is saved with the request."""
+    app = make()
+
+    def act(session: Any) -> None:
+        with app.request_context(flask.request.environ):
+            assert "n" not in flask.session
+        get_session(flask.request.environ)["n"] = 1
+
+    client = app.test_client()
+    ask(client, act)
+    assert ask(client) == {"n": 1}
+
+
+def test_an_environ_that_grows_meanwhile() -> None:
+    """Another thread opens its context at the same moment, and Flask puts its request into the environ."""
+    app = make()
+
+    class Key(str):
+        """Python code that runs while the environ is copied, in which another thread may take over."""
+
+        def __hash__(self) -> int:
+            environ[f"another {len(environ)}"] = 1
+            return str.__hash__(self)
+
+    environ = app.test_request_context("/").request.environ
+    environ[Key("first")] = 1
+    with app.request_context(environ):
+        assert dict(flask.session) == {}
+
+
 def test_an_environ_is_used_by_two_threads_at_once() -> None:
     """Neither sees what the other has not saved yet, and both changes are kept."""
     app = make()
