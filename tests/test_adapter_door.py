@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.clock import Clock
 from support.web import SECRET
 
-from wsgisession import MemoryStore, Session, SessionManager
+from wsgisession import MemoryStore, Session, SessionManager, SessionMiddleware, get_session
+from wsgisession.exchange import Exchange, exchanges
 from wsgisession.session import session_of, visit_of
 from wsgisession.visit import new_visit
 
@@ -108,3 +112,28 @@ def test_what_is_gone_is_not_saved(manager: SessionManager) -> None:
     assert visit_of(late).unsaved and not late.save() and not visit_of(late).unsaved
     late["b"] = 3
     assert not visit_of(late).unsaved
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["a response", "no response"])
+def test_an_exchange_makes_no_cycle(ends: bool) -> None:
+    """Neither with a response nor without one does a request wait for the collector."""
+
+    class Environ(dict[str, Any]):
+        """A dict that can be referred to weakly."""
+
+    middleware = SessionMiddleware(exchanges, secret=SECRET)
+    gc.collect()
+    gc.disable()
+    try:
+        environ = Environ({"wsgi.url_scheme": "http"})
+        exchange = Exchange(middleware, environ)
+        session = weakref.ref(get_session(environ))
+        get_session(environ)["a"] = 1
+        if ends:
+            assert dict(exchange.respond("200 OK", []))["Set-Cookie"]
+            exchange.close()
+        kept = [weakref.ref(environ), weakref.ref(exchange), session]
+        del environ, exchange
+        assert [ref() for ref in kept] == [None, None, None]
+    finally:
+        gc.enable()

@@ -31,22 +31,20 @@ class Exchange:
     """
 
     def __init__(self, middleware: WSGIApplication, environ: WSGIEnvironment) -> None:
-        self._response: tuple[str, Headers] | None = None
-        self._chunks: Iterable[bytes] = ()
+        self._inside = inside = _Inside()
         self.streams = False
-        self._sent: Headers = []
-        environ[_PENDING] = self._application
-        self._body: Any = iter(middleware(environ, self._take))
+        environ[_PENDING] = inside.application
+        self._body: Any = iter(middleware(environ, inside.take))
 
     def respond(self, status: str, headers: Headers) -> Headers:
         """Save the session as at the end of any request, and return the response's headers together with ours."""
-        self._response = status, headers
+        self._inside.response = status, headers
         next(self._body)
-        return self._sent
+        return self._inside.sent
 
     def stream(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Return the body that replaces ``chunks``. Changes that are made meanwhile are saved at its end."""
-        self._chunks, self.streams = chunks, True
+        self._inside.chunks, self.streams = chunks, True
         body: Iterator[bytes] = self._body
         return body
 
@@ -54,21 +52,30 @@ class Exchange:
         """Save late changes. If there was no response, the request is over and nothing is saved."""
         self._body.close()
 
-    def _application(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+
+class _Inside:
+    """The application and the server of an exchange. They do not know it, so no cycle waits for the collector."""
+
+    def __init__(self) -> None:
+        self.response: tuple[str, Headers] | None = None
+        self.chunks: Iterable[bytes] = ()
+        self.sent: Headers = []
+
+    def application(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
         # A generator: the middleware gets it at once, and it runs when the response exists.
-        assert self._response is not None
-        start_response(*self._response)
+        assert self.response is not None
+        start_response(*self.response)
         try:
             yield b""
-            for chunk in self._chunks:  # noqa: UP028 - "yield from" would close the chunks a second time
+            for chunk in self.chunks:  # noqa: UP028 - "yield from" would close the chunks a second time
                 yield chunk
         finally:
-            close = getattr(self._chunks, "close", None)
+            close = getattr(self.chunks, "close", None)
             if close is not None:
                 close()
 
-    def _take(self, status: str, headers: Headers, exc_info: object = None, /) -> Any:
-        self._sent = headers
+    def take(self, status: str, headers: Headers, exc_info: object = None, /) -> Any:
+        self.sent = headers
 
 
 def exchanges(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
