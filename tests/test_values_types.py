@@ -95,6 +95,15 @@ class Odd(enum.StrEnum):
     __hash__ = str.__hash__
 
 
+class Hashed(enum.StrEnum):
+    """Equal to its text, but a dict takes both as keys."""
+
+    A = "a"
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
 ENUMS = JSONCodec(plain_enums=True)
 
 
@@ -117,10 +126,12 @@ def test_plain_enums(value: Any, line: bytes) -> None:
         CODEC.encode(value, PATH)
 
 
-@pytest.mark.parametrize("member", [Bare.ONE, Odd.A], ids=["not plain", "not equal"])
+@pytest.mark.parametrize(
+    "member", [Bare.ONE, Odd.A, Hashed.A], ids=["not plain", "not equal", "another hash"]
+)
 def test_plain_enums_that_are_refused(member: Any) -> None:
-    """A member that is neither text nor a number, or does not equal it."""
-    with pytest.raises(UnsupportedType, match=r"^session\['a'\]\[0\]: .*store x\.value"):
+    """A member that is neither text nor a number, or does not equal it, also as a key. The message names no option that is on."""
+    with pytest.raises(UnsupportedType, match=r"^session\['a'\]\[0\]: .*store x\.value$"):
         ENUMS.encode([member], PATH)
 
 

@@ -215,9 +215,13 @@ class Values:
 
     def _plain_member(self, value: Any) -> Any:
         if self._plain_enums and isinstance(value, Enum):
+            own_hash: Any = type(value).__hash__
             for kind, plain in _PLAIN.items():
-                if isinstance(value, kind) and plain(value) == value:
-                    return plain(value)
+                if isinstance(value, kind):
+                    # With another hash, a dict may have both as keys
+                    if plain(value) == value and own_hash in (None, kind.__hash__):
+                        return plain(value)
+                    raise Refused(f"{type(value).__name__} has an == or a hash of its own; store x.value")
         raise Refused(advice(value))
 
     def _tree_of_dict(self, value: dict[Any, Any], room: int) -> Any:
