@@ -355,6 +355,11 @@ class _Interface(SessionInterface):
             return None
         # In one step, because another thread may put something into it
         own = {**environ, key: None}
+        cookie = None if running is None else visit_of(running).pass_on()
+        if (
+            cookie is not None
+        ):  # what the earlier context has stored, under an id that the browser may not have yet
+            own["HTTP_COOKIE"] = cookie
         exchange = Exchange(middleware, own)
         session = FlaskSession(visit_of(own[key]), exchange)
         if (

@@ -166,6 +166,15 @@ class Visit:
         self.load()
         return None if self.stored is None else self._cookies.token()
 
+    def pass_on(self) -> str | None:
+        """Return the Cookie header for another session in the same request. None: nothing is stored, so it has the
+        request's own. As the other one may change the id, the store is asked again before this one sets the cookie.
+        """
+        if self.draft is None or self.stored is None:
+            return None
+        self._settled = None
+        return f"{self._cookies.names[0]}={self._cookies.token()}"
+
     @property
     def unsaved(self) -> bool:
         """True if a commit would write: something changed, or a new id or expiry is due. For an adapter that asks first."""

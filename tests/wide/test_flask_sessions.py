@@ -450,6 +450,42 @@ def test_a_request_keeps_its_session_in_its_environ() -> None:
     assert ask(client) == {"n": 1}
 
 
+@pytest.mark.parametrize("owner", [None, "ada"], ids=["a write", "a login"])
+@pytest.mark.parametrize("known", [True, False])
+def test_an_application_is_called_twice_in_a_request(known: bool, owner: str | None) -> None:
+    """By a middleware inside, which tries another page: one session with both changes, and one cookie that is valid."""
+    app = flask.Flask("shop")
+    app.secret_key = SECRET
+    inside = app.wsgi_app
+
+    def twice(environ: Any, start_response: Any) -> Any:
+        if environ["PATH_INFO"] == "/missing":
+            inside(environ, lambda *response: None).close()
+            environ["PATH_INFO"] = "/found"
+        return inside(environ, start_response)
+
+    app.wsgi_app = twice  # type: ignore[method-assign]
+    app.extensions["sessions"] = Sessions(app)
+
+    @app.before_request
+    def count() -> None:
+        flask.session["hits"] = flask.session.get("hits", 0) + 1
+
+    @app.get("/found")
+    def found() -> Any:
+        if "login" in flask.request.args:
+            wsgisession.flask.session.owner = owner
+            flask.session["found"] = True
+        return dict(flask.session)
+
+    client = app.test_client()
+    if known:
+        client.get("/found")
+    assert len(client.get("/missing?login").headers.getlist("Set-Cookie")) == (not known or owner is not None)
+    assert client.get("/found").json == {"hits": 4 if known else 3, "found": True}
+    assert [info.owner for info in manager(app).sessions()] == [owner]
+
+
 def test_an_environ_that_grows_meanwhile() -> None:
     """Another thread opens its context at the same moment, and Flask puts its request into the environ."""
     app = make()
