@@ -252,10 +252,9 @@ class Draft:
             ours = MISSING if mine is None else decode(mine)
         except ValueError:  # another program wrote it; the later save is ours
             return mine
+        # The object that the application holds, unless it is stored as something else
         if mine is not None and same(self.get(key), ours):
-            ours = self.get(
-                key
-            )  # the application holds it. Otherwise it has what is stored as something else
+            ours = self.get(key)
         result = merge(base, ours, other)
         if result is MISSING:
             return None

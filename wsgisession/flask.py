@@ -356,15 +356,13 @@ class _Interface(SessionInterface):
         # In one step, because another thread may put something into it
         own = {**environ, key: None}
         cookie = None if running is None else visit_of(running).pass_on()
-        if (
-            cookie is not None
-        ):  # what the earlier context has stored, under an id that the browser may not have yet
+        # What the earlier context has stored, under an id that the browser may not have yet
+        if cookie is not None:
             own["HTTP_COOKIE"] = cookie
         exchange = Exchange(middleware, own)
         session = FlaskSession(visit_of(own[key]), exchange)
-        if (
-            running is None or running.exchange is not None
-        ):  # otherwise get_session(environ) is the request's own
+        # Otherwise get_session(environ) stays the request's own
+        if running is None or running.exchange is not None:
             environ[key] = session
         return cast(SessionMixin, session)
 
