@@ -38,7 +38,8 @@ class Answer(Enum):
     EXPIRE = "it removes the cookies, because destroy() ended their sessions"
 
 
-KEEP, SET, EXPIRE = Answer.KEEP, Answer.SET, Answer.EXPIRE  # as those of Phase
+# For speed, as in ``phase``
+KEEP, SET, EXPIRE = Answer.KEEP, Answer.SET, Answer.EXPIRE
 
 
 class Visit:
