@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support import redis_servers
 from support.redis_contract import new_prefix
-from support.redis_servers import Standalone, free_port, new_server, shared_one_node_cluster, shared_redis
+from support.redis_fixtures import server
+from support.redis_servers import Standalone, free_port, shared_one_node_cluster, shared_redis
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import from_url
@@ -19,16 +21,11 @@ from wsgisession.testing import new_key, new_payload
 
 pytestmark = pytest.mark.skipif(redis_servers.missing() is not None, reason=str(redis_servers.missing()))
 
+FIXTURES = (server,)  # by this name pytest finds it here
+
+KEY = new_key()
 kept_open: list[Any] = []
 SECRETS = ("swordfish", "captain", "harbour")
-
-
-@pytest.fixture
-def server() -> Iterator[Standalone]:
-    """A server that the test may set up."""
-    server = new_server()
-    yield server
-    server.close()
 
 
 def limited(server: Standalone, *rules: str, keys: str = "*") -> str:
@@ -52,9 +49,9 @@ def with_password(server: Standalone, url: str) -> str:
     return url.format(port=server.port)
 
 
-def follower(server: Standalone) -> str:
+def with_a_foreign_key(server: Standalone, name: str) -> str:
     with server.client() as admin:
-        admin.replicaof("127.0.0.1", free_port())
+        admin.hset(name, "not", "ours")
     return f"redis://127.0.0.1:{server.port}"
 
 
@@ -108,6 +105,14 @@ REAL: dict[str, tuple[Callable[[Standalone], str], str]] = {
         "belongs to no Cluster; write redis://",
     ),
     "no Redis": (lambda server: f"redis://127.0.0.1:{chatterbox()}", "the reply is not Redis' protocol"),
+    "foreign record": (
+        lambda server: with_a_foreign_key(server, f"wsgisession:{KEY}"),
+        "holds something of another kind (WRONGTYPE)",
+    ),
+    "foreign index": (
+        lambda server: with_a_foreign_key(server, "wsgisession:owner:captain"),
+        "holds something of another kind (WRONGTYPE)",
+    ),
     "hangs up": (
         lambda server: f"redis://127.0.0.1:{chatterbox(b'')}",
         "the server closed the connection; if this port wants TLS",
@@ -117,8 +122,6 @@ REAL: dict[str, tuple[Callable[[Standalone], str], str]] = {
 
 def chatterbox(answer: bytes = b"HTTP/1.1 400 Bad Request\r\n\r\n") -> int:
     """Return the port of a listener that answers each of a few connections so, and hangs up."""
-    import threading
-
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -137,20 +140,27 @@ def use(url: str) -> None:
     """Make a store and write with it."""
     store = from_url(url)
     try:
-        store.create(new_key(), b"swordfish", 60, "captain")
+        store.create(KEY, b"swordfish", 60, "captain")
     finally:
         store.close()
 
 
 @pytest.mark.parametrize(("prepare", "words"), REAL.values(), ids=REAL.keys())
 def test_the_cause_is_said(server: Standalone, prepare: Callable[[Standalone], str], words: str) -> None:
-    """Each says what happened, in one line, and shows neither password nor user, host or payload."""
+    """Each says what happened, in one line, and shows neither password nor user, host or payload.
+
+    The engine's error is chained, and nowhere in the chain is a password or a payload.
+    """
     with pytest.raises(StoreError) as raised:
         use(prepare(server))
     assert words in str(raised.value)
     assert raised.value.__cause__ is not None
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 250
     assert not any(secret in str(raised.value) for secret in (*SECRETS, "127.0.0.1", "nowhere"))
+    seen: BaseException | None = raised.value
+    while seen is not None:
+        assert "swordfish" not in f"{seen!r} {seen}"
+        seen = seen.__cause__ or seen.__context__
 
 
 def test_a_pool_without_a_free_connection_is_named() -> None:

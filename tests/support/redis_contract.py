@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from support.postgres_server import created
 
+from wsgisession.errors import StoreError
 from wsgisession.stores.redis import RedisStore
-from wsgisession.testing import BulkStoreContract, new_payload
+from wsgisession.testing import BulkStoreContract, new_key, new_payload
 
 numbers = itertools.count()
+
+# Every operation, on a live record of "ada", the only one under its prefix: true where the answer is right.
+OPERATIONS: dict[str, Callable[[Any, str, bytes], Any]] = {
+    "load": lambda store, key, old: (store.load(key) or (None,))[0] == old,
+    "load_many": lambda store, key, old: [one and one[0] for one in store.load_many([key])] == [old],
+    "create": lambda store, key, old: store.create(new_key(), new_payload(), 60),
+    "create, owner": lambda store, key, old: store.create(new_key(), new_payload(), 60, "bob"),
+    "replace": lambda store, key, old: store.replace(key, old, new_payload(), 60),
+    "replace, owner": lambda store, key, old: store.replace(key, old, new_payload(), 60, "ada"),
+    "replace without a ttl": lambda store, key, old: store.replace(key, old, new_payload(), None, "ada"),
+    "touch": lambda store, key, old: store.touch(key, 90),
+    "touch, owner": lambda store, key, old: store.touch(key, 90, "ada"),
+    "touch, expected": lambda store, key, old: store.touch(key, 90, None, old),
+    "delete": lambda store, key, old: store.delete(key),
+    "delete, expected": lambda store, key, old: store.delete(key, old),
+    "owned_by": lambda store, key, old: list(store.owned_by("ada")) == [key],
+    "keys": lambda store, key, old: list(store.keys()) == [key],
+    "count": lambda store, key, old: store.count() == 1,
+    "clear": lambda store, key, old: store.clear() == 1,
+}
+each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 
 
 def new_prefix() -> str:
@@ -28,6 +50,16 @@ def name_of(store: RedisStore, key: str) -> str:
 def index_of(store: RedisStore, owner: str) -> str:
     """Return what an owner's index is called in Redis, for owners of plain letters."""
     return f"{store.prefix}owner:{owner}"
+
+
+def answers(store: Any, key: str, payload: bytes) -> bool:
+    """Whether the store answers; if it does, the answer is right."""
+    try:
+        found = store.load(key)
+    except StoreError:
+        return False
+    assert found is not None and found[0] == payload
+    return True
 
 
 def use_everything(store: RedisStore) -> None:
