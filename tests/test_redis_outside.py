@@ -15,33 +15,15 @@ from support import redis_servers
 from support.breadth import breadth
 from support.postgres_server import created
 from support.proxy import Proxy
-from support.redis_contract import name_of, new_prefix
+from support.redis_contract import each_operation, name_of, new_prefix
 from support.redis_servers import after_sending, shared_one_node_cluster, shared_redis
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import from_url
 from wsgisession.stores.redis import RedisStore
-from wsgisession.testing import PATIENCE, Outside, Steps, new_key, new_payload, together
+from wsgisession.testing import Outside, Steps, new_key, new_payload, together
 
 pytestmark = pytest.mark.skipif(redis_servers.missing() is not None, reason=str(redis_servers.missing()))
-
-OPERATIONS: dict[str, Callable[[RedisStore, str, bytes], Any]] = {
-    "load": lambda store, key, old: store.load(key),
-    "load_many": lambda store, key, old: store.load_many([key, key]),
-    "create": lambda store, key, old: store.create(new_key(), new_payload(), 60),
-    "create, owner": lambda store, key, old: store.create(new_key(), new_payload(), 60, "bob"),
-    "replace": lambda store, key, old: store.replace(key, old, new_payload(), 60),
-    "replace, owner": lambda store, key, old: store.replace(key, old, new_payload(), 60, "ada"),
-    "replace without a ttl": lambda store, key, old: store.replace(key, old, new_payload(), None),
-    "touch": lambda store, key, old: store.touch(key, 90, None, old),
-    "touch, owner": lambda store, key, old: store.touch(key, 90, "ada"),
-    "delete": lambda store, key, old: store.delete(key, old),
-    "owned_by": lambda store, key, old: list(store.owned_by("ada")),
-    "keys": lambda store, key, old: list(store.keys()),
-    "count": lambda store, key, old: store.count(),
-    "clear": lambda store, key, old: store.clear(),
-}
-each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 
 
 def one_server(port: int) -> RedisStore:
@@ -334,26 +316,3 @@ def test_close_in_use_is_an_answer_or_a_store_error(kind: str) -> None:
     assert set().union(*together([use, use, use, close])) == {payload}
     assert (store.load(key) or (None,))[0] == payload
     store.close()
-
-
-def test_a_connection_in_use_is_closed_afterwards() -> None:
-    """What close() leaves to the operation that uses it does not stay open."""
-    with Proxy(shared_redis().port) as proxy:
-        store = from_url(
-            f"redis://127.0.0.1:{proxy.port}?prefix={new_prefix()}&client_name=late-{proxy.port}"
-        )
-        key, payload = created(store, 60)
-        proxy.delay, proxy.round_trips = 0.05, 0
-
-        def close() -> None:
-            redis_servers.until(lambda: proxy.round_trips, "the reply is on its way")
-            store.close()
-
-        found, _ = together([partial(store.load, key), close])
-        assert found is not None and found[0] == payload
-
-        def closed() -> bool:
-            with shared_redis().client() as admin:
-                return not any(line["name"] == f"late-{proxy.port}" for line in admin.client_list())
-
-        redis_servers.until(closed, "the connection is closed", PATIENCE)

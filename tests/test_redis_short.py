@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from support import redis_servers
 from support.postgres_server import created, until
 from support.redis_contract import new_prefix
+from support.redis_fixtures import client
 from support.redis_servers import shared_redis
 
 from wsgisession.errors import StoreError
@@ -19,13 +20,7 @@ from wsgisession.stores.redis import RedisStore
 from wsgisession.testing import together
 
 pytestmark = pytest.mark.skipif(redis_servers.missing() is not None, reason=str(redis_servers.missing()))
-
-
-@pytest.fixture
-def client() -> Iterator[Any]:
-    """A client that waits for nothing and repeats nothing."""
-    with shared_redis().client() as client:
-        yield client
+FIXTURES = (client,)  # by this name pytest finds it here
 
 
 @pytest.fixture(params=[False, True], ids=["the caller's client", "the store's client"])

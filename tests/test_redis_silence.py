@@ -7,7 +7,6 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from support import redis_servers
 from support.clock import Clock
 from support.postgres_server import created
 from support.proxy import Proxy
-from support.redis_contract import new_prefix
+from support.redis_contract import OPERATIONS, answers, each_operation, new_prefix
 from support.redis_servers import new_server, shared_redis
 
 from wsgisession.errors import StoreError
@@ -78,39 +77,23 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_calls, "PATIENCE", 0.02)
 
 
-OPERATIONS: dict[str, Callable[[Any], Any]] = {
-    "load": lambda store: store.load(new_key()),
-    "load_many": lambda store: store.load_many([new_key()]),
-    "create": lambda store: store.create(new_key(), new_payload(), 60),
-    "create, owner": lambda store: store.create(new_key(), new_payload(), 60, "ada"),
-    "replace": lambda store: store.replace(new_key(), b"a", new_payload(), None),
-    "touch": lambda store: store.touch(new_key(), 60),
-    "delete": lambda store: store.delete(new_key()),
-    "owned_by": lambda store: list(store.owned_by("ada")),
-    "keys": lambda store: list(store.keys()),
-    "count": lambda store: store.count(),
-    "clear": lambda store: store.clear(),
-}
-each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
-
-
 @each_operation
 def test_for_a_second_everything_fails_at_once(
-    clock: Clock, silent: tuple[Proxy, Any], operation: Callable[[Any], Any]
+    clock: Clock, silent: tuple[Proxy, Any], operation: Callable[..., Any]
 ) -> None:
     """After a time-out no operation so much as opens a connection for a second."""
     proxy, store = silent
     connections = proxy.connections
     for _ in range(3):
         with pytest.raises(StoreError, match=AT_ONCE):
-            operation(store)
+            operation(store, new_key(), new_payload())
         clock.advance(0.33)
     assert proxy.connections == connections
 
 
 @each_operation
 def test_then_one_in_a_second_tries(
-    clock: Clock, brief: None, silent: tuple[Proxy, Any], operation: Callable[[Any], Any]
+    clock: Clock, brief: None, silent: tuple[Proxy, Any], operation: Callable[..., Any]
 ) -> None:
     """The first operation of the next second tries and fails; the others fail at once, and so does the second after
     that.
@@ -119,25 +102,24 @@ def test_then_one_in_a_second_tries(
     connections = proxy.connections
     clock.advance(1.01)
     with pytest.raises(StoreError, match=IN_VAIN):
-        operation(store)
+        operation(store, new_key(), new_payload())
     for _ in range(3):
         with pytest.raises(StoreError, match=AT_ONCE):
-            operation(store)
+            operation(store, new_key(), new_payload())
         clock.advance(0.33)
     assert proxy.connections == connections + 1
 
 
 @each_operation
 def test_an_answer_ends_it(
-    clock: Clock, calm: None, silent: tuple[Proxy, Any], operation: Callable[[Any], Any]
+    clock: Clock, calm: None, silent: tuple[Proxy, Any], operation: Callable[..., Any]
 ) -> None:
     """As soon as an attempt is answered, that operation is carried out, and all others too."""
     proxy, store = silent
     proxy.mute = False
     clock.advance(1.01)
-    operation(store)
-    for work in OPERATIONS.values():
-        work(store)
+    for work in (operation, *OPERATIONS.values()):
+        work(store, new_key(), new_payload())
 
 
 def test_an_attempt_is_short(clock: Clock, silent: tuple[Proxy, Any]) -> None:
@@ -246,13 +228,7 @@ def test_a_server_that_hangs_is_back_by_itself() -> None:
     with pytest.raises(StoreError, match=IN_VAIN):
         store.load(key)
     server.signal(signal.SIGCONT)
-
-    def back() -> bool:
-        with suppress(StoreError):
-            return (store.load(key) or (None,))[0] == payload
-        return False
-
-    redis_servers.until(back, "the store tries again")
+    redis_servers.until(lambda: answers(store, key, payload), "the store tries again")
     store.close()
     server.close()
 

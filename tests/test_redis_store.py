@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support import redis_servers
 from support.postgres_server import created
 from support.redis_contract import RedisContract, new_prefix, use_everything
+from support.redis_fixtures import client, store
 from support.redis_servers import programs, shared_redis, until
 
 from wsgisession.errors import StoreError
-from wsgisession.stores.base import Store
 from wsgisession.stores.redis import RedisStore
-from wsgisession.testing import LONG, in_child, new_key, new_payload, together
+from wsgisession.testing import in_child, new_key, new_payload
 
 pytestmark = pytest.mark.skipif(redis_servers.missing() is not None, reason=str(redis_servers.missing()))
+FIXTURES = client, store  # by these names pytest finds them here
 
 RIGHTS = re.findall(r"\+(\w+)", RedisStore.__doc__ or "")
-
-
-@pytest.fixture
-def client() -> Iterator[Any]:
-    """A client that waits for nothing and repeats nothing."""
-    with shared_redis().client() as client:
-        yield client
-
-
-@pytest.fixture
-def store(client: Any) -> RedisStore:
-    """A store under a prefix that no other test uses."""
-    return RedisStore(client, new_prefix())
 
 
 # The contract
@@ -132,51 +120,45 @@ def asynchronous() -> Any:
     return redis.asyncio.Redis()
 
 
-CONFIGURATION = {
-    "a URL": (lambda redis: "redis://:swordfish@h", "wsgisession:", TypeError, "from_url"),
-    "nothing": (lambda redis: None, "wsgisession:", TypeError, r"redis-py client such as redis\.Redis\(\)"),
-    "a class": (
-        lambda redis: redis.Redis,
-        "wsgisession:",
-        TypeError,
-        r"redis-py client such as redis\.Redis\(\)",
-    ),
-    "a pipeline": (
-        lambda redis: redis.Redis().pipeline(),
-        "wsgisession:",
-        TypeError,
-        r"such as redis\.Redis\(\)",
-    ),
-    "a connection pool": (lambda redis: redis.ConnectionPool(), "wsgisession:", TypeError, "redis-py client"),
-    "an asynchronous client": (lambda redis: asynchronous(), "wsgisession:", TypeError, "asynchronous"),
-    "text replies": (
-        lambda redis: redis.Redis(decode_responses=True),
-        "wsgisession:",
-        ValueError,
-        "decode_responses",
-    ),
-    "an empty prefix": (lambda redis: redis.Redis(), "", ValueError, "must not be empty"),
-    "an opening brace": (lambda redis: redis.Redis(), "{a", ValueError, "braces"),
-    "a closing brace": (lambda redis: redis.Redis(), "a}", ValueError, "braces"),
-    "a prefix of bytes": (lambda redis: redis.Redis(), b"a", TypeError, "not bytes"),
-    "no prefix": (lambda redis: redis.Redis(), None, TypeError, "not NoneType"),
+CLIENTS: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
+    "a URL": (lambda redis: "redis://:swordfish@h", TypeError, "from_url"),
+    "nothing": (lambda redis: None, TypeError, r"redis-py client such as redis\.Redis\(\)"),
+    "a class": (lambda redis: redis.Redis, TypeError, "redis-py client"),
+    "a pipeline": (lambda redis: redis.Redis().pipeline(), TypeError, "redis-py client"),
+    "a connection pool": (lambda redis: redis.ConnectionPool(), TypeError, "redis-py client"),
+    "an asynchronous client": (lambda redis: asynchronous(), TypeError, "asynchronous"),
+    "text replies": (lambda redis: redis.Redis(decode_responses=True), ValueError, "decode_responses"),
 }
 
 
-@pytest.mark.parametrize(
-    ("client", "prefix", "error", "words"), CONFIGURATION.values(), ids=CONFIGURATION.keys()
-)
-def test_wrong_configuration_is_refused(
-    client: Callable[[Any], Any], prefix: Any, error: type[Exception], words: str
+@pytest.mark.parametrize(("make", "error", "words"), CLIENTS.values(), ids=CLIENTS.keys())
+def test_a_client_that_cannot_work_is_refused(
+    make: Callable[[Any], Any], error: type[Exception], words: str
 ) -> None:
-    """What cannot work is refused when the store is built, in words that say what to pass and show no
-    password.
-    """
+    """When the store is built, in words that say what to pass and show no password."""
     import redis
 
     with pytest.raises(error, match=words) as raised:
-        RedisStore(client(redis), prefix)
+        RedisStore(make(redis))
     assert "swordfish" not in str(raised.value)
+
+
+PREFIXES: dict[str, tuple[Any, type[Exception], str]] = {
+    "empty": ("", ValueError, "must not be empty"),
+    "an opening brace": ("{a", ValueError, "braces"),
+    "a closing brace": ("a}", ValueError, "braces"),
+    "bytes": (b"a", TypeError, "not bytes"),
+    "none": (None, TypeError, "not NoneType"),
+}
+
+
+@pytest.mark.parametrize(("prefix", "error", "words"), PREFIXES.values(), ids=PREFIXES.keys())
+def test_a_prefix_that_cannot_work_is_refused(
+    client: Any, prefix: Any, error: type[Exception], words: str
+) -> None:
+    """When the store is built, in words that say what is wrong with it."""
+    with pytest.raises(error, match=words):
+        RedisStore(client, prefix)
 
 
 def test_a_single_connection_is_refused() -> None:
@@ -207,21 +189,6 @@ def test_the_client_stays_the_callers(client: Any) -> None:
 # Threads and processes
 
 
-def test_threads_share_a_store(store: RedisStore) -> None:
-    """Sixteen threads at once, each with its own record, mix nothing up."""
-
-    def work() -> bool:
-        key, payload = created(store, LONG, "ada")
-        for _ in range(20):
-            fresh = new_payload()
-            assert store.replace(key, payload, fresh, LONG, "ada") is True
-            assert (store.load(key) or (None,))[0] == fresh
-            payload = fresh
-        return key in store.owned_by("ada")
-
-    assert together([work] * 16) == [True] * 16
-
-
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_opens_connections_of_its_own(client: Any, store: RedisStore) -> None:
     """A forked process neither uses nor closes what its parent opened."""
@@ -245,9 +212,3 @@ def test_no_more_is_left_than_was_given(store: RedisStore) -> None:
         assert store.create(key, payload, 60) is True
         assert 59 < store.load(key)[1] <= 60  # type: ignore[index]
         assert 59 < store.load_many([key])[0][1] <= 60  # type: ignore[index]
-
-
-def test_there_is_nothing_to_purge(store: Store) -> None:
-    """Redis removes the dead on its own account."""
-    store.create(new_key(), new_payload(), 0.001)
-    assert store.purge() == 0
