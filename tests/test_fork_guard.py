@@ -19,16 +19,12 @@ import pytest
 
 from wsgisession.stores import fork
 from wsgisession.stores.fork import Guard, guard
-from wsgisession.testing import PATIENCE, Steps, in_child
+from wsgisession.testing import PATIENCE, Outside, Steps, in_child
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
 ]
-
-
-class Outside(BaseException):
-    """What a signal handler raises."""
 
 
 class Inside:
@@ -171,15 +167,9 @@ def test_the_wait_of_a_fork_is_bounded() -> None:
 def test_an_error_leaves_the_guard() -> None:
     """An operation that raises is over."""
     guard = Guard(grace=0)
-    thread = threading.Thread(target=_fails, args=(guard,), daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    assert all_quiet(guard)
-
-
-def _fails(guard: Guard) -> None:
     with pytest.raises(ZeroDivisionError), guard:
         raise ZeroDivisionError
+    assert all_quiet(guard)
 
 
 def all_quiet(guard: Guard) -> bool:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import ast
 import gc
 import inspect
-import linecache
 import random
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from support.breadth import breadth
 from support.clock import Clock
+from support.lines import Lines
 from support.memory_invariants import check, key_in, shards
 
 from wsgisession.stores import memory, memory_shard
 from wsgisession.stores.memory import MemoryStore
-from wsgisession.testing import Steps, new_key
+from wsgisession.testing import Outside, Steps, new_key
 
+FILES = memory.__file__, memory_shard.__file__
 OLD, A, B, C, NEW = (key_in(7, number) for number in range(5))  # in one shard, where they meet
 
 
@@ -100,56 +102,29 @@ def assert_usable(store: MemoryStore, clock: Clock) -> None:
 # exceptions from outside
 
 
-def interrupted(operation: Callable[[], object], line: int) -> bool:
-    """Raise KeyboardInterrupt at the ``line``-th line of the store that runs; False if it was over before.
+@each_operation
+def test_an_operation_may_be_interrupted_at_any_line(clock: Clock, operation: Operation) -> None:
+    """An exception from outside at any line: each record is as before or as after; the books are right.
 
     Not at ``with`` and ``try``, where only a tracer gets in: signals are looked at after calls and jumps, not
     between taking a lock and entering the block.
     """
-    count = 0
-
-    def trace(frame: Any, what: str, _: object) -> Any:
-        nonlocal count
-        if frame.f_code.co_filename not in (memory.__file__, memory_shard.__file__):
-            return None
-        text = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
-        if what == "line" and not text.lstrip().startswith(("with ", "try:")):
-            count += 1
-            if count == line:
-                raise KeyboardInterrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        operation()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
-
-
-@each_operation
-def test_an_operation_may_be_interrupted_at_any_line(clock: Clock, operation: Operation) -> None:
-    """An exception from outside at any line: each record is as before or as after; the books are right."""
-    for line in range(1, 1000):
-        store = full(clock)
-        if not interrupted(lambda store=store: operation(store), line):  # type: ignore[misc]
+    for at in range(1, 1000):
+        store, lines = full(clock), Lines(*FILES, at=at, but=("with ", "try:"))
+        with suppress(Outside), lines:
+            operation(store)
+        if lines.count < at:
             break
         assert_usable(store, clock)
-    assert 3 < line < 999
+    assert 3 < at < 999
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
 def test_signals_that_raise_at_any_moment(clock: Clock) -> None:
     """Operations that are cut short by a signal's handler that raises: the books are right at the end."""
 
-    class Timeout(Exception):
-        pass
-
     def fail(number: int, frame: object) -> None:
-        raise Timeout
+        raise Outside
 
     store, dice = full(clock), random.Random(7)
     before = signal.signal(signal.SIGALRM, fail)
@@ -161,7 +136,7 @@ def test_signals_that_raise_at_any_moment(clock: Clock) -> None:
                 for name in dice.sample(sorted(OPERATIONS), 5):
                     OPERATIONS[name](store)
                 signal.setitimer(signal.ITIMER_REAL, 0)
-            except Timeout:
+            except Outside:
                 hits += 1
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

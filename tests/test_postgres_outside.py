@@ -6,60 +6,31 @@ import gc
 import itertools
 import random
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from threading import Event
-from types import FrameType
 from typing import Any
 
 import pytest
 from support import postgres_server
 from support.breadth import breadth
+from support.lines import Lines
 from support.postgres_server import backends, created, shared_postgres, until, waiting
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import postgres_pipeline, postgres_pool, postgres_wire
 from wsgisession.stores.postgres import PostgresStore, connector
-from wsgisession.testing import new_key, new_payload, together
+from wsgisession.testing import Outside, new_key, new_payload, together
 
 pytestmark = [
     pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing())),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 numbers = itertools.count()
-FILES = {module.__file__ for module in (postgres_pool, postgres_pipeline, postgres_wire)}
+FILES = [module.__file__ for module in (postgres_pool, postgres_pipeline, postgres_wire)]
 SIZE = 2
-
-
-class Outside(BaseException):
-    """What a signal handler or ``gevent.Timeout`` raises."""
-
-
-class Interrupted:
-    """Raises at one line of the store's, from 1; ``reached`` is how many there were."""
-
-    def __init__(self, line: int) -> None:
-        self.line, self.reached = line, 0
-
-    def __enter__(self) -> Interrupted:
-        self.before = sys.gettrace()
-        sys.settrace(self.trace)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        sys.settrace(self.before)
-
-    def trace(self, frame: FrameType, event: str, argument: object) -> Any:
-        if frame.f_code.co_filename not in FILES:
-            return None
-        if event == "line":
-            self.reached += 1
-            if self.reached == self.line:
-                raise Outside
-        return self.trace
 
 
 @pytest.fixture
@@ -106,13 +77,13 @@ def test_an_exception_at_any_line(
     mine = created(store)
     for line in breadth.steps(8):
         key, payload = created(store)
-        trace = Interrupted(line)
-        with suppress(Outside, StoreError), trace:
+        lines = Lines(*FILES, at=line)
+        with suppress(Outside, StoreError), lines:
             operation(store, key, payload)
         assert (store.load(mine[0]) or (None,))[0] == mine[1]
         assert (store.load(key) or (None,))[0] in (payload, payload + b"next")
         assert store.delete(key) is True
-        if trace.reached < line:
+        if lines.count < line:
             break
     assert line > 40
     gc.collect()
@@ -128,12 +99,12 @@ def test_an_exception_while_connecting(name: str, monkeypatch: pytest.MonkeyPatc
 
     def interrupted(line: int) -> int:
         store = PostgresStore(connector(url), table=name, timeout=20)
-        trace = Interrupted(line)
-        with suppress(Outside), trace:
+        lines = Lines(*FILES, at=line)
+        with suppress(Outside), lines:
             store.load(new_key())
         assert store.load(new_key()) is None
         store.close()
-        return trace.reached
+        return lines.count
 
     for line in breadth.steps(9):
         # In a thread of its own: where a tracer raises at the end of an ``except``, CPython goes on handling that
