@@ -12,7 +12,7 @@ import pytest
 from support.breadth import breadth
 from support.clock import Clock
 from support.owners import Owners
-from support.sqlite_files import ask, traced
+from support.sqlite_files import traced
 from support.store_double import StoreDouble
 
 from wsgisession import JSONCodec, MemoryStore, Record, SessionManager
@@ -106,15 +106,6 @@ def listing(tmp_path: Path) -> str:
         assert list(store.owned_by("ada")) == []
         store.close()
     return seen[0]
-
-
-def test_in_sqlite_a_listing_uses_the_index(tmp_path: Path, listing: str) -> None:
-    """The plan of the very statement searches by owner, and never scans."""
-    path = tmp_path / "sessions.db"
-    SQLiteStore(path).close()
-    crowd_file(path, FEW)
-    plan = [row[3] for row in ask(path, f"EXPLAIN QUERY PLAN {listing}")]
-    assert plan == ["SEARCH sessions USING INDEX sessions_owner (owner=? AND key>? AND key<?)"]
 
 
 @pytest.mark.both

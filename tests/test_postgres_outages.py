@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support import postgres_server
-from support.postgres_fixtures import name, pool, store, url
-from support.postgres_server import (
-    backends,
-    created,
-    execute,
-    kill,
-    shared_postgres,
-    until,
-    waiting,
-)
+from support.postgres_fixtures import name, pool, proxy, store, through, url
+from support.postgres_server import backends, created, execute, failing, kill, until, waiting
 from support.proxy import Proxy
 
 from wsgisession.errors import StoreError
@@ -28,18 +20,7 @@ from wsgisession.stores.postgres_pipeline import Pipeline
 from wsgisession.testing import new_key, new_payload
 
 pytestmark = pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing()))
-FIXTURES = name, pool, store, url  # by these names pytest finds them here
-
-
-@pytest.fixture
-def proxy() -> Iterator[Proxy]:
-    """A proxy in front of the server."""
-    with Proxy(shared_postgres().port) as proxy:
-        yield proxy
-
-
-def through(proxy: Proxy, url: str) -> Callable[[], Any]:
-    return connector(url.replace(f":{shared_postgres().port}", f":{proxy.port}"))
+FIXTURES = name, pool, proxy, store, url  # by these names pytest finds them here
 
 
 # Lost replies
@@ -94,7 +75,7 @@ def test_connections_that_died_idle_are_not_used(store: PostgresStore, name: str
     """After the server ended every connection the next operation opens another one, at the first try."""
     with waiting(store, name, count):
         before = backends(name)
-    assert len(before) == count
+    assert len(before) >= count  # one more where another thread has taken the one that was opened
     kill(name)
     key, _ = created(store)
     assert store.load(key) is not None
@@ -126,12 +107,7 @@ def test_a_connection_that_is_dead_on_arrival_is_an_error_in_time(name: str, url
 def test_a_server_that_was_demoted_is_left(store: PostgresStore, name: str) -> None:
     """A server that says it may only be read now is left for a new connection, which may lead to its successor."""
     key, _ = created(store)
-    execute(f"CREATE SEQUENCE {name}_count")
-    execute(
-        f"CREATE FUNCTION {name}_fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        f"IF nextval('{name}_count') = 1 THEN RAISE 'read-only' USING ERRCODE = '25006'; END IF; RETURN NEW; END $$"
-    )
-    execute(f"CREATE TRIGGER fail BEFORE UPDATE ON {name} FOR EACH ROW EXECUTE FUNCTION {name}_fail()")
+    failing(name, "25006", 1)
     before = backends(name)
     assert store.touch(key, 60) is True
     until(lambda: not set(backends(name)) & set(before))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import random
 import signal
 import time
@@ -17,7 +16,8 @@ import pytest
 from support import postgres_server
 from support.breadth import breadth
 from support.lines import Lines
-from support.postgres_server import backends, created, shared_postgres, until, waiting
+from support.postgres_fixtures import name, url
+from support.postgres_server import backends, created, until, waiting
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import postgres_pipeline, postgres_pool, postgres_wire
@@ -28,26 +28,19 @@ pytestmark = [
     pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing())),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-numbers = itertools.count()
+FIXTURES = name, url  # by these names pytest finds them here
 FILES = [module.__file__ for module in (postgres_pool, postgres_pipeline, postgres_wire)]
 SIZE = 2
 
 
-@pytest.fixture
-def name() -> str:
-    """A name for this test's table and for its connections."""
-    return f"outside_{next(numbers)}"
-
-
 @pytest.fixture(params=["own", "pool"])
 def store(
-    request: pytest.FixtureRequest, name: str, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, name: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[PostgresStore]:
     """A store that has two connections, its own ones or a pool's."""
     from psycopg_pool import ConnectionPool
 
     monkeypatch.setattr(postgres_pool, "SIZE", SIZE)
-    url = f"{shared_postgres().url}?application_name={name}"
     if request.param == "own":
         store = PostgresStore(connector(url), table=name, timeout=20)
         yield store
@@ -92,10 +85,9 @@ def test_an_exception_at_any_line(
 
 
 @pytest.mark.both
-def test_an_exception_while_connecting(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_while_connecting(name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At any line of the first operation on a new store: the connection that was being opened is there for the next one."""
     monkeypatch.setattr(postgres_pool, "SIZE", SIZE)
-    url = f"{shared_postgres().url}?application_name={name}"
 
     def interrupted(line: int) -> int:
         store = PostgresStore(connector(url), table=name, timeout=20)
@@ -116,10 +108,9 @@ def test_an_exception_while_connecting(name: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.both
-def test_signals_at_random_moments(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signals_at_random_moments(name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal handler that raises, hundreds of times: each write was carried out or not, and no connection is lost."""
     monkeypatch.setattr(postgres_pool, "SIZE", SIZE)
-    url = f"{shared_postgres().url}?application_name={name}"
     store = PostgresStore(connector(url), table=name, timeout=20)
     key, payload = created(store)
     armed = False
@@ -154,11 +145,10 @@ def test_signals_at_random_moments(name: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("size", [1, SIZE])
-def test_an_operation_inside_another(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operation_inside_another(name: str, url: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal handler, or a finalizer, that uses the store while its thread holds a pool's last connection: an answer."""
     from psycopg_pool import ConnectionPool
 
-    url = f"{shared_postgres().url}?application_name={name}"
     configured: list[Any] = []
     with ConnectionPool(url, configure=configured.append, min_size=size, max_size=size, open=True) as pool:
         pool.wait(20)
@@ -183,12 +173,11 @@ def test_an_operation_inside_another(name: str, size: int, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_an_exception_while_a_connection_goes_back(
-    name: str, moment: str, monkeypatch: pytest.MonkeyPatch
+    name: str, url: str, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether it is in the pool already or not yet: it is there for the next one, once, and there is no other."""
     from psycopg_pool import ConnectionPool
 
-    url = f"{shared_postgres().url}?application_name={name}"
     with ConnectionPool(url, min_size=1, max_size=1, open=True) as pool:
         store = PostgresStore(pool, table=name, timeout=20)
         key, payload = created(store)
@@ -210,7 +199,7 @@ def test_an_exception_while_a_connection_goes_back(
         assert pool.get_stats()["pool_size"] == 1
 
 
-def test_a_pool_that_does_not_answer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pool_that_does_not_answer(name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pool's own check that never ends is a StoreError in time; the connection goes back when it ends after all."""
     from psycopg_pool import ConnectionPool
 
@@ -221,7 +210,7 @@ def test_a_pool_that_does_not_answer(name: str, monkeypatch: pytest.MonkeyPatch)
     def check(connection: Any) -> None:
         checked.append(go.wait(20))
 
-    with ConnectionPool(shared_postgres().url, check=check, min_size=0, max_size=1, open=True) as pool:
+    with ConnectionPool(url, check=check, min_size=0, max_size=1, open=True) as pool:
         store = PostgresStore(pool, table=name, timeout=1)  # to connect may take most of it
         with pytest.raises(StoreError, match="the pool does not answer"):
             store.load(new_key())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from support import postgres_server
+from support.postgres_fixtures import beside, name, proxy, through, url
 from support.postgres_server import created, execute, free_port, hurry, shared_postgres, until
 from support.proxy import Proxy
 
@@ -18,22 +18,9 @@ from wsgisession.stores.postgres import PostgresStore, connector
 from wsgisession.testing import new_key
 
 pytestmark = pytest.mark.skipif(postgres_server.missing() is not None, reason=str(postgres_server.missing()))
-numbers = itertools.count()
+FIXTURES = name, proxy, url  # by these names pytest finds them here
 NOT_ASKED = "it did not answer in time a moment ago; one request a second tries again"
 SILENT = "the server has not answered in time"
-
-
-@pytest.fixture
-def name() -> str:
-    """A name for this test's table."""
-    return f"silence_{next(numbers)}"
-
-
-@pytest.fixture
-def proxy() -> Iterator[Proxy]:
-    """A proxy in front of the server, which can fall silent."""
-    with Proxy(shared_postgres().port) as proxy:
-        yield proxy
 
 
 @pytest.fixture(autouse=True)
@@ -43,20 +30,15 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_wire, "TRIAL", 0.05)
 
 
-def through(proxy: Proxy) -> Callable[[], Any]:
-    return connector(shared_postgres().url.replace(f":{shared_postgres().port}", f":{proxy.port}"))
-
-
 @pytest.fixture(params=["own", "pool"])
 def connect(request: pytest.FixtureRequest, proxy: Proxy) -> Iterator[Any]:
     """What the store is given: a callable, or a pool of two connections."""
     if request.param == "own":
-        yield through(proxy)
+        yield through(proxy, shared_postgres().url)
         return
     from psycopg_pool import ConnectionPool
 
-    url = shared_postgres().url.replace(f":{shared_postgres().port}", f":{proxy.port}")
-    with ConnectionPool(url, min_size=2, max_size=2, open=True) as pool:
+    with ConnectionPool(beside(shared_postgres().url, proxy.port), min_size=2, max_size=2, open=True) as pool:
         pool.wait(10)
         yield pool
         proxy.cut()  # whatever a worker of the pool still waits for ends now, instead of the pool's patience
@@ -143,12 +125,12 @@ def test_a_second_between_tries_begins_with_the_try(
 
 
 def test_connecting_in_vain_is_a_time_out_too(
-    proxy: Proxy, name: str, monkeypatch: pytest.MonkeyPatch
+    proxy: Proxy, name: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that takes connections and does not speak is not asked again at once."""
     monkeypatch.setattr(outage, "PAUSE", 3600.0)
     monkeypatch.setattr(postgres_pool, "SILENCE", 0.0)
-    store = PostgresStore(through(proxy), table=name, timeout=0.25)
+    store = PostgresStore(through(proxy, url), table=name, timeout=0.25)
     proxy.mute = True
     with pytest.raises(StoreError, match=SILENT):
         store.load(new_key())
@@ -205,14 +187,11 @@ def test_an_error_is_no_time_out_of_the_server(patient: PostgresStore, name: str
     execute(f"ALTER TABLE {name} RENAME other TO payload")
 
 
-def test_a_refusal_is_no_time_out_of_the_server(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_is_no_time_out_of_the_server(name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is down refuses the connection: as soon as it is there again, it is asked."""
     monkeypatch.setattr(outage, "PAUSE", 3600.0)
-    url = shared_postgres().url
     ports = [free_port(), shared_postgres().port]
-    store = PostgresStore(
-        lambda: connector(url.replace(f":{shared_postgres().port}", f":{ports.pop(0)}"))(), table=name
-    )
+    store = PostgresStore(lambda: connector(beside(url, ports.pop(0)))(), table=name)
     with pytest.raises(StoreError, match="the connection was refused"):
         store.load(new_key())
     assert store.load(new_key()) is None
@@ -233,10 +212,12 @@ def test_a_wait_for_the_callers_pool_is_no_time_out(name: str, monkeypatch: pyte
         assert store.load(new_key()) is None
 
 
-def test_a_refusal_ends_the_silence(proxy: Proxy, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_ends_the_silence(
+    proxy: Proxy, name: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A machine that refuses the connection has answered: from then on everybody asks, and gets the reason."""
     monkeypatch.setattr(outage, "PAUSE", 0.05)
-    store = PostgresStore(through(proxy), table=name, timeout=60)
+    store = PostgresStore(through(proxy, url), table=name, timeout=60)
     created(store)
     hurry(store, monkeypatch)
     proxy.mute = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -129,24 +128,13 @@ def test_an_asynchronous_pool_is_refused() -> None:
         PostgresStore(AsyncConnectionPool(open=False))
 
 
-@pytest.mark.parametrize(
-    "build", [lambda: PostgresStore(print), lambda: connector("postgresql://h/d")], ids=["store", "url"]
-)
-def test_a_missing_psycopg_is_named(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without psycopg the error is one line that says what to install."""
+def test_a_missing_psycopg_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without psycopg the error is one line that says what to install; test_from_url asks for a URL's."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(
         ModuleNotFoundError, match=r"wsgisession\[postgres\]\): pip install 'psycopg\[binary,pool\]'$"
     ):
-        build()
-
-
-def test_a_bad_url_is_refused_without_showing_it() -> None:
-    """A URL that libpq cannot read is a ValueError; libpq's own message would quote a part of the password."""
-    url = "postgresql://ada:" + "sword" + "%zzfish@localhost/d"
-    with pytest.raises(ValueError, match="write postgresql://") as raised:
-        connector(url)
-    assert "zzfish" not in "".join(traceback.format_exception(raised.value))
+        PostgresStore(print)
 
 
 def test_a_url_has_bounds_unless_it_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,8 +146,5 @@ def test_a_url_has_bounds_unless_it_says_otherwise(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(psycopg, "connect", lambda conninfo, **options: seen.append(conninfo))
     connector("postgresql://ada:swordfish@h/d?connect_timeout=77")()
     parts = conninfo_to_dict(seen[0])
-    assert (parts["password"], parts["connect_timeout"], parts["tcp_user_timeout"]) == (
-        "swordfish",
-        "77",
-        "10000",
-    )
+    expected = {"password": "swordfish", "connect_timeout": "77", "tcp_user_timeout": "10000"}
+    assert {part: parts[part] for part in expected} == expected

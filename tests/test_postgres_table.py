@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support import postgres_server
 from support.docs import titled
-from support.postgres_server import created, execute, hurry, shared_postgres, until
+from support.postgres_server import created, execute, failing, hurry, shared_postgres, until
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import postgres, postgres_table, postgres_wire
@@ -56,21 +56,6 @@ def role() -> Iterator[Callable[[], Any]]:
     yield connector(shared_postgres().url.replace("wsgisession:swordfish", "reader:reader"))
     execute("DROP OWNED BY reader")
     execute("DROP ROLE reader")
-
-
-def trigger(store: PostgresStore, code: str, times: int) -> None:
-    """Let the first updates and inserts of a store's table fail with an SQLSTATE."""
-    table = table_of(store)
-    store.purge()  # creates the table
-    execute(f"CREATE SEQUENCE {table}_count")
-    execute(
-        f"CREATE FUNCTION {table}_fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        f"IF nextval('{table}_count') <= {times} THEN RAISE 'made to fail' USING ERRCODE = '{code}'; END IF; "
-        "RETURN NEW; END $$"
-    )
-    execute(
-        f"CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_fail()"
-    )
 
 
 def test_first_users_at_once_share_one_table(make: Make) -> None:
@@ -164,7 +149,8 @@ def test_a_table_of_another_shape_is_an_error(make: Make) -> None:
 def test_a_conflict_is_tried_again(make: Make, code: str) -> None:
     """A transaction that the server rolled back in favour of another is repeated."""
     store = make()
-    trigger(store, code, 2)
+    store.purge()  # creates the table
+    failing(table_of(store), code, 2)
     key, payload = created(store)
     assert store.replace(key, payload, b"next", 60) is True
 
@@ -175,7 +161,7 @@ def test_a_conflict_that_stays_is_a_lost_swap(make: Make, code: str, monkeypatch
     monkeypatch.setattr(postgres_wire, "PAUSE", 0.0)
     store = make()
     key, payload = created(store)
-    trigger(store, code, 999)
+    failing(table_of(store), code, 999)
     assert store.replace(key, payload, b"next", 60) is False
     for operation in (partial(store.touch, key, 60), partial(store.create, new_key(), b"x", 60)):
         with pytest.raises(StoreError, match=code):
@@ -187,7 +173,7 @@ def test_another_error_of_replace_goes_on(make: Make) -> None:
     """An error that is no conflict is a StoreError from replace too, with the engine's chained."""
     store = make()
     key, payload = created(store)
-    trigger(store, "P0001", 999)
+    failing(table_of(store), "P0001", 999)
     with pytest.raises(StoreError, match=r"made to fail \(SQLSTATE P0001\)") as raised:
         store.replace(key, payload, b"next", 60)
     assert type(raised.value.__cause__).__name__ == "RaiseException"
@@ -196,7 +182,8 @@ def test_another_error_of_replace_goes_on(make: Make) -> None:
 def test_an_error_puts_no_session_into_the_servers_log(make: Make) -> None:
     """PostgreSQL logs the statement that failed; the values of ours are not part of it."""
     store = make()
-    trigger(store, "P0001", 999)
+    store.purge()  # creates the table
+    failing(table_of(store), "P0001", 999)
     with pytest.raises(StoreError):
         store.create(new_key(), b"sesame-7041-8275-9044", 60, "owner-7041-8275-9044")
     log = shared_postgres().log()
@@ -211,28 +198,14 @@ def test_a_repeated_replace_that_had_to_wait_is_true(make: Make) -> None:
     store = make()
     key, payload = created(store)
     fresh = new_payload()
-    with psycopg.connect(shared_postgres().url) as holder:
+    with psycopg.connect(shared_postgres().url) as holder, ThreadPoolExecutor() as pool:
         holder.execute(f"SELECT 1 FROM {table_of(store)} FOR UPDATE")
-        threads = [Result(partial(store.replace, key, payload, fresh, 60)) for _ in range(2)]
+        answers = [pool.submit(store.replace, key, payload, fresh, 60) for _ in range(2)]
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         until(lambda: execute(waiting) == [(2,)])
         holder.rollback()
-    assert [thread.result() for thread in threads] == [True, True]
+    assert [answer.result() for answer in answers] == [True, True]
     assert (store.load(key) or (None,))[0] == fresh
-
-
-def test_a_repeated_write_changes_nothing(make: Make) -> None:
-    """create and replace that meet their own payload are True and leave the time left as another request set it."""
-    store = make()
-    key, payload = created(store, 60)
-    store.touch(key, 1000)
-    assert store.create(key, payload, 60) is True
-    assert (store.load(key) or (b"", 0))[1] > 900
-    fresh = new_payload()
-    store.replace(key, payload, fresh, 60)
-    store.touch(key, 1000)
-    assert store.replace(key, payload, fresh, 60) is True
-    assert (store.load(key) or (b"", 0))[1] > 900
 
 
 def test_a_lock_is_waited_for_within_the_timeout(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,19 +315,3 @@ def test_advice(make: Make, monkeypatch: pytest.MonkeyPatch, harm: Any, words: s
     harm(store, monkeypatch)
     [advice] = make().diagnose()
     assert re.search(words, advice)
-
-
-class Result(threading.Thread):
-    """A job in a thread, and what it returned."""
-
-    def __init__(self, job: Callable[[], Any]) -> None:
-        super().__init__(daemon=True)
-        self.job = job
-        self.start()
-
-    def run(self) -> None:
-        self.value = self.job()
-
-    def result(self) -> Any:
-        self.join(10)
-        return self.value

@@ -38,6 +38,14 @@ def regular_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that stores built in this test execute."""
+    seen: list[str] = []
+    monkeypatch.setattr(sqlite_file, "Connection", traced(seen))
+    return seen
+
+
+@pytest.fixture
 def store(path: Path, clock: Clock, regular_sweeps: None) -> Iterator[SQLiteStore]:
     store = SQLiteStore(path, timeout=0.05, clock=clock)
     yield store
@@ -221,11 +229,9 @@ class TestFile:
         assert ask(path, "PRAGMA journal_mode") == [("wal",)]
 
     def test_every_operation_finds_its_row_by_an_index(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch, regular_sweeps: None
+        self, path: Path, seen: list[str], regular_sweeps: None
     ) -> None:
         """No statement of a request walks the table, and the lists need no sorting."""
-        seen: list[str] = []
-        monkeypatch.setattr(sqlite_file, "Connection", traced(seen))
         store, (key, *payloads) = SQLiteStore(path), (new_key(), *(new_payload() for _ in range(4)))
         store.create(key, payloads[0], LONG)
         seen.clear()
@@ -298,31 +304,6 @@ class TestClock:
         ((expires,),) = ask(path, "SELECT expires FROM sessions")
         assert abs(expires - (time.time() + 60) * 1000) < 5000
         store.close()
-
-
-class TestOwners:
-    def test_a_replace_with_another_owner_moves_the_record(self, store: SQLiteStore) -> None:
-        """replace sets the owner also where it differs, to a name and to None."""
-        key, payload = new_key(), new_payload()
-        store.create(key, payload, LONG)
-        for owner in ("ada", "bob", None):
-            before, payload = payload, new_payload()
-            assert store.replace(key, before, payload, LONG, owner) is True
-            assert {name: list(store.owned_by(name)) for name in ("ada", "bob")} == {
-                name: [key] if name == owner else [] for name in ("ada", "bob")
-            }
-
-    def test_a_repeated_replace_changes_nothing(self, store: SQLiteStore) -> None:
-        """Where the payload already is the new one the answer is True, and what happened since then
-        stands.
-        """
-        key, old, new = new_key(), new_payload(), new_payload()
-        store.create(key, old, LONG, "ada")
-        store.replace(key, old, new, LONG, "ada")
-        store.touch(key, 5)
-        assert store.replace(key, old, new, LONG, "ada") is True
-        assert store.create(key, new, LONG, "ada") is True
-        assert store.load(key) == (new, left(5))
 
 
 class TestListing:
@@ -480,33 +461,24 @@ class TestStatements:
         self,
         operation: Callable[[Any, str, bytes], object],
         statements: list[str],
-        path: Path,
-        clock: Clock,
-        regular_sweeps: None,
+        seen: list[str],
+        store: SQLiteStore,
     ) -> None:
         """No transaction is opened around it, and nothing else is asked."""
-        seen: list[str] = []
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sqlite_file, "Connection", traced(seen))
-            store = SQLiteStore(path, clock=clock)
-            key, payload = new_key(), new_payload()
-            store.create(key, payload, LONG, "ada")
-            seen.clear()
-            assert operation(store, key, payload)
-            assert [statement.split()[0] for statement in seen] == statements
-            store.close()
+        key, payload = new_key(), new_payload()
+        store.create(key, payload, LONG, "ada")
+        seen.clear()
+        assert operation(store, key, payload)
+        assert [statement.split()[0] for statement in seen] == statements
 
-    def test_a_replace_without_a_ttl_assigns_the_payload_alone(self, path: Path) -> None:
+    def test_a_replace_without_a_ttl_assigns_the_payload_alone(
+        self, seen: list[str], store: SQLiteStore
+    ) -> None:
         """Neither the expiry nor the owner is written, so no index is touched."""
-        seen: list[str] = []
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sqlite_file, "Connection", traced(seen))
-            store = SQLiteStore(path)
-            store.create("k", b"old", LONG, "ada")
-            seen.clear()
-            assert store.replace("k", b"old", b"new", None, "ada") is True
-            assert seen[0].startswith("UPDATE sessions SET payload = x'6e6577' WHERE")
-            store.close()
+        store.create("k", b"old", LONG, "ada")
+        seen.clear()
+        assert store.replace("k", b"old", b"new", None, "ada") is True
+        assert seen[0].startswith("UPDATE sessions SET payload = x'6e6577' WHERE")
 
 
 WRITES: dict[str, Callable[[SQLiteStore, str, bytes], object]] = {

@@ -18,6 +18,7 @@ from support.clock import Clock
 from support.plain_store import PlainStore
 
 from wsgisession.errors import StoreError
+from wsgisession.stores.base import Store
 from wsgisession.stores.memory import MemoryStore
 from wsgisession.testing import (
     BulkStoreContract,
@@ -78,6 +79,19 @@ class TestPlainStore(BulkStoreContract):
     def put_no_bytes(self, store: Any, key: str) -> bool:
         store.records[key] = "text", *store.records[key][1:]
         return True
+
+
+def test_a_repeated_write_changes_nothing(every_store: Store) -> None:
+    """create and replace that meet their own payload are True, and leave the time left as another request set it."""
+    key, payload, fresh = new_key(), new_payload(), new_payload()
+    every_store.create(key, payload, 60, "ada")
+    every_store.touch(key, 1000, "ada")
+    assert every_store.create(key, payload, 60, "ada") is True
+    assert (every_store.load(key) or (b"", 0))[1] > 900
+    every_store.replace(key, payload, fresh, 60, "ada")
+    every_store.touch(key, 1000, "ada")
+    assert every_store.replace(key, payload, fresh, 60, "ada") is True
+    assert (every_store.load(key) or (b"", 0))[1] > 900
 
 
 CLAUSES = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from support.postgres_server import shared_postgres
+from support.proxy import Proxy
 
 from wsgisession.stores.postgres import PostgresStore, connector
 
@@ -42,3 +43,20 @@ def pool(url: str) -> Iterator[Any]:
 
     with ConnectionPool(url, min_size=1, max_size=1, open=False) as pool:
         yield pool
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """A proxy in front of the server."""
+    with Proxy(shared_postgres().port) as proxy:
+        yield proxy
+
+
+def through(proxy: Proxy, url: str) -> Callable[[], Any]:
+    """Return what connects by way of a proxy."""
+    return connector(beside(url, proxy.port))
+
+
+def beside(url: str, port: int) -> str:
+    """Return the URL with another port than the shared server's."""
+    return url.replace(f":{shared_postgres().port}", f":{port}")

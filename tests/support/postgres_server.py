@@ -287,6 +287,19 @@ def execute(sql: str, *values: Any) -> list[Any]:
         return cursor.fetchall() if cursor.description else []
 
 
+def failing(table: str, code: str, times: int) -> None:
+    """Let the next inserts into a table, and updates of it, fail with an SQLSTATE, so many times."""
+    execute(f"CREATE SEQUENCE {table}_count")
+    execute(
+        f"CREATE FUNCTION {table}_fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"IF nextval('{table}_count') <= {times} THEN RAISE 'made to fail' USING ERRCODE = '{code}'; END IF; "
+        "RETURN NEW; END $$"
+    )
+    execute(
+        f"CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_fail()"
+    )
+
+
 MINE = "SELECT pid FROM pg_stat_activity WHERE application_name = %s ORDER BY backend_start"
 
 
