@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,8 @@ def writing(act: Callable[[Session], Any] = write, **options: Any) -> SessionMid
 
 
 SHAPES = pytest.mark.parametrize("make", [whole, streaming, writing])
+SECURE, SHOP = Cookie(secure=True), Cookie(path="/shop")
+CROSS = {"REQUEST_METHOD": "POST", "HTTP_SEC_FETCH_SITE": "cross-site"}
 MANY, HTTPS = {"wsgi.multiprocess": True}, {"wsgi.url_scheme": "https"}
 
 
@@ -83,53 +86,13 @@ class TestMemoryStore:
         assert reasons() == ["memory store"]
         assert all(word in caplog.text for word in ("sqlite:", "redis:", "postgresql:"))
 
-    def test_another_store_suits(self, reasons: Reasons, tmp_path: Any) -> None:
-        """A shared store needs no warning."""
-        ask(whole(store=SQLiteStore(tmp_path / "sessions.db")), **MANY)
-        assert reasons() == []
-
-    def test_one_process_suits(self, reasons: Reasons) -> None:
-        """Neither does one process with threads."""
-        ask(whole(), **{"wsgi.multithread": True, "wsgi.multiprocess": False})
-        assert reasons() == []
-
 
 class TestScheme:
-    SECURE = Cookie(secure=True)
-
     @SHAPES
     def test_secure_over_http(self, make: Any, reasons: Reasons) -> None:
         """No browser sends the cookie back; told once."""
-        ask(make(cookie=self.SECURE), 2)
+        ask(make(cookie=SECURE), 2)
         assert reasons() == ["secure over http"]
-
-    @pytest.mark.parametrize(
-        "header",
-        [
-            "HTTP_X_FORWARDED_PROTO",
-            "HTTP_X_FORWARDED_FOR",
-            "HTTP_X_FORWARDED_HOST",
-            "HTTP_FORWARDED",
-            "HTTP_VIA",
-        ],
-    )
-    def test_a_proxy_may_have_ended_tls(self, header: str, reasons: Reasons) -> None:
-        """If any trace of a proxy came along, secure=True over http is just right."""
-        ask(whole(cookie=self.SECURE), **{header: "1.1 proxy"})
-        assert reasons() == []
-
-    def test_secure_over_https(self, reasons: Reasons) -> None:
-        """As it should be."""
-        ask(whole(cookie=self.SECURE), **HTTPS)
-        assert reasons() == []
-
-    @pytest.mark.parametrize(
-        "act", [lambda session: None, lambda session: session.get("a")], ids=["untouched", "read"]
-    )
-    def test_who_begins_no_session_is_not_told(self, act: Any, reasons: Reasons) -> None:
-        """A load balancer's health check over http is no mistake."""
-        ask(whole(act, cookie=self.SECURE))
-        assert reasons() == []
 
     @SHAPES
     @pytest.mark.parametrize(
@@ -156,17 +119,6 @@ class TestScheme:
 
         ask(wrap(fixed), HTTP_X_FORWARDED_PROTO="https")
         assert reasons() == ["tls proxy"]
-
-    @pytest.mark.parametrize("value", ["http", ""])
-    def test_a_proxy_over_http(self, value: str, reasons: Reasons) -> None:
-        """A proxy that speaks http to the visitor too is no mistake."""
-        ask(whole(), HTTP_X_FORWARDED_PROTO=value)
-        assert reasons() == []
-
-    def test_never_secure_is_the_developers_word(self, reasons: Reasons) -> None:
-        """secure=False is not second-guessed."""
-        ask(whole(cookie=Cookie(secure=False)), HTTP_X_FORWARDED_PROTO="https")
-        assert reasons() == []
 
     def test_a_cookie_that_becomes_secure_keeps_who_is_logged_in(self) -> None:
         """What the advice on proxies says to pass does: the session goes on under the new name."""
@@ -284,41 +236,13 @@ class TestCookieHeaders:
 class TestPosts:
     """Coming back from a payment: the browser keeps the cookie at home, and gets another one."""
 
-    CROSS = {"REQUEST_METHOD": "POST", "HTTP_SEC_FETCH_SITE": "cross-site"}
-
     @SHAPES
     def test_one_from_another_site_that_begins_a_session(self, reasons: Reasons, make: Any) -> None:
         """Browsers send no Lax cookie, and this response's takes the place of the visitor's own; told once."""
         app = make()
         for _ in range(2):
-            assert Server(app, **self.CROSS).run().cookie is not None
+            assert Server(app, **CROSS).run().cookie is not None
         assert reasons() == ["cross-site post"]
-
-    def test_a_login_that_comes_by_it_is_meant(self, reasons: Reasons) -> None:
-        """SAML does that. It works, and is no reason to warn."""
-        assert Server(whole(log_in), **self.CROSS).run().cookie is not None
-        assert reasons() == []
-
-    @pytest.mark.parametrize(
-        ("act", "environ", "options"),
-        [
-            (len, {}, {}),
-            (write, {"REQUEST_METHOD": "GET"}, {}),
-            (write, {"HTTP_SEC_FETCH_SITE": "same-site"}, {}),
-            (write, {"HTTP_SEC_FETCH_SITE": "same-origin"}, {}),
-            (write, {"HTTP_SEC_FETCH_SITE": ""}, {}),
-            (write, {"HTTP_COOKIE": "theme=dark"}, {}),
-            (write, HTTPS, {"cookie": Cookie(samesite="None", secure=True)}),
-        ],
-        ids=[
-            *("no session begins", "a link", "the same site", "the same origin"),
-            *("an old browser", "a browser that sends cookies", "SameSite=None"),
-        ],
-    )
-    def test_requests_that_harm_nobody(self, reasons: Reasons, act: Any, environ: Any, options: Any) -> None:
-        """Only what replaces a cookie is a reason."""
-        ask(whole(act, **options), **{**self.CROSS, **environ})
-        assert reasons() == []
 
 
 class TestPaths:
@@ -328,7 +252,7 @@ class TestPaths:
         self, reasons: Reasons, caplog: pytest.LogCaptureFixture, make: Any, act: Any
     ) -> None:
         """Browsers do not send the cookie there: each request begins another session. Told once, with the path."""
-        ask(make(act, cookie=Cookie(path="/shop")), 2, PATH_INFO="/login")
+        ask(make(act, cookie=SHOP), 2, PATH_INFO="/login")
         assert reasons() == ["outside the path"] and "path='/shop'" in caplog.text
 
     @pytest.mark.parametrize(
@@ -356,11 +280,6 @@ class TestPaths:
         ask(whole(cookie=Cookie(path=path)), SCRIPT_NAME=script_name, PATH_INFO=path_info)
         assert reasons() == (["outside the path"] if outside else [])
 
-    def test_a_read_is_no_reason(self, reasons: Reasons) -> None:
-        """Nothing begins."""
-        ask(whole(len, cookie=Cookie(path="/shop")), PATH_INFO="/")
-        assert reasons() == []
-
 
 class TestSecrets:
     def test_workers_with_different_secrets(self, reasons: Reasons) -> None:
@@ -383,6 +302,46 @@ class TestSecrets:
         for number in range(SUSPICIOUS * 2):
             place.read(f"sid={number}.x")
         assert reasons() == []
+
+
+HARMLESS: dict[str, tuple[Callable[[Session], Any], dict[str, Any], dict[str, Any]]] = {
+    "threads of one process": (write, {"wsgi.multithread": True, "wsgi.multiprocess": False}, {}),
+    # If any trace of a proxy came along, it may have ended TLS, and secure=True over http is just right.
+    "X-Forwarded-Proto": (write, {"HTTP_X_FORWARDED_PROTO": "1.1 proxy"}, {"cookie": SECURE}),
+    "X-Forwarded-For": (write, {"HTTP_X_FORWARDED_FOR": "1.1 proxy"}, {"cookie": SECURE}),
+    "X-Forwarded-Host": (write, {"HTTP_X_FORWARDED_HOST": "1.1 proxy"}, {"cookie": SECURE}),
+    "Forwarded": (write, {"HTTP_FORWARDED": "1.1 proxy"}, {"cookie": SECURE}),
+    "Via": (write, {"HTTP_VIA": "1.1 proxy"}, {"cookie": SECURE}),
+    "secure over https": (write, HTTPS, {"cookie": SECURE}),
+    "a health check over http": (lambda session: None, {}, {"cookie": SECURE}),
+    "read over http": (len, {}, {"cookie": SECURE}),
+    "a proxy that speaks http": (write, {"HTTP_X_FORWARDED_PROTO": "http"}, {}),
+    "a proxy that says nothing": (write, {"HTTP_X_FORWARDED_PROTO": ""}, {}),
+    "never secure": (write, {"HTTP_X_FORWARDED_PROTO": "https"}, {"cookie": Cookie(secure=False)}),
+    "read outside the path": (len, {"PATH_INFO": "/"}, {"cookie": SHOP}),
+    # From another site, only what replaces a cookie is a reason. SAML's login comes so, and is meant.
+    "no session begins": (len, CROSS, {}),
+    "a login by POST": (log_in, CROSS, {}),
+    "a link": (write, {**CROSS, "REQUEST_METHOD": "GET"}, {}),
+    "the same site": (write, {**CROSS, "HTTP_SEC_FETCH_SITE": "same-site"}, {}),
+    "the same origin": (write, {**CROSS, "HTTP_SEC_FETCH_SITE": "same-origin"}, {}),
+    "an old browser": (write, {**CROSS, "HTTP_SEC_FETCH_SITE": ""}, {}),
+    "a browser that sends cookies": (write, {**CROSS, "HTTP_COOKIE": "theme=dark"}, {}),
+    "SameSite=None": (write, {**CROSS, **HTTPS}, {"cookie": Cookie(samesite="None", secure=True)}),
+}
+
+
+@pytest.mark.parametrize(("act", "environ", "options"), HARMLESS.values(), ids=HARMLESS.keys())
+def test_requests_that_harm_nobody(reasons: Reasons, act: Any, environ: Any, options: Any) -> None:
+    """What is as it should be, or what the developer said, is no reason to warn."""
+    ask(whole(act, **options), **environ)
+    assert reasons() == []
+
+
+def test_another_store_suits_several_processes(reasons: Reasons, tmp_path: Path) -> None:
+    """A shared store needs no warning."""
+    ask(whole(store=SQLiteStore(tmp_path / "sessions.db")), **MANY)
+    assert reasons() == []
 
 
 def test_every_reason_says_what_to_do() -> None:
