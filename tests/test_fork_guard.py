@@ -7,8 +7,6 @@ from __future__ import annotations
 import gc
 import os
 import runpy
-import subprocess
-import sys
 import threading
 import time
 import weakref
@@ -16,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
+from support.children import run_program
 
 from wsgisession.stores import fork
 from wsgisession.stores.fork import Guard, guard
@@ -326,9 +325,7 @@ def test_a_signal_that_raises_in_the_middle_of_a_fork() -> None:
     """Python forks all the same, and may skip a hook: other threads go on after each such fork, and forks are
     quiet again.
     """
-    command = [sys.executable, "-c", SIGNALS_AND_FORKS, fork.__file__]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
+    run_program(SIGNALS_AND_FORKS, fork.__file__, timeout=100)
 
 
 def test_a_hook_that_is_interrupted_is_run_again() -> None:

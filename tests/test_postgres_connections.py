@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 import time
 from contextvars import ContextVar
 from functools import partial
@@ -13,6 +11,7 @@ from typing import Any
 
 import pytest
 from support import postgres_server
+from support.children import run_program
 from support.postgres_fixtures import name, pool, store, url
 from support.postgres_server import backends, created, execute, hurry, until, waiting
 
@@ -328,7 +327,4 @@ assert store.load("key")
 assert len(connections) == 1
 store.close()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program, url, name], capture_output=True, text=True, timeout=30
-    )
-    assert done.returncode == 0, done.stderr
+    run_program(program, url, name)

@@ -12,7 +12,6 @@ import os
 import runpy
 import shutil
 import sqlite3
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +21,8 @@ from typing import Any
 
 import pytest
 from support.breadth import breadth
-from support.sqlite_files import ask, backup, connections_here, intact, open_here, restore
+from support.children import run_program
+from support.sqlite_files import Held, ask, backup, connections_here, intact, open_here, restore
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import sqlite_file, sqlite_pool
@@ -102,7 +102,7 @@ def with_a_log_of_its_own(path: Path, copy: Path) -> None:
     room.mkdir()
     script = "import os, sys; from wsgisession.stores import SQLiteStore; s = SQLiteStore(sys.argv[1])"
     script += f"; s.create({COPY!r}, b'copy', 3600.0, 'ada'); os._exit(0)"
-    subprocess.run([sys.executable, "-c", script, str(room / path.name)], check=True)
+    run_program(script, str(room / path.name))
     for name in (f"{path.name}-wal", f"{path.name}-shm", path.name):
         os.replace(room / name, path.parent / name)
 
@@ -307,22 +307,11 @@ def test_a_connection_in_use_is_closed_by_its_operation(store: SQLiteStore, path
     """Another thread is in the middle of a statement when the file is replaced: afterwards nothing of the old
     one is open.
     """
-    inside, leave = threading.Event(), threading.Event()
-
-    class Key:
-        def __conform__(self, protocol: object) -> str:
-            inside.set()
-            leave.wait(PATIENCE)
-            return OLD
-
-    thread = threading.Thread(target=store.load, args=(Key(),), daemon=True)
-    thread.start()
-    assert inside.wait(PATIENCE)
+    held = Held(store)
     os.replace(copy, path)
     assert store.load(COPY) is not None
     assert connections_here(path) == 2
-    leave.set()
-    thread.join(PATIENCE)
+    held.end()
     store.close()
     assert open_here(path) == 0
 

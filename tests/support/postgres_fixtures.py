@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.postgres_server import shared_postgres
+from support.postgres_server import Postgres, shared_postgres
 from support.proxy import Proxy
 
 from wsgisession.stores.postgres import PostgresStore, connector
@@ -50,6 +50,14 @@ def proxy() -> Iterator[Proxy]:
     """A proxy in front of the server."""
     with Proxy(shared_postgres().port) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def private() -> Iterator[Postgres]:
+    """A server that a test may stop."""
+    server = Postgres()
+    yield server
+    server.close()
 
 
 def through(proxy: Proxy, url: str) -> Callable[[], Any]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import os
 import resource
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from wsgisession.stores.sqlite import SQLiteStore
 from wsgisession.stores.sqlite_file import Connection
+from wsgisession.testing import PATIENCE, new_key
 
 
 def ask(path: str | os.PathLike[str], sql: str, *values: Any) -> Any:
@@ -89,3 +92,23 @@ def traced(seen: list[str]) -> type[Connection]:
             self.set_trace_callback(seen.append)
 
     return Traced
+
+
+class Held:
+    """A thread in the middle of a statement of its own, until it is let go: its key is only told then."""
+
+    def __init__(self, store: SQLiteStore) -> None:
+        self.inside, self.leave, self.found = threading.Event(), threading.Event(), []
+        self.thread = threading.Thread(target=lambda: self.found.append(store.load(self)), daemon=True)  # type: ignore[arg-type]
+        self.thread.start()
+        assert self.inside.wait(PATIENCE)
+
+    def __conform__(self, protocol: object) -> str:
+        self.inside.set()
+        self.leave.wait(PATIENCE)
+        return new_key()
+
+    def end(self) -> None:
+        self.leave.set()
+        self.thread.join(PATIENCE)
+        assert self.found == [None]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support import postgres_server
+from support.postgres_fixtures import private
 from support.postgres_server import PgBouncer, Postgres, created, find_program
 
 from wsgisession.errors import StoreError
@@ -24,14 +25,7 @@ pytestmark = [
         not sys.platform.startswith("linux"), reason="the server's processes are found in /proc"
     ),
 ]
-
-
-@pytest.fixture
-def private() -> Iterator[Postgres]:
-    """A cluster that a test may stop."""
-    server = Postgres()
-    yield server
-    server.close()
+FIXTURES = (private,)  # by this name pytest finds it here
 
 
 @pytest.fixture(params=["own", "pool", "pgbouncer"])

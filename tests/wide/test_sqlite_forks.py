@@ -4,7 +4,6 @@ once.
 
 from __future__ import annotations
 
-import multiprocessing
 import re
 import signal
 import sqlite3
@@ -13,11 +12,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.children import in_children
 from support.demo_process import Process
-from support.sqlite_files import connections_here, intact
+from support.sqlite_files import Held, connections_here, intact
 from support.web import SECRET
 
 from wsgisession.errors import StoreError
@@ -68,26 +67,6 @@ class Writer:
         self.stop.set()
         self.thread.join(PATIENCE)
         assert not self.thread.is_alive() and self.errors == [] and self.count
-
-
-class Held:
-    """A thread in the middle of a statement of its own, until it is let go: its key is only told then."""
-
-    def __init__(self, store: SQLiteStore) -> None:
-        self.inside, self.leave, self.found = threading.Event(), threading.Event(), []
-        self.thread = threading.Thread(target=lambda: self.found.append(store.load(self)), daemon=True)  # type: ignore[arg-type]
-        self.thread.start()
-        assert self.inside.wait(PATIENCE)
-
-    def __conform__(self, protocol: object) -> str:
-        self.inside.set()
-        self.leave.wait(PATIENCE)
-        return new_key()
-
-    def end(self) -> None:
-        self.leave.set()
-        self.thread.join(PATIENCE)
-        assert self.found == [None]
 
 
 def test_a_fork_while_threads_write_and_the_parent_closes(store: SQLiteStore, path: Path) -> None:
@@ -279,23 +258,16 @@ def test_a_store_that_is_closed_while_it_is_used(store: SQLiteStore, path: Path)
     assert connections_here(path) == 0
 
 
-def _open_at(barrier: Any, path: Path) -> None:
-    barrier.wait(PATIENCE)
-    store = SQLiteStore(path)
-    assert all(store.create(new_key(), b"", LONG) for _ in range(10))
-
-
 def test_eight_processes_open_a_new_file_at_once(tmp_path: Path) -> None:
     """Each finds a table that works, and all records are in one file."""
-    context = multiprocessing.get_context("fork")
     for number in range(ROUNDS):
-        path, barrier = tmp_path / str(number), context.Barrier(8)
-        processes = [context.Process(target=_open_at, args=(barrier, path)) for _ in range(8)]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join(PATIENCE)
-        assert [process.exitcode for process in processes] == [0] * 8
+        path = tmp_path / str(number)
+
+        def open_and_write(path: Path = path) -> None:
+            store = SQLiteStore(path)
+            assert all(store.create(new_key(), b"", LONG) for _ in range(10))
+
+        assert in_children([open_and_write] * 8) == [0] * 8
         assert len(list(SQLiteStore(path).keys())) == 80
         assert intact(path)
 
@@ -333,20 +305,9 @@ class Gunicorn(Process):
 
     def __init__(self, folder: Path, kind: str, *options: str, **env: str) -> None:
         (folder / "site_that_counts.py").write_text(APPLICATION)
-        command = [
-            "-m",
-            "gunicorn",
-            "-w",
-            "4",
-            "-k",
-            kind,
-            "--bind",
-            "127.0.0.1:0",
-            "--graceful-timeout",
-            "5",
-            *options,
-        ]
-        super().__init__([*command, "site_that_counts:application"], cwd=folder, end=signal.SIGTERM, **env)
+        command = f"-m gunicorn -w 4 -k {kind} --bind 127.0.0.1:0 --graceful-timeout 5".split()
+        arguments = [*command, *options, "site_that_counts:application"]
+        super().__init__(arguments, cwd=folder, end=signal.SIGTERM, **env)
 
 
 @pytest.mark.parametrize("kind", ["sync", "gthread", "gevent"])

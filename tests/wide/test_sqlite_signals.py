@@ -4,11 +4,10 @@ operation.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.children import run_program
 from support.sqlite_files import intact
 
 pytestmark = pytest.mark.wide
@@ -87,7 +86,5 @@ def test_signals_at_any_moment(way: str, tmp_path: Path) -> None:
     whole.
     """
     path = tmp_path / "sessions.db"
-    command = [sys.executable, "-c", SCRIPT, way, str(path), str(Path(__file__).parents[1])]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr + done.stdout
+    run_program(SCRIPT, way, str(path), str(Path(__file__).parents[1]))
     assert intact(path)
