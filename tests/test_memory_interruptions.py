@@ -354,35 +354,3 @@ def test_memory_may_run_out_half_way(clock: Clock, name: str, part: str, failure
 
 def payloads(store: MemoryStore) -> dict[str, bytes | None]:
     return {key: (store.load(key) or (None,))[0] for key in (OLD, A, B, C, NEW)}
-
-
-class Exhausting(str):
-    """A key at whose n-th look into a dict there is no memory left."""
-
-    left = 0
-
-    def __hash__(self) -> int:
-        self.left -= 1
-        if self.left == 0:
-            raise MemoryError
-        return super().__hash__()
-
-    __eq__ = str.__eq__
-
-
-@pytest.mark.parametrize("owner", [None, "ada"])
-def test_a_creation_that_runs_out_of_memory_leaves_nothing(clock: Clock, owner: str | None) -> None:
-    """At any step, the record is there or it is not, and the store goes on."""
-    happened = 0
-    for look in range(1, 30):
-        store, key = MemoryStore(clock=clock), Exhausting(new_key())
-        key.left = look
-        try:
-            store.create(key, b"payload", 100, owner)
-        except MemoryError:
-            happened += 1
-        key.left = 0
-        check(store)
-        assert store.count() in (0, 1)
-        assert store.create(NEW, b"another", 100, owner) and store.load(NEW) is not None
-    assert happened > 1

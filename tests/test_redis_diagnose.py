@@ -40,10 +40,7 @@ def test_what_a_restart_would_cost(options: tuple[str, ...], expected: list[str]
 
 def test_who_may_not_ask_is_told_nothing() -> None:
     """Without ``+config`` nobody knows whether a restart costs anything."""
-    with shared_redis().client() as admin:
-        admin.acl_setuser(
-            "asks", enabled=True, reset=True, nopass=True, keys=["*"], commands=["+@all", "-config"]
-        )
+    shared_redis().user("asks", "+@all", "-config")
     with shared_redis().client(username="asks", password="any") as client:
         assert list(RedisStore(client).diagnose()) == []
 

@@ -30,10 +30,7 @@ SECRETS = ("swordfish", "captain", "harbour")
 
 def limited(server: Standalone, *rules: str, keys: str = "*") -> str:
     """Return a URL for a user with these rights."""
-    with server.client() as admin:
-        admin.acl_setuser(
-            "captain", enabled=True, reset=True, passwords=["+swordfish"], keys=[keys], commands=list(rules)
-        )
+    server.user("captain", *rules, keys=keys, password="swordfish")
     return f"redis://captain:swordfish@127.0.0.1:{server.port}"
 
 

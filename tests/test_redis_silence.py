@@ -172,9 +172,7 @@ def test_an_attempt_that_is_interrupted_blocks_nobody(
 
 def test_a_user_who_may_not_ping_gets_an_answer(clock: Clock, calm: None) -> None:
     """An error that the server reports is an answer: an ACL without PING does not keep an outage going."""
-    with shared_redis().client() as admin:
-        commands = ["+@all", "-ping"]
-        admin.acl_setuser("mute", enabled=True, reset=True, nopass=True, keys=["*"], commands=commands)
+    shared_redis().user("mute", "+@all", "-ping")
     with Proxy(shared_redis().port) as proxy:
         store = silence(proxy, "mute:any@")
         proxy.mute = False

@@ -63,16 +63,8 @@ class TestLeastRights(RedisContract):
     def connect(self) -> Any:
         import redis
 
-        with shared_redis().client() as admin:
-            commands = [f"+{right}" for right in RIGHTS]
-            admin.acl_setuser(
-                "sessions",
-                enabled=True,
-                reset=True,
-                passwords=["+pw"],
-                keys=["wsgisession:*"],
-                commands=commands,
-            )
+        rights = [f"+{right}" for right in RIGHTS]
+        shared_redis().user("sessions", *rights, keys="wsgisession:*", password="pw")
         return redis.Redis(port=shared_redis().port, username="sessions", password="pw", protocol=3)
 
     def admin(self) -> Any:
@@ -89,10 +81,8 @@ class TestLeastRights(RedisContract):
 def test_every_documented_right_is_needed(client: Any, right: str) -> None:
     """Without one of the commands that the docstring names, something fails, and says so."""
     commands = [f"+{other}" for other in RIGHTS if other != right]
-    client.acl_setuser(
-        f"no-{right}", enabled=True, reset=True, nopass=True, keys=["wsgisession:*"], commands=commands
-    )
-    with shared_redis().client(username=f"no-{right}", password="") as limited:
+    shared_redis().user(f"no-{right}", *commands, keys="wsgisession:*")
+    with shared_redis().client(username=f"no-{right}", password="any") as limited:
         store = RedisStore(limited, new_prefix())
         if right == "eval":
             client.script_flush()

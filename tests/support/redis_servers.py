@@ -131,6 +131,13 @@ class RedisServer:
             **{"port": self.port, "socket_timeout": 5, "retry": Retry(NoBackoff(), 0), **options}
         )
 
+    def user(self, name: str, *commands: str, keys: str = "*", password: str = "any") -> None:
+        """Make a user who has these rights and no others."""
+        with self.client() as admin:
+            admin.acl_setuser(
+                name, enabled=True, reset=True, passwords=[f"+{password}"], keys=[keys], commands=commands
+            )
+
     def stop(self, how: int = signal.SIGTERM) -> None:
         """End the server, or with SIGKILL let it crash; what it held is gone."""
         if self._process is not None:

@@ -11,13 +11,13 @@ from support import redis_servers
 from support.load import Load
 from support.postgres_server import created
 from support.proxy import Proxy
-from support.redis_contract import RedisContract, new_prefix, use_everything
+from support.redis_contract import RedisContract, answers, new_prefix, use_everything
 from support.redis_servers import SERVICE, RedisSentinel, after_sending, new_sentinel, until
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import from_url
 from wsgisession.stores.redis import RedisStore
-from wsgisession.testing import Outside, new_key, new_payload
+from wsgisession.testing import Outside, new_payload
 
 pytestmark = [
     pytest.mark.wide,
@@ -141,24 +141,6 @@ def test_without_sentinels_open_connections_go_on(private: RedisSentinel) -> Non
 
 
 @pytest.mark.alone
-def test_one_sentinel_of_three_suffices(private: RedisSentinel) -> None:
-    """Those that are down are skipped."""
-    for sentinel in private.sentinels[:2]:
-        sentinel.stop(signal.SIGKILL)
-    store = from_url(private.url)
-    assert store.load(new_key()) is None
-    store.close()
-
-
-def test_an_unknown_service_is_an_error(shared: RedisSentinel) -> None:
-    """Sentinels that watch no such service: a StoreError that says so."""
-    store = from_url(shared.url.replace(f"/{SERVICE}", "/others"))
-    with pytest.raises(StoreError, match="no sentinel that answers knows a master of this service"):
-        store.load(new_key())
-    store.close()
-
-
-@pytest.mark.alone
 def test_sessions_go_on_when_the_master_hangs(private: RedisSentinel) -> None:
     """A master stopped by SIGSTOP: one time-out, errors at once, then its replica serves; the old one wakes
     up as a replica.
@@ -171,17 +153,10 @@ def test_sessions_go_on_when_the_master_hangs(private: RedisSentinel) -> None:
         store.load(key)
     with pytest.raises(StoreError, match="not answer in time a moment ago"):
         store.load(key)
-
-    def back() -> bool:
-        try:
-            return (store.load(key) or (None,))[0] == payload
-        except StoreError:
-            return False
-
-    until(back, "the replica serves")
+    until(lambda: answers(store, key, payload), "the replica serves")
     private.master.signal(signal.SIGCONT)
     until(lambda: follows(private.master), "the old master follows")
-    assert back()
+    assert answers(store, key, payload)
     store.close()
 
 
@@ -227,13 +202,3 @@ def redis_of(servers: RedisSentinel, proxy: Proxy) -> Any:
     sentinel.discover_master = lambda service: ("127.0.0.1", proxy.port)  # type: ignore[method-assign]
     retry = Retry(NoBackoff(), 0, (redis.ConnectionError,))
     return sentinel.master_for(SERVICE, socket_timeout=0.2, retry=retry)
-
-
-def answers(store: RedisStore, key: str, payload: bytes) -> bool:
-    """Whether the store answers again; if it does, the answer is right."""
-    try:
-        found = store.load(key)
-    except StoreError:
-        return False
-    assert found is not None and found[0] == payload
-    return True
