@@ -372,12 +372,3 @@ def test_a_system_without_fork_needs_no_hook(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delattr(os, "register_at_fork")
     with runpy.run_path(fork.__file__)["guard"]:
         pass
-
-
-def test_many_guards_do_not_meet() -> None:
-    """An operation inside one guard does not delay another guard's."""
-    one, other = Guard(grace=0), Guard(grace=0)
-    inside = Inside(one)
-    assert inside.entered.wait(PATIENCE)
-    assert all_quiet(other) and not all_quiet(one)
-    inside.end()

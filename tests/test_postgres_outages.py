@@ -131,24 +131,6 @@ def test_a_connection_that_breaks_while_a_failure_is_cleared_away(
     store.close()
 
 
-def test_an_interrupted_operation_costs_its_connection(
-    store: PostgresStore, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C while an answer is awaited: the next command does not get that answer."""
-    key, payload = created(store)
-    before = backends(name)
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(postgres_pipeline, "_ready", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            store.load(new_key())
-    assert (store.load(key) or (None,))[0] == payload
-    until(lambda: not set(backends(name)) & set(before))
-
-
 def test_the_wait_for_an_interrupted_transaction_is_short(
     proxy: Proxy, name: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,24 +153,6 @@ def test_the_wait_for_an_interrupted_transaction_is_short(
     proxy.mute = False
     assert (store.load(key) or (None,))[0] == payload
     store.close()
-
-
-def test_an_exception_after_the_answer_waits_for_nothing(
-    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was interrupted when all had been said is over already."""
-    key, payload = created(store)
-    receive = Pipeline._receive
-
-    def interrupted(*arguments: Any) -> Any:
-        monkeypatch.setattr(Pipeline, "_receive", receive)
-        receive(*arguments)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Pipeline, "_receive", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        store.load(key)
-    assert (store.load(key) or (None,))[0] == payload
 
 
 def test_a_large_payload_goes_both_ways(store: PostgresStore) -> None:

@@ -304,22 +304,6 @@ def test_an_index_can_be_kept_longer(client: Any) -> None:
     assert 50 < client.pttl(name_of(store, key)) / 1000 <= 60
 
 
-@pytest.mark.parametrize("owner", ["ada", "owner:", " ada", ""])
-def test_no_key_leads_to_an_index(client: Any, store: RedisStore, owner: str) -> None:
-    """Whatever comes from a form or a command line: an index is no record, and nothing of a record's can be
-    done to it.
-    """
-    created(store, 60, owner or "ada")
-    index = next(client.scan_iter(match=f"{store.prefix}owner:*")).decode()
-    key = index.removeprefix(store.prefix)
-    before = client.zrange(index, 0, -1, withscores=True)
-    assert store.load(key) is None
-    assert store.load_many([key]) == [None]
-    assert store.touch(key, 1) is store.delete(key) is store.replace(key, b"", b"x", 60) is False
-    assert store.create(key, b"x", 60) is True
-    assert client.zrange(index, 0, -1, withscores=True) == before
-
-
 def test_clear_removes_what_is_under_the_prefix(client: Any, store: RedisStore) -> None:
     """Records of other prefixes stay; an owner's listing stays too, because it may name a record of this
     moment.

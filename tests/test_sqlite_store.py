@@ -149,13 +149,6 @@ class TestCreate:
             SQLiteStore("sessions.db", create=False)
         assert os.listdir() == before and not any(os.path.getsize(name) for name in before)
 
-    def test_with_create_false_a_store_that_is_there_works(self, path: Path) -> None:
-        """Nothing else changes."""
-        SQLiteStore(path).close()
-        store = SQLiteStore(path, create=False)
-        assert store.create(new_key(), b"", LONG) is True
-        store.close()
-
     def test_a_link_to_a_file_that_is_not_there_yet(self, path: Path) -> None:
         """The file is made where the link leads to, readable for nobody else."""
         link = path.with_name("link.db")
@@ -199,11 +192,6 @@ class TestFile:
         assert len(os.listdir(path.parent)) == 3
         store.close()
         assert os.listdir(path.parent) == ["sessions.db"]
-
-    def test_a_closed_store_opens_again(self, store: SQLiteStore) -> None:
-        """close gives connections back; a later operation opens new ones."""
-        store.close()
-        assert store.create(new_key(), b"", LONG) is True
 
     @pytest.mark.filterwarnings("error")
     def test_a_forgotten_store_closes_its_connections(self, path: Path) -> None:
@@ -389,13 +377,6 @@ class TestTheDead:
         assert ask(path, "SELECT key FROM sessions") == []
         store.close()
 
-    def test_purge_takes_all_in_batches(self, store: SQLiteStore, path: Path, clock: Clock) -> None:
-        """purge removes more than a batch in one call, one transaction for each, and says how many."""
-        count = 3 * sqlite.PURGE_ROWS
-        numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"
-        ask(path, f"INSERT INTO sessions {numbers} SELECT i, 0, NULL, x'' FROM n")
-        assert (store.purge(), store.purge()) == (count, 0)
-
     def test_clear_takes_the_dead_along(self, store: SQLiteStore, path: Path, clock: Clock) -> None:
         """clear counts live records only, and leaves no row of an ended one in the file."""
         for _ in range(3):
@@ -422,7 +403,7 @@ class TestTheDead:
             left.append(len(ask(path, "SELECT key FROM sessions")))
 
         monkeypatch.setattr(sqlite.time, "sleep", pause)
-        getattr(store, name)()
+        assert getattr(store, name)() >= 3 * sqlite.PURGE_ROWS // 2
         steps = [before - after for before, after in zip(left, left[1:], strict=False)]
         assert len(steps) >= 3 and max(steps) <= sqlite.PURGE_ROWS
         other.close()

@@ -21,6 +21,7 @@ from support.postgres_server import (
     find_program,
     shared_pgbouncer,
     shared_postgres,
+    until,
 )
 from support.proxy import Proxy
 
@@ -100,8 +101,9 @@ def test_a_restart_under_load(private: Postgres, kind: str, how: int) -> None:
     load = Load(store, 4)
     load.progresses()
     for _ in range(2):
+        errors = sum(load.errors)
         private.stop(how)
-        load.suffers()
+        until(lambda errors=errors: sum(load.errors) >= errors + 4)  # type: ignore[misc]
         private.start()
         load.progresses()
     load.finish()
@@ -121,7 +123,7 @@ def test_a_restart_behind_or_of_pgbouncer(private: Postgres, which: str) -> None
         load.progresses()
         server: Any = bouncer if which == "pgbouncer" else private
         server.stop()
-        load.suffers()
+        until(lambda: any(load.errors))
         server.start()
         load.progresses()
         load.finish()

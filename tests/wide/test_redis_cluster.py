@@ -65,17 +65,6 @@ def private() -> Iterator[RedisCluster]:
     cluster.close()
 
 
-def test_keys_are_spread_over_all_nodes(store: RedisStore) -> None:
-    """The hash decides on which node a record or an index is; listings collect them from all nodes."""
-    keys = {created(store, 60, "ada")[0] for _ in range(60)}
-    counts = []
-    for node in shared_cluster().masters:
-        with node.client() as client:
-            counts.append(len(list(client.scan_iter(match=f"{store.prefix}*", count=1000))))
-    assert sum(counts) == 61 and min(counts) > 5
-    assert set(store.keys()) == set(store.owned_by("ada")) == keys
-
-
 def test_a_decoding_client_is_refused() -> None:
     """Payloads are bytes on a Cluster too."""
     with pytest.raises(ValueError, match="decode_responses"):
