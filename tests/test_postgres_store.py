@@ -57,29 +57,21 @@ class TestHostilePool(PostgresContract):
 def test_connections_go_back_as_they_were(hostile_pool: Any) -> None:
     """Whatever the caller set on a connection is still set, and no transaction is open, after each operation."""
     store = PostgresStore(hostile_pool)
-    names = (
+    server = [
         "statement_timeout",
         "transaction_isolation",
         "transaction_read_only",
         "bytea_output",
         "search_path",
-    )
+    ]
+    client = ["autocommit", "isolation_level", "read_only", "deferrable", "prepare_threshold", "row_factory"]
 
     def settings() -> list[Any]:
         with hostile_pool.connection() as connection:
-            server = [connection.execute(f"SHOW {name}").fetchone() for name in names]
+            shown = [connection.execute(f"SHOW {name}").fetchone() for name in server]
             connection.rollback()
-            client = [
-                getattr(connection, name)
-                for name in ("autocommit", "isolation_level", "read_only", "deferrable")
-            ]
-            return [
-                *server,
-                *client,
-                connection.prepare_threshold,
-                connection.row_factory,
-                connection.info.transaction_status,
-            ]
+            set_ = [getattr(connection, name) for name in client]
+            return [*shown, *set_, connection.info.transaction_status]
 
     before = settings()
     key = new_key()

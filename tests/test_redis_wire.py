@@ -15,7 +15,6 @@ from support.proxy import Proxy
 from support.redis_contract import OPERATIONS, index_of, name_of, new_prefix, use_everything
 from support.redis_fixtures import client, store
 from support.redis_servers import shared_redis
-from support.web import Site
 
 from wsgisession.stores import redis as module
 from wsgisession.stores.redis import MARGIN, RedisStore
@@ -116,44 +115,6 @@ def test_a_thousand_are_one_page(client: Any, store: RedisStore, monkeypatch: py
     assert all(store.load_many(keys))
     assert len(pipelines) == 3
     assert store.load_many([]) == [] and len(pipelines) == 3
-
-
-def append(session: Any) -> None:
-    session["list"] = [*session.get("list", []), 1]
-
-
-def log_in(session: Any) -> None:
-    session.owner = "bob"
-
-
-REQUESTS: dict[str, tuple[Callable[[Any], Any], bool, str | None, int]] = {
-    "not touched": (lambda session: None, True, None, 0),
-    "read by nobody": (lambda session: session.get("a"), False, None, 0),
-    "read": (lambda session: session.get("a"), True, None, 1),
-    "read, owner": (lambda session: session.get("a"), True, "ada", 1),
-    "first written": (append, False, None, 1),
-    "written": (append, True, None, 2),
-    "written, owner": (append, True, "ada", 2),
-    "logged in": (log_in, True, None, 3),
-    "regenerated, owner": (lambda session: session.regenerate(), True, "ada", 3),
-}
-
-
-@pytest.mark.parametrize(("handler", "visited", "owner", "expected"), REQUESTS.values(), ids=REQUESTS.keys())
-def test_what_a_request_costs(
-    counted: tuple[Proxy, RedisStore],
-    handler: Callable[[Any], Any],
-    visited: bool,
-    owner: str | None,
-    expected: int,
-) -> None:
-    """A request that reads is one round trip, one that writes is two, with an owner too."""
-    proxy, store = counted
-    site = Site(store)
-    cookie = site.start({"a": 1}, owner) if visited else ""
-    proxy.round_trips = 0
-    site.request(handler, cookie)
-    assert (proxy.round_trips, proxy.connections) == (expected, 1)
 
 
 # The script

@@ -409,35 +409,25 @@ class TestTheDead:
         other.close()
 
 
+STATEMENTS: dict[str, tuple[Callable[[Any, str, bytes], object], list[str]]] = {
+    "load": (lambda store, key, payload: store.load(key), ["SELECT"]),
+    "create": (lambda store, key, payload: store.create(new_key(), b"", LONG), ["INSERT"]),
+    "replace": (lambda store, key, payload: store.replace(key, payload, b"new", LONG, "ada"), ["UPDATE"]),
+    "replace, no ttl": (lambda store, key, payload: store.replace(key, payload, b"new", None), ["UPDATE"]),
+    "touch": (lambda store, key, payload: store.touch(key, LONG), ["UPDATE"]),
+    "touch, expected": (lambda store, key, payload: store.touch(key, LONG, "ada", payload), ["UPDATE"]),
+    "delete": (lambda store, key, payload: store.delete(key), ["DELETE"]),
+    "delete, expected": (lambda store, key, payload: store.delete(key, payload), ["DELETE"]),
+    "load_many, a page": (lambda store, key, payload: store.load_many([key] * 1000), ["SELECT"]),
+    "load_many, a page and one": (
+        lambda store, key, payload: store.load_many([key] * 1001),
+        ["SELECT"] * 2,
+    ),
+}
+
+
 class TestStatements:
-    @pytest.mark.parametrize(
-        ("operation", "statements"),
-        [
-            (lambda store, key, payload: store.load(key), ["SELECT"]),
-            (lambda store, key, payload: store.create(new_key(), b"", LONG), ["INSERT"]),
-            (lambda store, key, payload: store.replace(key, payload, b"new", LONG, "ada"), ["UPDATE"]),
-            (lambda store, key, payload: store.replace(key, payload, b"new", None, "ada"), ["UPDATE"]),
-            (lambda store, key, payload: store.touch(key, LONG), ["UPDATE"]),
-            (lambda store, key, payload: store.touch(key, LONG, "ada", payload), ["UPDATE"]),
-            (lambda store, key, payload: store.delete(key), ["DELETE"]),
-            (lambda store, key, payload: store.delete(key, payload), ["DELETE"]),
-            (lambda store, key, payload: store.load_many([key] * 1000), ["SELECT"]),
-            (lambda store, key, payload: store.load_many([key] * 1001), ["SELECT"] * 2),
-        ],
-        ids=[
-            *(
-                "load",
-                "create",
-                "replace",
-                "replace, no ttl",
-                "touch",
-                "touch, expected",
-                "delete",
-                "delete, expected",
-            ),
-            *("load_many, a page", "load_many, a page and one"),
-        ],
-    )
+    @pytest.mark.parametrize(("operation", "statements"), STATEMENTS.values(), ids=STATEMENTS.keys())
     def test_an_operation_is_one_statement(
         self,
         operation: Callable[[Any, str, bytes], object],

@@ -182,16 +182,18 @@ class Postgres(Server):
             password = self.home / "password"
             password.write_text(_secret("swordfish"))
             os.chmod(password, 0o644)
-            initdb = [
-                find_program("initdb") or "initdb",
-                "-D",
-                "data",
-                "-U",
-                "wsgisession",
+            initdb = [find_program("initdb") or "initdb", "-D", "data", "-U", "wsgisession"]
+            initdb += [
                 "-A",
                 "scram-sha-256",
+                "--pwfile",
+                "password",
+                "-E",
+                "UTF8",
+                "--locale",
+                "C",
+                "--no-sync",
             ]
-            initdb += ["--pwfile", "password", "-E", "UTF8", "--locale", "C", "--no-sync"]
             done = subprocess.run(
                 initdb, cwd=self.home, capture_output=True, text=True, timeout=60, **self.user
             )

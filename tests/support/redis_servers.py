@@ -103,16 +103,8 @@ class RedisServer:
 
     def start(self) -> None:
         """Start the server, again on the same port, and wait until it answers."""
-        common = [
-            "--port",
-            str(self.port),
-            "--bind",
-            "127.0.0.1",
-            "--dir",
-            str(self.home),
-            "--loglevel",
-            "warning",
-        ]
+        common = ["--port", str(self.port), "--bind", "127.0.0.1"]
+        common += ["--dir", str(self.home), "--loglevel", "warning"]
         with open(self.home / "log", "ab") as log:
             self._process = subprocess.Popen(
                 self._command + common, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.home

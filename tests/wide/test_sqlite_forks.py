@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from support.children import in_children
 from support.demo_process import Process
+from support.load import Load
 from support.sqlite_files import Held, connections_here, intact
 from support.web import SECRET
 
@@ -44,34 +45,9 @@ def store(path: Path) -> Iterator[SQLiteStore]:
     store.close()
 
 
-class Writer:
-    """A thread that replaces one record again and again, and knows what was acknowledged last."""
-
-    def __init__(self, store: SQLiteStore) -> None:
-        self.store, self.key, self.payload = store, new_key(), new_payload()
-        self.stop, self.errors, self.count = threading.Event(), [], 0
-        assert store.create(self.key, self.payload, LONG)
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self) -> None:
-        try:
-            while not self.stop.is_set():
-                fresh = new_payload()
-                assert self.store.replace(self.key, self.payload, fresh, LONG)
-                self.payload, self.count = fresh, self.count + 1
-        except BaseException as error:
-            self.errors.append(error)
-
-    def end(self) -> None:
-        self.stop.set()
-        self.thread.join(PATIENCE)
-        assert not self.thread.is_alive() and self.errors == [] and self.count
-
-
 def test_a_fork_while_threads_write_and_the_parent_closes(store: SQLiteStore, path: Path) -> None:
     """The parent closes its connections while children serve: what anyone was told is written is there."""
-    writers = [Writer(store) for _ in range(3)]
+    load = Load(store, 3)
     end = threading.Event()
 
     def close() -> None:
@@ -91,9 +67,8 @@ def test_a_fork_while_threads_write_and_the_parent_closes(store: SQLiteStore, pa
     finally:
         end.set()
         closer.join(PATIENCE)
-        for writer in writers:
-            writer.end()
-    expected |= {writer.key: writer.payload for writer in writers}
+        load.finish()
+    assert all(load.written) and not any(load.errors) and not any(load.lost)
     assert {key: (store.load(key) or ())[:1] for key in expected} == {
         key: (payload,) for key, payload in expected.items()
     }
