@@ -15,7 +15,7 @@ from wsgisession.testing import BulkStoreContract, new_key, new_payload
 
 numbers = itertools.count()
 
-# Every operation, on a live record of "ada", the only one under its prefix: true where the answer is right.
+# Every operation, on a live record of "ada", the only one under its prefix: True if the answer is right.
 OPERATIONS: dict[str, Callable[[Any, str, bytes], Any]] = {
     "load": lambda store, key, old: (store.load(key) or (None,))[0] == old,
     "load_many": lambda store, key, old: [one and one[0] for one in store.load_many([key])] == [old],
