@@ -36,9 +36,9 @@ def payload_of(key: str) -> bytes:
     return key.encode().ljust(10, b".")
 
 
-def full(clock: Clock) -> MemoryStore:
-    """Return a full store: by number and by bytes, with a dead record, two owned ones, one without owner."""
-    store = MemoryStore(max_sessions=4, max_bytes=40, clock=clock)
+def full(clock: Clock, room: int = 0) -> MemoryStore:
+    """Return a full store, or one with room for more: with a dead record, two owned ones, one without owner."""
+    store = MemoryStore(max_sessions=4 + room, max_bytes=40 + 10 * room, clock=clock)
     for key, ttl, owner in ((OLD, 1, "ada"), (A, 100, "ada"), (B, 100, None), (C, 100, "ada")):
         store.create(key, payload_of(key), ttl, owner)
     clock.advance(2)
@@ -321,14 +321,15 @@ class Cramped(dict[Any, Any]):
         return self[key]
 
 
+@pytest.mark.parametrize("room", [0, 1], ids=["full", "with room"])
 @pytest.mark.parametrize("failures", [1, 2], ids=["once", "again when it is undone"])
 @pytest.mark.parametrize("part", ["anonymous", "owned", "first", "more", "buckets"])
 @pytest.mark.parametrize(
     "name", [name for name in OPERATIONS if name not in ("create that evicts", "replace that grows")]
 )
-def test_memory_may_run_out_half_way(clock: Clock, name: str, part: str, failures: int) -> None:
+def test_memory_may_run_out_half_way(clock: Clock, name: str, part: str, failures: int, room: int) -> None:
     """A change without memory is undone; if that fails too, one session is lost; the books are right."""
-    twin, store, operation = full(clock), full(clock), OPERATIONS[name]
+    twin, store, operation = full(clock, room), full(clock, room), OPERATIONS[name]
     shard = shards(store)[hash(A) % 2]
     cramped = Cramped(getattr(shard, part))
     setattr(shard, part, cramped)
