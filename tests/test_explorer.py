@@ -59,16 +59,15 @@ def steps(crew: Crew, calls: list[Call], seen: list[Call]) -> Callable[[], None]
     return work
 
 
-def walked(works: list[list[Call]], *, faults: bool = False, twins: bool = True) -> list[str]:
+def walked(works: list[list[Call]], *, faults: bool = False) -> list[str]:
     """Walk every order of some lists of calls; return what was done, in each."""
-    crew, tree = Crew(len(works)), Tree(faults=faults, twins=twins)
+    crew, tree = Crew(len(works)), Tree(faults=faults)
     found: list[str] = []
     for path in tree.paths():
         seen: list[Call] = []
         crew.run([steps(crew, calls, seen) for calls in works], tree.choose)
         assert seen == path.calls
-        if not path.repeated:
-            found.append(str(path))
+        found.append(str(path))
     crew.close()
     return found
 
@@ -87,22 +86,6 @@ def test_every_call_fails_once() -> None:
         "a.load a.clock a.replace(lost)",
         "a.load(down) a.clock a.replace",
     ]
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "count"),
-    [
-        (Call("load", "k"), Call("load", "k"), 1),
-        (Call("replace", "k"), Call("replace", "l"), 1),
-        (Call("load", "k"), Call("replace", "k"), 2),
-        (Call("owned_by"), Call("replace", "k"), 2),
-        (Call("clock"), Call("load", "k"), 2),
-    ],
-    ids=["two reads", "two keys", "read and write", "a listing and a write", "the clock"],
-)
-def test_twins_are_orders_that_nobody_can_tell_apart(first: Call, second: Call, count: int) -> None:
-    """Of neighbours who cannot notice each other, one order is enough where twins are left out."""
-    assert len(walked([[first], [second]], twins=False)) == count
 
 
 def outcome(story: Story) -> str:

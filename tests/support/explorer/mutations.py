@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -19,7 +19,7 @@ from wsgisession.visit import KEEP, Visit
 
 from .plan import Meeting
 
-ANONYMOUS, ANONYMOUS_WORN, LOGGED_IN, LOGGED_IN_WORN = range(4)
+ANONYMOUS, ANONYMOUS_WORN, LOGGED_IN = range(3)
 
 
 class Mutation(NamedTuple):
@@ -27,22 +27,30 @@ class Mutation(NamedTuple):
 
     Args:
         promise: the promise that it breaks.
-        patches: what takes the place of what.
+        where, what: the rule.
+        instead: what takes its place.
         meeting: where it is noticed.
     """
 
     name: str
     promise: str
-    patches: tuple[tuple[Any, str, Any], ...]
+    where: Any
+    what: str
+    instead: Any
     meeting: Meeting
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> AbstractContextManager[object]:
         """Break the package for a while."""
-        with ExitStack() as stack:
-            for where, what, instead in self.patches:
-                stack.enter_context(patch.object(where, what, instead))
-            yield
+        return patch.object(self.where, self.what, self.instead)
+
+
+def nothing(self: Any, *args: Any, **options: Any) -> None:
+    """Do nothing."""
+
+
+def say_yes(self: Any, *args: Any, **options: Any) -> bool:
+    """Do nothing, as if it were done."""
+    return True
 
 
 # Records
@@ -69,10 +77,6 @@ def replace_or_create(
 
 def no_marker(self: Records, stored: Any, successor: str, *, owner_changed: bool) -> bool:
     return self.delete(stored.key, stored.payload)
-
-
-def old_id_lives(self: Records, stored: Any, successor: str, *, owner_changed: bool) -> bool:
-    return True
 
 
 def says(word: bool) -> Callable[..., bool]:
@@ -153,10 +157,6 @@ def refresh_once(self: Commit, stored: Any, ttl: float) -> Any:
     return _refresh(self, stored, ttl) or stored
 
 
-def nothing(self: Any, *args: Any, **options: Any) -> None:
-    """Do nothing."""
-
-
 # Visit
 
 _lose, _load, _commit, _begin = Visit._lose, Visit.load, Visit.commit, Visit._begin
@@ -205,248 +205,110 @@ def send_first(self: _Response, over: bool = False) -> None:
     self.visit.leave(status < "500", over)
 
 
-def _no_heir(self: RequestCookies, owner: str) -> None:
-    return None
+def _breaks(promise: str) -> Callable[..., Mutation]:
+    def mutation(
+        name: str, where: Any, what: str, instead: Any, kinds: str, start: int = ANONYMOUS
+    ) -> Mutation:
+        return Mutation(name, promise, where, what, instead, Meeting(start, tuple(kinds.split("; "))))
+
+    return mutation
 
 
-def _claim_nothing(self: Visit) -> bool:
-    return True
-
-
-LOST, GONE, SENT_FIRST, CLOSED, OWNERS, ALLOWED = (
-    "no lost writes",
-    "gone is gone",
-    "saved before sent",
-    "fails closed",
-    "owners do not mix",
-    "no more sessions than allowed",
-)
-
-
-def _at(start: int, *kinds: str) -> Meeting:
-    return Meeting(start, kinds)
-
+lost, gone = _breaks("no lost writes"), _breaks("gone is gone")
+sent_first, closed = _breaks("saved before sent"), _breaks("fails closed")
+owners, allowed = _breaks("owners do not mix"), _breaks("no more sessions than allowed")
 
 MUTATIONS = [
-    Mutation(
-        "a write does not compare",
-        LOST,
-        ((Records, "replace", replace_blindly),),
-        _at(ANONYMOUS, "write", "append"),
-    ),
-    Mutation(
-        "a merge takes ours",
-        LOST,
-        ((draft, "merge", lambda b, o, t: o),),
-        _at(ANONYMOUS, "append", "append"),
-    ),
-    Mutation(
+    lost("a write does not compare", Records, "replace", replace_blindly, "write; append"),
+    lost("a merge takes ours", draft, "merge", lambda b, o, t: o, "append; append"),
+    lost(
         "a merge of nested dicts takes ours",
-        LOST,
-        ((draft, "merge", lambda b, o, t: o if type(o) is dict else merge(b, o, t)),),
-        _at(ANONYMOUS, "nested write", "nested write"),
+        draft,
+        "merge",
+        lambda b, o, t: o if type(o) is dict else merge(b, o, t),
+        "nested write; nested write",
     ),
-    Mutation(
-        "a merge has no base",
-        LOST,
-        ((draft, "merge", lambda b, o, t: merge(MISSING, o, t)),),
-        _at(ANONYMOUS, "append", "append"),
-    ),
-    Mutation(
-        "a merge ignores the other request",
-        LOST,
-        ((Draft, "rebase", rebase_on_nothing),),
-        _at(ANONYMOUS, "write", "delete"),
-    ),
-    Mutation(
+    lost("a merge has no base", draft, "merge", lambda b, o, t: merge(MISSING, o, t), "append; append"),
+    lost("a merge ignores the other request", Draft, "rebase", rebase_on_nothing, "write; delete"),
+    lost(
         "the base stays after a merge",
-        LOST,
-        ((Draft, "rebase", rebase_and_keep_the_base),),
-        _at(ANONYMOUS, "append, save, append", "append"),
+        Draft,
+        "rebase",
+        rebase_and_keep_the_base,
+        "append, save, append; append",
     ),
-    Mutation(
-        "the base stays after a save",
-        LOST,
-        ((Draft, "saved", nothing),),
-        _at(ANONYMOUS, "append", "append, save, append"),
+    lost("the base stays after a save", Draft, "saved", nothing, "append; append, save, append"),
+    lost("facts are not merged", Draft, "rebase", rebase_and_keep_our_facts, "persistent; idle_timeout"),
+    lost("atomic() merges", Visit, "commit", merge_always, "atomic; atomic"),
+    lost("a lost reply is forgotten", Draft, "wrote", lambda self, payload: False, "append, insisting; read"),
+    lost("late writes are dropped", Visit, "finish", nothing, "stream, late write; read"),
+    lost(
+        "a marker overwrites what came in between", Records, "leave_marker", mark_blindly, "write; regenerate"
     ),
-    Mutation(
-        "facts are not merged",
-        LOST,
-        ((Draft, "rebase", rebase_and_keep_our_facts),),
-        _at(ANONYMOUS, "persistent", "idle_timeout"),
+    lost("a login sent twice begins empty", RequestCookies, "heir", nothing, "login; login"),
+    gone("a write creates a record that is gone", Records, "replace", replace_or_create, "write; destroy"),
+    gone("a late write begins a session", Visit, "_lose", lead_on, "write; destroy"),
+    gone("the old id lives on", Records, "leave_marker", say_yes, "read; regenerate"),
+    gone("no marker is left", Records, "leave_marker", no_marker, "write; login"),
+    gone(
+        "every marker says that the owner changed", Records, "leave_marker", says(True), "regenerate; destroy"
     ),
-    Mutation("atomic() merges", LOST, ((Visit, "commit", merge_always),), _at(ANONYMOUS, "atomic", "atomic")),
-    Mutation(
-        "a lost reply is forgotten",
-        LOST,
-        ((Draft, "wrote", lambda self, payload: False),),
-        _at(ANONYMOUS, "append, insisting", "read"),
-    ),
-    Mutation(
-        "late writes are dropped",
-        LOST,
-        ((Visit, "finish", nothing),),
-        _at(ANONYMOUS, "stream, late write", "read"),
-    ),
-    Mutation(
-        "a marker overwrites what came in between",
-        LOST,
-        ((Records, "leave_marker", mark_blindly),),
-        _at(ANONYMOUS, "write", "regenerate"),
-    ),
-    Mutation(
-        "a login sent twice begins empty",
-        LOST,
-        ((RequestCookies, "heir", _no_heir),),
-        _at(ANONYMOUS, "login", "login"),
-    ),
-    Mutation(
-        "a write creates a record that is gone",
-        GONE,
-        ((Records, "replace", replace_or_create),),
-        _at(ANONYMOUS, "write", "destroy"),
-    ),
-    Mutation(
-        "a late write begins a session",
-        GONE,
-        ((Visit, "_lose", lead_on),),
-        _at(ANONYMOUS, "write", "destroy"),
-    ),
-    Mutation(
-        "the old id lives on",
-        GONE,
-        ((Records, "leave_marker", old_id_lives),),
-        _at(ANONYMOUS, "read", "regenerate"),
-    ),
-    Mutation(
-        "no marker is left", GONE, ((Records, "leave_marker", no_marker),), _at(ANONYMOUS, "write", "login")
-    ),
-    Mutation(
-        "every marker says that the owner changed",
-        GONE,
-        ((Records, "leave_marker", says(True)),),
-        _at(ANONYMOUS, "regenerate", "destroy"),
-    ),
-    Mutation(
-        "no marker says that the owner changed",
-        GONE,
-        ((Records, "leave_marker", says(False)),),
-        _at(ANONYMOUS, "login", "destroy"),
-    ),
-    Mutation(
-        "a marker stays for an hour",
-        GONE,
-        ((records, "MARKER_SECONDS", 3600.0),),
-        _at(ANONYMOUS, "read", "login"),
-    ),
-    Mutation(
-        "a refresh does not compare",
-        GONE,
-        ((Records, "touch", touch_blindly),),
-        _at(ANONYMOUS_WORN, "read", "regenerate"),
-    ),
-    Mutation(
-        "an end does not compare",
-        GONE,
-        ((Records, "delete", delete_blindly),),
-        _at(ANONYMOUS, "destroy", "regenerate"),
-    ),
-    Mutation(
-        "a logout stops at a marker",
-        GONE,
-        ((Records, "end", end_here_only),),
-        _at(ANONYMOUS, "destroy", "regenerate"),
-    ),
-    Mutation(
+    gone("no marker says that the owner changed", Records, "leave_marker", says(False), "login; destroy"),
+    gone("a marker stays for an hour", records, "MARKER_SECONDS", 3600.0, "read; login"),
+    gone("a refresh does not compare", Records, "touch", touch_blindly, "read; regenerate", ANONYMOUS_WORN),
+    gone("an end does not compare", Records, "delete", delete_blindly, "destroy; regenerate"),
+    gone("a logout stops at a marker", Records, "end", end_here_only, "destroy; regenerate"),
+    gone(
         "a cookie is set without a check that its session lives",
-        GONE,
-        ((Visit, "_confirm", nothing),),
-        _at(ANONYMOUS_WORN, "read", "regenerate"),
+        Visit,
+        "_confirm",
+        nothing,
+        "read; regenerate",
+        ANONYMOUS_WORN,
     ),
-    Mutation(
+    gone(
         "a revocation lists once",
-        GONE,
-        ((Records, "end_owned", end_listed_once),),
-        _at(LOGGED_IN, "destroy_siblings", "elsewhere: regenerate"),
+        Records,
+        "end_owned",
+        end_listed_once,
+        "destroy_siblings; elsewhere: regenerate",
+        LOGGED_IN,
     ),
-    Mutation(
+    gone(
         "two sessions that log each other out both end",
-        GONE,
-        ((Visit, "_claim", _claim_nothing),),
-        _at(LOGGED_IN, "destroy_siblings", "elsewhere: destroy_siblings"),
+        Visit,
+        "_claim",
+        say_yes,
+        "destroy_siblings; elsewhere: destroy_siblings",
+        LOGGED_IN,
     ),
-    Mutation(
-        "a login that was overtaken is dropped",
-        GONE,
-        ((Visit, "_lose", lose_logins),),
-        _at(ANONYMOUS, "login", "destroy"),
-    ),
-    Mutation(
-        "a login keeps what a dead session held",
-        GONE,
-        ((Visit, "_begin", keep_what_was_loaded),),
-        _at(ANONYMOUS, "login", "destroy"),
-    ),
-    Mutation(
-        "a dead cookie gets no marker",
-        GONE,
-        ((RequestCookies, "mark_others", nothing),),
-        _at(ANONYMOUS, "destroy, write", "write"),
-    ),
-    Mutation(
-        "the headers leave first",
-        SENT_FIRST,
-        ((_Response, "send", send_first),),
-        _at(ANONYMOUS, "write", "read"),
-    ),
-    Mutation(
-        "after a failure the session is empty",
-        CLOSED,
-        ((Visit, "load", empty_after_a_failure),),
-        _at(ANONYMOUS, "write", "read"),
-    ),
-    Mutation(
-        "a new id is not taken back",
-        CLOSED,
-        ((Commit, "withdraw", nothing),),
-        _at(ANONYMOUS, "regenerate", "destroy"),
-    ),
-    Mutation(
+    gone("a login that was overtaken is dropped", Visit, "_lose", lose_logins, "login; destroy"),
+    gone("a login keeps what a dead session held", Visit, "_begin", keep_what_was_loaded, "login; destroy"),
+    gone("a dead cookie gets no marker", RequestCookies, "mark_others", nothing, "destroy, write; write"),
+    sent_first("the headers leave first", _Response, "send", send_first, "write; read"),
+    closed("after a failure the session is empty", Visit, "load", empty_after_a_failure, "write; read"),
+    closed("a new id is not taken back", Commit, "withdraw", nothing, "regenerate; destroy"),
+    owners(
         "what others save is merged into the next owner's data",
-        OWNERS,
-        ((Commit, "move", move_and_mix),),
-        _at(LOGGED_IN, "write", "login as another"),
+        Commit,
+        "move",
+        move_and_mix,
+        "write; login as another",
+        LOGGED_IN,
     ),
-    Mutation(
-        "a login does not begin again",
-        OWNERS,
-        ((Draft, "set_facts", created_stays),),
-        _at(ANONYMOUS_WORN, "login", "read"),
+    owners("a login does not begin again", Draft, "set_facts", created_stays, "login; read", ANONYMOUS_WORN),
+    allowed("a login sent twice ends the first", Records, "end_soon", end_the_heir, "login; login"),
+    allowed("both sessions of a login sent twice stay", Records, "end_soon", nothing, "login; login"),
+    allowed(
+        "a passive request is a use", Commit, "save", always_moves, "passive; passive write", ANONYMOUS_WORN
     ),
-    Mutation(
-        "a login sent twice ends the first",
-        ALLOWED,
-        ((Records, "end_soon", end_the_heir),),
-        _at(ANONYMOUS, "login", "login"),
-    ),
-    Mutation(
-        "both sessions of a login sent twice stay",
-        ALLOWED,
-        ((Records, "end_soon", nothing),),
-        _at(ANONYMOUS, "login", "login"),
-    ),
-    Mutation(
-        "a passive request is a use",
-        ALLOWED,
-        ((Commit, "save", always_moves),),
-        _at(ANONYMOUS_WORN, "passive", "passive write"),
-    ),
-    Mutation(
+    allowed(
         "a refresh that was overtaken gives up",
-        ALLOWED,
-        ((Commit, "_refresh", refresh_once),),
-        _at(ANONYMOUS_WORN, "read", "passive write"),
+        Commit,
+        "_refresh",
+        refresh_once,
+        "read; passive write",
+        ANONYMOUS_WORN,
     ),
 ]
 """Every rule that is taken away."""
