@@ -45,6 +45,8 @@ def told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("list a:b c:d", "list works on one store, and more than one is named"),
         ("destroy --all --store a:b --store=c:d --yes", "destroy works on one store"),
         ("show", "required: KEY"),
+        ("destroy", "KEY"),
+        ("destroy --all --owner ada", "--all"),
         ("", "name a command"),
     ],
 )
@@ -55,7 +57,16 @@ def test_a_slip_is_named(typed: str, said: str, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    "typed", ["list --limit {}", "list --since {}", "list --sort {}", "show {}", "destroy {}", "list {}"]
+    "typed",
+    [
+        "list --limit {}",
+        "list --since {}",
+        "list --sort {}",
+        "list --json={}",
+        "show {}",
+        "destroy {}",
+        "list {}",
+    ],
 )
 def test_a_wrong_value_is_not_repeated(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It may be a password or a token; the line says what to write instead."""
@@ -69,12 +80,10 @@ def test_a_word_that_may_be_a_secret_is_not_repeated(typed: str, capsys: pytest.
     assert "swordfish" not in told([typed], capsys)
 
 
-@pytest.mark.parametrize(
-    ("typed", "said"), [("0", "above 0"), ("-5", "above 0"), ("٣", "above 0"), ("1.5", "above 0")]
-)
-def test_a_limit_is_a_whole_number(typed: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("typed", ["0", "-5", "٣", "1.5"])
+def test_a_limit_is_a_whole_number(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
     """At least 1."""
-    assert said in told(["list", "--limit", typed], capsys)
+    assert "above 0" in told(["list", "--limit", typed], capsys)
 
 
 @pytest.mark.parametrize("typed", ["yesterday", "5", "2026-13-01", "1y", "", "1" * 30 + "d"])

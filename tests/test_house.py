@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -235,33 +234,3 @@ def test_every_file_of_tests_has_a_name_of_its_own() -> None:
     """pytest cannot collect two modules of one name in one run, so the wide tests would not begin."""
     names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
     assert sorted(names) == sorted(set(names))
-
-
-def test_nothing_else_is_imported() -> None:
-    """In an isolated interpreter without site-packages, the package works and loads the standard library alone."""
-    script = f"""
-import sys
-sys.path.insert(0, {str(PACKAGE.parent)!r})
-import wsgisession
-wsgisession.SessionManager(secret="x" * 32).issue({{"a": 1}})
-roots = {{name.partition(".")[0] for name in sys.modules}}
-print(sorted(roots - sys.stdlib_module_names - {{"wsgisession", "__main__"}}))
-"""
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True
-    )
-    assert [name for name in ast.literal_eval(done.stdout) if not name.startswith(("_", "a1_coverage"))] == []
-
-
-def test_the_package_is_typed_and_prints_secrets() -> None:
-    """The marker is there; ``python -m wsgisession secret`` prints a new one that the middleware takes."""
-    assert (PACKAGE / "py.typed").exists()
-    printed = {
-        subprocess.run(
-            [sys.executable, "-m", "wsgisession", "secret"], capture_output=True, text=True, check=True
-        ).stdout
-        for _ in range(2)
-    }
-    assert len(printed) == 2
-    for secret in printed:
-        assert wsgisession.SessionManager(secret=secret.strip()).issue()

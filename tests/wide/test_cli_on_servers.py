@@ -13,9 +13,8 @@ import pytest
 from support.cli import run
 from support.cli_commands import APPLICATION, Commands, manager_of
 from support.copying import Move, check_a_move
-from support.ports import free_port
 from support.postgres_server import execute, shared_postgres
-from support.redis_servers import new_server, shared_one_node_cluster, shared_redis
+from support.redis_servers import shared_one_node_cluster, shared_redis
 
 from wsgisession import MemoryStore, SessionManager, StoreError
 from wsgisession.stores import from_url
@@ -102,22 +101,6 @@ def test_a_table_that_does_not_exist(command: str) -> None:
     assert execute("SELECT to_regclass('wsgisession')") == [(None,)]
 
 
-def test_a_server_that_is_full(tmp_path: Path) -> None:
-    """It answers, but refuses to write, and everybody can still be logged out."""
-    with_room = new_server()
-    try:
-        url = f"redis://127.0.0.1:{with_room.port}"
-        site = manager_of(url)
-        for _ in range(20):
-            site.issue({"text": "x" * 1000}, "ada")
-        with_room.client().config_set("maxmemory", 1)
-        done = run("check", store=url)
-        assert done.code == 3 and "it answers, but refuses to write" in done.out
-        assert run("destroy", "--owner", "ada", "--yes", store=url)[:2] == (0, "20\n")
-    finally:
-        with_room.close()
-
-
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
@@ -164,50 +147,15 @@ def test_what_postgresql_has_to_be_told() -> None:
     assert "swordfish" not in done.out + done.err
 
 
-def test_what_redis_has_to_be_told() -> None:
-    """That it may not evict sessions; and where it is gone, that it does not answer."""
-    server = new_server()
-    try:
-        server.client().config_set("maxmemory", "100mb")
-        server.client().config_set("maxmemory-policy", "allkeys-lru")
-        done = run("check", store=f"redis://127.0.0.1:{server.port}")
-        assert done.code == 1 and "set maxmemory-policy noeviction" in done.out
-    finally:
-        server.close()
-    done = run("check", store=f"redis://user:swordfish@127.0.0.1:{server.port}")
-    assert done.code == 3 and "does not answer" in done.out and "swordfish" not in done.out + done.err
-    done = run("list", store=f"redis://user:swordfish@127.0.0.1:{server.port}")
-    assert (done.code, done.out, done.err.count("\n")) == (3, "", 1) and "swordfish" not in done.err
-
-
-def a_wrong_database(url: str) -> str:
-    return url.replace("/postgres", "/nowhere")
-
-
-def a_wrong_password(url: str) -> str:
-    return url.replace(":swordfish", ":swordfish2")
-
-
-# What is wrong, the URL, and what is said.
+# What is wrong, the URL, and what is said. All the other causes are in the tests of the stores.
 CAUSES: dict[str, tuple[Callable[[], str], str]] = {
-    "Redis, refused": (lambda: f"redis://:swordfish@127.0.0.1:{free_port()}", "connection refused"),
-    "Redis, a password": (
+    "Redis": (
         lambda: f"redis://ada:swordfish@127.0.0.1:{shared_redis().port}",
         "wrong user name or password",
     ),
-    "Redis, a database": (lambda: f"redis://127.0.0.1:{shared_redis().port}/999", "no such database"),
-    "a Cluster": (lambda: f"redis://127.0.0.1:{shared_one_node_cluster().port}", "write redis+cluster://"),
-    "PostgreSQL, refused": (
-        lambda: f"postgresql://ada:swordfish@127.0.0.1:{free_port()}/d",
-        "the connection was refused",
-    ),
-    "PostgreSQL, a password": (
-        lambda: a_wrong_password(shared_postgres().url),
+    "PostgreSQL": (
+        lambda: shared_postgres().url.replace(":swordfish", ":swordfish2"),
         "the role's name or the password is wrong",
-    ),
-    "PostgreSQL, a database": (
-        lambda: a_wrong_database(shared_postgres().url),
-        "there is no such database",
     ),
 }
 
