@@ -8,31 +8,27 @@ from pathlib import Path
 
 import pytest
 
+GONE = "raise ModuleNotFoundError('gone', name=__name__)"
+
 
 @pytest.mark.parametrize(
     ("adapter", "text", "message"),
     [
-        (
-            "flask",
-            "raise ModuleNotFoundError('gone', name='flask')",
-            "wsgisession.flask needs Flask: pip install flask",
-        ),
+        ("flask", GONE, "wsgisession.flask needs Flask: pip install flask"),
+        ("pyramid", GONE, "wsgisession.pyramid needs Pyramid: pip install pyramid"),
+        ("django", GONE, "wsgisession.django needs Django: pip install django"),
         ("flask", "import what_flask_needs", "No module named 'what_flask_needs'"),
         ("pyramid", "import pyramid.gone", "No module named 'pyramid.gone'; 'pyramid' is not a package"),
-        (
-            "pyramid",
-            "raise ModuleNotFoundError('gone', name='pyramid')",
-            "wsgisession.pyramid needs Pyramid: pip install pyramid",
-        ),
+        ("django", "import what_django_needs", "No module named 'what_django_needs'"),
     ],
-    ids=["Flask", "what Flask needs", "a part of Pyramid", "Pyramid"],
+    ids=["Flask", "Pyramid", "Django", "what Flask needs", "a part of Pyramid", "what Django needs"],
 )
 def test_what_is_missing_is_named(
     adapter: str, text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error that says what to install; one about something else stays what it is."""
     for name in [*sys.modules]:
-        if name.split(".")[0] == adapter or name == f"wsgisession.{adapter}":
+        if name.split(".")[0] == adapter or name.startswith(f"wsgisession.{adapter}"):
             monkeypatch.delitem(sys.modules, name)
     (tmp_path / f"{adapter}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)

@@ -7,14 +7,14 @@ import json
 import logging
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.docs import blocks, run
+from support.store_double import StoreDouble, failing
 from webtest import TestApp
 
-from wsgisession import MemoryStore, SessionManager, SessionMiddleware, Store, StoreError
+from wsgisession import MemoryStore, SessionManager, Store, StoreError
 
 prometheus_client = pytest.importorskip("prometheus_client")
 pytest.importorskip("pythonjsonlogger")
@@ -70,12 +70,7 @@ def test_operations_are_timed(names: dict[str, Any]) -> None:
 
 def test_failures_are_counted(names: dict[str, Any]) -> None:
     """And go on as what they are."""
-
-    class Down(MemoryStore):
-        def load(self, key: str) -> Any:
-            raise StoreError("down")
-
-    store = names["Measured"](Down())
+    store = names["Measured"](failing("load"))
     assert isinstance(store, Store)
     before = sample("wsgisession_store_failures_total", operation="load")
     with pytest.raises(StoreError):
@@ -124,39 +119,16 @@ def test_the_console_has_warnings_only(names: dict[str, Any]) -> None:
     assert names["console"].level == logging.WARNING
 
 
-class ReadOnly(MemoryStore):
-    """Fails a test that writes."""
-
-    def create(self, *values: Any, **options: Any) -> bool:
-        raise AssertionError("nobody may write")
-
-    replace = touch = delete = create  # type: ignore[assignment]
-
-
 def test_the_health_endpoint_writes_nothing(names: dict[str, Any]) -> None:
     """It answers 200 without a cookie, and other pages are as they were."""
-    wrapped = SessionMiddleware(
-        lambda environ, start_response: start_response("404 Not Found", []) and [],
-        secret="s" * 32,
-        store=ReadOnly(),
-    )
-    answer = TestApp(names["with_health"](wrapped, wrapped.manager)).get("/health")
-    assert answer.text == "ok\n" and "Set-Cookie" not in answer.headers
+    store = StoreDouble()
+    answer = TestApp(names["with_health"](names["app"], SessionManager(store))).get("/health")
+    assert answer.text == "ok\n" and "Set-Cookie" not in answer.headers and set(store.calls) == {"load"}
     assert TestApp(names["application"]).get("/").text == "hello"
 
 
 def test_the_health_endpoint_tells_of_an_outage(names: dict[str, Any]) -> None:
     """503."""
-
-    class Down(MemoryStore):
-        def load(self, key: str) -> Any:
-            raise StoreError("down")
-
-    manager = SessionManager(Down())
+    manager = SessionManager(failing("load"))
     answer = TestApp(names["with_health"](names["app"], manager)).get("/health", status=503)
     assert "does not answer" in answer.text
-
-
-def test_files_are_left_where_they_belong(names: dict[str, Any]) -> None:
-    """The page's store is made in a directory of its own."""
-    assert Path("sessions.db").resolve() == Path(names["app"].manager.store.store.path)

@@ -1,29 +1,15 @@
-"""docs/how-to/migrating.md: its Beaker example runs here, and every name the page points to is there."""
+"""docs/how-to/migrating.md: every name that the page points to is there. Its examples run in wide/test_migration_sides.py."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from pathlib import Path
-from typing import Any
 
-import pytest
-from support.docs import ROOT, titled
-from support.frameworks import changed
-from webtest import TestApp
+from support.docs import ROOT
 
 from wsgisession import Cookie, Session, SessionManager, SessionMiddleware
 
 PAGE = "docs/how-to/migrating.md"
-
-
-def test_beakers_place_in_environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example, changed as the page says, counts for each browser on its own."""
-    monkeypatch.chdir(tmp_path)
-    namespace: dict[str, Any] = {}
-    exec(changed(titled(PAGE, "beaker"), titled(PAGE, "from beaker")), namespace)
-    one, two = TestApp(namespace["app"]), TestApp(namespace["app"])
-    assert [one.get("/").text, one.get("/").text, two.get("/").text] == ["1", "2", "1"]
 
 
 def test_every_option_and_member_is_there() -> None:

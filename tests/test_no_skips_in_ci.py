@@ -35,16 +35,8 @@ def test_a_skip_is_a_failure_where_ci_is_set(tmp_path: Path, ci: str, outcome: s
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     for name, text in SKIPPING.items():
         (tmp_path / name).write_text(text)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-rs",
-        "-p",
-        "no:cacheprovider",
-        "--continue-on-collection-errors",
-    ]
+    options = ["-q", "-rs", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
+    command = [sys.executable, "-m", "pytest", *options]
     environ = {**os.environ, "CI": ci, "PYTHONPATH": os.pathsep.join(map(str, CONFTEST.parents[:2]))}
     run = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
     assert outcome in run.stdout

@@ -14,11 +14,11 @@ from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
+from support.docs import ROOT
 from support.fresh import clone
 
 pytestmark = pytest.mark.wide  # to build and to install takes seconds
 
-ROOT = Path(__file__).parent.parent
 SOURCES = {path.relative_to(ROOT).as_posix() for path in (ROOT / "wsgisession").rglob("*.py")}
 
 
@@ -34,16 +34,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sdist, and the wheel made from that sdist; the checkout is left as it is."""
     tmp_path = tmp_path_factory.mktemp("built")
     clone(tmp_path / "source")
-    run(
-        sys.executable,
-        "-m",
-        "build",
-        "--no-isolation",
-        "--outdir",
-        str(tmp_path),
-        str(tmp_path / "source"),
-        cwd=tmp_path,
-    )
+    options = ("--no-isolation", "--outdir", str(tmp_path), str(tmp_path / "source"))
+    run(sys.executable, "-m", "build", *options, cwd=tmp_path)
     return tmp_path
 
 
@@ -109,14 +101,8 @@ def test_it_requires_nothing(metadata: Message) -> None:
     """Whatever is named belongs to an extra."""
     required = metadata.get_all("Requires-Dist") or []
     assert required and [one for one in required if "extra ==" not in one] == []
-    assert set(metadata.get_all("Provides-Extra") or []) >= {
-        "redis",
-        "postgres",
-        "test",
-        "dev",
-        "bench",
-        "docs",
-    }
+    extras = {"redis", "postgres", "test", "dev", "bench", "docs"}
+    assert set(metadata.get_all("Provides-Extra") or []) >= extras
 
 
 def test_its_version(installed: Path, metadata: Message) -> None:
@@ -182,27 +168,6 @@ print(json.dumps(sorted(roots - names)))
 """,
     )
     assert loaded == ["wsgisession"]
-
-
-def test_the_installed_wheel_runs_the_first_example(installed: Path) -> None:
-    """As the README prints it, imported: the second visit with the cookie of the first counts two."""
-    example = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[
-        0
-    ]
-    script = """
-from wsgiref.util import setup_testing_defaults
-def visit(cookie):
-    environ, sent = {"HTTP_COOKIE": cookie}, []
-    setup_testing_defaults(environ)
-    body = b"".join(app(environ, lambda status, headers: sent.extend(headers)))
-    return body.decode(), dict(sent).get("Set-Cookie", "").partition(";")[0]
-first, cookie = visit("")
-print(json.dumps([first, visit(cookie)]))
-"""
-    assert isolated(installed, f"__name__ = 'counter'\n{example}{script}") == [
-        "Number of views 1",
-        ["Number of views 2", ""],
-    ]
 
 
 def test_the_command_line_is_installed(installed: Path) -> None:

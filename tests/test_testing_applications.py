@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.docs import ROOT, Block, blocks, run
+from support.docs import ROOT, blocks, examples, run
 from support.web import Site
 
 TESTING, REVOCATION = "docs/how-to/testing.md", "docs/how-to/revocation.md"
@@ -31,19 +31,11 @@ def test_a_client_is_logged_in(title: str) -> None:
 def test_the_fixture(tmp_path: Path) -> None:
     """The page's application and its fixture, as a test file."""
     (tmp_path / "test_page.py").write_text(BLOCKS["app.py"].text + BLOCKS["fixture"].text)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        os.devnull,
-        "--rootdir=.",
-    ]
+    options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir=."]
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options], cwd=tmp_path, env=environ, capture_output=True, text=True
+    )
     assert "1 passed" in done.stdout, done.stdout
 
 
@@ -54,11 +46,7 @@ def test_every_example_is_run() -> None:
 
 def test_revocation() -> None:
     """The functions of the page do what their names say."""
-    page: dict[str, Any] = {}
-    examples: list[Block] = blocks(REVOCATION, "python")
-    for block in examples:
-        run(REVOCATION, block, page)
-    site = Site()
+    page, site = examples(REVOCATION), Site()
     here, there = (site.request(lambda session: page["log_in"](session, "ada")).cookie for _ in range(2))
     ((key, *_),) = site.request(page["elsewhere"], here).result
     assert (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.express import ExpressServer, Reply
 from support.redis_servers import shared_redis
-from support.web import Answer, Site, together
+from support.web import Answer, Site
 
 from wsgisession import Session, express
 from wsgisession.express import TAKEN
@@ -346,24 +346,6 @@ class TestExpiry:
         python.request(lambda session: session.update(b=1), cookie)
         assert left(client, cookie) == about(7200)
 
-    def test_a_key_without_a_ttl_gets_one(self, python: Site, client: Any) -> None:
-        """Where connect-redis was told ``disableTTL``."""
-        with ExpressServer(shared_redis().port, [OLD], store={"disableTTL": True}) as node:
-            cookie = node.do("", ["set", {"a": 1}]).cookie
-            assert client.ttl(f"sess:{id_of(cookie)}") == -1
-            python.read(cookie)
-            assert left(client, cookie) == about(7200)
-
-    def test_an_expired_session_is_one_on_neither_side(
-        self, python: Site, node: ExpressServer, client: Any
-    ) -> None:
-        """Redis itself ended it."""
-        cookie = python.request(login).cookie
-        client.pexpire(f"sess:{id_of(cookie)}", 1)
-        while client.exists(f"sess:{id_of(cookie)}"):
-            pass
-        assert python.read(cookie) == node.do(cookie, "read").result == {}
-
 
 class TestOverlap:
     """Requests that meet, in a forced order."""
@@ -384,20 +366,6 @@ class TestOverlap:
 
         python.request(handler, cookie)
         assert node.do(cookie, "read").result == {"log": ["express", "python"], "theirs": 1, "ours": 1}
-
-    def test_python_writers_lose_nothing(self, python: Site, node: ExpressServer, cookie: str) -> None:
-        """Eight at once, on a record of Express'."""
-
-        def write(number: int) -> None:
-            def handler(session: Session) -> None:
-                session["log"].append(number)
-                session[str(number)] = number
-
-            python.request(handler, cookie)
-
-        together(8, write)
-        found = node.do(cookie, "read").result
-        assert sorted(found.pop("log")) == list(range(8)) == sorted(found.values())
 
     def test_express_overwrites_blindly(self, python: Site, node: ExpressServer, cookie: str) -> None:
         """As the page says: our write lies inside a request of Express' that saves too."""

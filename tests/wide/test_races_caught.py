@@ -142,12 +142,6 @@ def caught(crew: Any, name: str) -> bool:
     return bool(race.anomalies(crew.site, cookies, reports))
 
 
-@pytest.mark.parametrize("name", RACES)
-def test_a_good_store_passes(name: str) -> None:
-    """What finds the faults below finds none in the memory store."""
-    assert not caught(Threads(MemoryStore()), name)
-
-
 @pytest.mark.parametrize(("name", "kind"), STORES, ids=lambda value: getattr(value, "__name__", value))
 def test_a_broken_store_is_caught(name: str, kind: Callable[[], MemoryStore]) -> None:
     """A store that breaks the contract in the point a race is about fails that race."""
