@@ -1,8 +1,7 @@
-"""The races themselves: each of them finds the fault it is there for, in a store or in the protocol."""
+"""The races themselves: each of them finds the fault it is there for. What a broken protocol does is in test_explorer.py."""
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +10,8 @@ import pytest
 from support.race_crews import Threads
 from support.races import RACES
 
-from wsgisession import JSONCodec, MemoryStore, Record, SessionError, draft
+from wsgisession import MemoryStore, SessionError
 from wsgisession.limits import MARKER_SECONDS
-from wsgisession.record import Marker
-from wsgisession.records import End, Records, Stored
-from wsgisession.request_cookies import RequestCookies
-from wsgisession.visit import Visit
 
 pytestmark = pytest.mark.wide
 ROUNDS = 60
@@ -151,83 +146,3 @@ def test_a_broken_store_is_caught(name: str, kind: Callable[[], MemoryStore]) ->
 def test_every_race_catches_something() -> None:
     """No race is there that nothing could fail."""
     assert {name for name, _ in STORES} == set(RACES)
-
-
-def leave_nothing(self: Records, stored: Stored, successor: str, *, owner_changed: bool) -> bool:
-    return self.store.delete(stored.key)
-
-
-def leave_a_marker_without_looking(
-    self: Records, stored: Stored, successor: str, *, owner_changed: bool
-) -> bool:
-    marker = self.codec.pack(Marker(successor, owner_changed))
-    while found := self.store.load(stored.key):
-        if self.store.replace(stored.key, found[0], marker, 60):
-            return True
-    return False
-
-
-def end_by_a_marker(self: Records, key: str) -> Any:
-    found = self.store.load(key)
-    if found is not None and self.store.replace(key, found[0], self.codec.pack(Marker(None, False)), 60):
-        return End.ENDED
-    return End.NOTHING
-
-
-def claim_nothing(self: Visit) -> bool:
-    threading.Event().wait(0.002)
-    return True
-
-
-pack = JSONCodec.pack
-
-
-def pack_without_a_nonce(self: JSONCodec, content: Record | Marker) -> bytes:
-    return re.sub(rb'^\[(\d),"[^"]*"', rb'[\1,"same"', pack(self, content))
-
-
-def ours(base: Any, ours: Any, theirs: Any) -> Any:
-    return ours
-
-
-PROTOCOL: dict[str, tuple[str, Any, str, Any]] = {
-    "a marker after a logout": ("destroy against save", Records, "end", end_by_a_marker),
-    "no marker after a regenerate": ("regenerate against save", Records, "leave_marker", leave_nothing),
-    "a marker over what came in between": (
-        "regenerate against save",
-        Records,
-        "leave_marker",
-        leave_a_marker_without_looking,
-    ),
-    "payloads that are not unique": ("atomic counter", JSONCodec, "pack", pack_without_a_nonce),
-    "no merge of lists": ("lists", draft, "merge", ours),
-    "no merge of nested dicts": ("nested keys", draft, "merge", ours),
-    "a login that takes nothing along": (
-        "the same login again",
-        RequestCookies,
-        "heir",
-        lambda self, owner: None,
-    ),
-    "siblings that are ended without a claim": ("one login per user", Visit, "_claim", claim_nothing),
-    "no marker under other cookies": (
-        "login over two sessions",
-        RequestCookies,
-        "mark_others",
-        lambda self, own, successor: None,
-    ),
-    "sessions of several cookies that live on": (
-        "login over two sessions",
-        RequestCookies,
-        "end_others",
-        lambda self, own: None,
-    ),
-}
-
-
-@pytest.mark.parametrize(("name", "where", "what", "broken"), PROTOCOL.values(), ids=PROTOCOL.keys())
-def test_a_broken_protocol_is_caught(
-    name: str, where: Any, what: str, broken: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Take one rule of the protocol away, and its race fails."""
-    monkeypatch.setattr(where, what, broken)
-    assert caught(Threads(MemoryStore()), name)
