@@ -166,12 +166,6 @@ class TestTwoAtOnce:
         assert cart(page) == cart(page, "Load and overwrite") == ["tea", "milk"]
         assert "Load and overwrite" not in act(browser, "/add", item="bread")
 
-    def test_the_script_gets_the_sentence_alone(self, browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It asks for plain text, and shows the page again when both answers are there."""
-        monkeypatch.setattr(demo.time, "sleep", [].append)
-        answer = send(browser, "/slow", item="tea", script=True)
-        assert (answer.status_int, answer.content_type, answer.text) == (200, "text/plain", "Added tea.")
-
     def test_a_logout_while_it_runs(self, browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """What it adds is dropped, and its answer says so."""
         first = token(browser)
@@ -402,19 +396,10 @@ class TestAnOldForm:
 @pytest.mark.parametrize(
     ("agent", "name"),
     [
-        (
-            "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0",
-            "Edge on Windows",
-        ),
-        (
-            "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/140.0 Safari/537.36",
-            "Chrome on Android",
-        ),
-        (
-            "Mozilla/5.0 (iPhone; CPU iPhone OS 19 like Mac OS X) Version/19.0 Safari/604.1",
-            "Safari on iPhone",
-        ),
-        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
+        ("(Windows NT 10.0) Chrome/140.0 Safari/537.36 Edg/140.0", "Edge on Windows"),
+        ("(Linux; Android 15) Chrome/140.0 Safari/537.36", "Chrome on Android"),
+        ("(iPhone; CPU iPhone OS 19 like Mac OS X) Version/19.0 Safari/604.1", "Safari on iPhone"),
+        ("(X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
         ("curl/8.10", "curl"),
         ("", "A browser"),
     ],
@@ -481,19 +466,19 @@ def test_bad_forms(site: SessionMiddleware, length: str, body: bytes, status: in
 
 
 class Outline(HTMLParser):
-    """What a screen reader meets: tags that must close, labels around inputs, headings, addresses."""
+    """The tags of a page, of which most must be closed."""
 
     VOID = ("meta", "input", "link", "br")
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.open: list[str] = []
-        self.seen: list[tuple[str, dict[str, str | None], str]] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs), self.open[-1] if self.open else ""))
+        self.seen.append((tag, dict(attrs)))
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -503,7 +488,7 @@ class Outline(HTMLParser):
 
 @pytest.mark.parametrize("path", ["/", "/nothing"])
 def test_the_page_is_sound_and_brings_everything_along(browser: Any, path: str) -> None:
-    """Every tag closes, every field has its label, one h1; nothing is loaded; the policy names our style sheet and script."""
+    """Every tag closes, no two have one id; nothing is loaded; the policy names our style sheet and script."""
     for action, fields in (
         ("/add", {"item": "one"}),
         ("/login", {"name": "ada"}),
@@ -514,31 +499,20 @@ def test_the_page_is_sound_and_brings_everything_along(browser: Any, path: str) 
     answer = browser.get(path, status="*")
     outline = Outline(answer.text)
     assert outline.open == []
-    tags = [tag for tag, _, _ in outline.seen]
-    assert (
-        tags.count("h1") == tags.count("main") == tags.count("title") == 1
-        and ("html", {"lang": "en"}, "") in outline.seen
-    )
-    fields = [
-        inside for tag, attrs, inside in outline.seen if tag == "input" and attrs.get("type") != "hidden"
-    ]
-    assert set(fields) <= {"label"}
-    named = [attrs["id"] for _, attrs, _ in outline.seen if "id" in attrs]
+    tags = [tag for tag, _ in outline.seen]
+    assert tags.count("h1") == tags.count("main") == tags.count("title") == 1
+    assert ("html", {"lang": "en"}) in outline.seen
+    named = [attrs["id"] for _, attrs in outline.seen if "id" in attrs]
     assert len(named) == len(set(named))
-    links = {attrs["href"] for _, attrs, _ in outline.seen if "href" in attrs} - {"/"}
+    links = {attrs["href"] for _, attrs in outline.seen if "href" in attrs} - {"/"}
     assert links <= {f"#{name}" for name in named}
-    assert [
-        attrs
-        for _, attrs, _ in outline.seen
-        if "src" in attrs or "style" in attrs or any(n.startswith("on") for n in attrs)
-    ] == []
+    names = {name for _, attrs in outline.seen for name in attrs}
+    assert not names & {"src", "style"} and not any(name.startswith("on") for name in names)
     for tag in ("style", "script"):
         [text] = re.findall(f"<{tag}>(.*)</{tag}>", answer.text, re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"{tag}-src 'sha256-{digest}'" in answer.headers["Content-Security-Policy"]
         assert "url(" not in text and "http" not in text
-    assert all(f"prefers-{wish}" in demo.STYLE for wish in ("color-scheme: dark", "reduced-motion: reduce"))
-    assert ":focus-visible" in demo.STYLE
 
 
 def test_the_title_is_the_librarys_sentence(browser: Any) -> None:
@@ -583,14 +557,8 @@ def test_workers_that_start_together_agree_on_a_secret(
 def refused(*arguments: str, python: tuple[str, ...] = (), cwd: Path | None = None, **env: str) -> str:
     """Start demo.py, which must refuse with one line; return that line."""
     command = [sys.executable, *python, str(DEMO), "--port", "0", *arguments]
-    options: Any = {
-        "capture_output": True,
-        "text": True,
-        "timeout": PATIENCE,
-        "cwd": cwd,
-        "env": clean_environment(**env),
-    }
-    done = subprocess.run(command, **options)
+    environ = clean_environment(**env)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=cwd, env=environ)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
     assert done.stderr.startswith("demo.py: cannot ")
     return done.stderr

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import datetime
-import hashlib
-import ipaddress
 import shutil
 import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from wsgiref.simple_server import make_server
 
 import demo
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
@@ -33,31 +27,40 @@ from support.demo_process import PATIENCE
 OPTIONS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync --disable-dev-shm-usage"""
 
-# The ratio of contrast of each element that has text of its own or a border, as WCAG 2.2 defines it (1.4.3, 1.4.11).
-LOOKS = """
-const channels = color => color.match(/[\\d.]+/g).map(Number);
-const luminance = color => channels(color).slice(0, 3).map(byte => byte / 255)
+# The ratio of contrast, as WCAG 2.2 defines it (1.4.3). A colour that lets others through is mixed with what is behind it.
+CONTRAST = """
+const parts = color => { const [r, g, b, a = 1] = color.match(/[\\d.]+/g).map(Number); return [r, g, b, a] };
+const over = ([r, g, b, a], [x, y, z]) => [r * a + x * (1 - a), g * a + y * (1 - a), b * a + z * (1 - a), 1];
+const luminance = color => color.slice(0, 3).map(byte => byte / 255)
   .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
   .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
 const ratio = (one, other) => {
   const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
   return (high + 0.05) / (low + 0.05) };
+"""
+
+# The least contrast of an element that has text of its own, and of one that has a border (1.4.11), and what nobody can hit.
+LOOKS = (
+    CONTRAST
+    + """
 const behind = element => {
-  const color = getComputedStyle(element).backgroundColor;
-  return element.parentElement && channels(color)[3] === 0 ? behind(element.parentElement) : color };
+  const color = parts(getComputedStyle(element).backgroundColor);
+  return element.parentElement && color[3] === 0 ? behind(element.parentElement) : color };
+const stands = (color, element) => ratio(parts(color), behind(element));
 const shown = selector => [...document.querySelectorAll(selector)].filter(element => element.getClientRects().length);
 const texts = shown("body *").filter(element =>
   [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim()));
 const inputs = shown("input:not([type=hidden])");
 return {
-  text: Math.min(...texts.map(element => ratio(getComputedStyle(element).color, behind(element)))),
-  edge: Math.min(21, ...inputs.map(element => ratio(getComputedStyle(element).borderTopColor, behind(element.parentElement)))),
+  text: Math.min(...texts.map(element => stands(getComputedStyle(element).color, element))),
+  edge: Math.min(21, ...inputs.map(element => stands(getComputedStyle(element).borderTopColor, element.parentElement))),
   faded: texts.filter(element => getComputedStyle(element).opacity !== "1").length,
   wider: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   small: shown("button, input:not([type=hidden])")
     .filter(element => element.getBoundingClientRect().height < 24).length,
 }
 """
+)
 
 
 # True if the element that has the focus shows it.
@@ -164,36 +167,15 @@ def launching(folder: Path) -> Iterator[Launch]:
             browser.driver.quit()
 
 
-class Certificate(NamedTuple):
-    """A certificate for localhost, good for a day: a server's context, and the option that makes Chromium trust it alone."""
-
-    context: ssl.SSLContext
-    option: str
-
-
-def certificate(folder: Path) -> Certificate:
-    """Make a key and a certificate signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
-    builder = x509.CertificateBuilder(
-        name, name, key.public_key(), x509.random_serial_number(), now - day, now + day
-    )
-    signed = builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(
-        key, hashes.SHA256()
-    )
-    encoding, none = serialization.Encoding, serialization.NoEncryption()
-    file = folder / "server.pem"
-    file.write_bytes(
-        key.private_bytes(encoding.PEM, serialization.PrivateFormat.PKCS8, none)
-        + signed.public_bytes(encoding.PEM)
-    )
+def certificate(folder: Path) -> ssl.SSLContext:
+    """Make a certificate for localhost, good for a day, which a browser has to be told to take."""
+    file = str(folder / "server.pem")
+    options = ["-subj", "/CN=localhost", "-days", "1", "-nodes", "-newkey", "rsa:2048"]
+    command = ["openssl", "req", "-x509", *options, "-keyout", file, "-out", file]
+    subprocess.run(command, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
-    public = key.public_key().public_bytes(encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    pin = base64.b64encode(hashlib.sha256(public).digest()).decode()
-    return Certificate(context, f"--ignore-certificate-errors-spki-list={pin}")
+    return context
 
 
 @contextmanager

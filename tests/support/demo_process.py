@@ -1,4 +1,4 @@
-"""demo.py as a user runs it, in processes of its own, and visitors who keep their cookies."""
+"""demo.py as a user runs it, in processes of its own."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.parse
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
-from html import unescape
-from http.cookiejar import CookieJar
 from pathlib import Path
 
 from support.docs import ROOT
@@ -120,29 +116,3 @@ class Workers(Process):
         options = ["-w", "4", "--bind", "127.0.0.1:0", "--pythonpath", str(ROOT), "--graceful-timeout", "5"]
         command = ["-m", "gunicorn", *options, "demo:application"]
         super().__init__(command, cwd=cwd, end=signal.SIGTERM, WSGISESSION_STORE=store, **env)
-
-
-class Visitor:
-    """One browser without its windows: keeps cookies, and fills in the page's forms."""
-
-    def __init__(self, site: Process) -> None:
-        self.url = site.url
-        self._open = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar())).open
-
-    def see(self) -> str:
-        """Look at the page."""
-        with self._open(self.url + "/", timeout=PATIENCE) as answer:
-            return str(answer.read().decode())
-
-    def look(self, times: int = 24) -> list[str]:
-        """Look at the page many times at once, so that every process of the server has to answer."""
-        with ThreadPoolExecutor(times) as pool:
-            return list(pool.map(lambda _: self.see(), range(times)))
-
-    def act(self, action: str, **fields: str) -> str:
-        """Post one of the page's forms; return the page it leads to."""
-        token = re.search(r'name="csrf" value="([^"]+)"', self.see())
-        assert token is not None
-        form = urllib.parse.urlencode({"csrf": unescape(token[1]), **fields}).encode()
-        with self._open(self.url + action, form, timeout=PATIENCE) as answer:
-            return str(answer.read().decode())

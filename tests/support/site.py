@@ -12,7 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from support.browser import Browser
+from support.browser import CONTRAST
 from support.docs import ROOT
 
 # The theme's scripts and styles stand in the page. Whatever has another origin is refused, and the console says so.
@@ -51,29 +51,9 @@ def served(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
-def look(browser: Browser, width: int, scheme: str, height: int = 900) -> None:
-    """Give the window a width, and the system a scheme: light or dark."""
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-
-
-# The ratio of contrast, as WCAG 2.2 defines it (1.4.3). A colour that lets others through is mixed with what is behind it.
-_CONTRAST = """
-const parts = color => { const [r, g, b, a = 1] = color.match(/[\\d.]+/g).map(Number); return [r, g, b, a] };
-const over = ([r, g, b, a], [x, y, z]) => [r * a + x * (1 - a), g * a + y * (1 - a), b * a + z * (1 - a), 1];
-const luminance = color => color.slice(0, 3).map(byte => byte / 255)
-  .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
-  .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
-const ratio = (one, other) => {
-  const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
-  return (high + 0.05) / (low + 0.05) };
-"""
-
 # What a reader would trip over: each is a list of what was found.
 FAULTS = (
-    _CONTRAST
+    CONTRAST
     + """
 const all = (selector, where = document) => [...where.querySelectorAll(selector)];
 const wide = innerWidth >= 1000;
@@ -124,7 +104,7 @@ return {sideways, clipped, broken, foreign, pale};
 # Of a picture: texts that hardly stand out from the shape under them or do not fit into it, and shapes that hardly stand out
 # from the ground.
 PICTURE_FAULTS = (
-    _CONTRAST
+    CONTRAST
     + """
 const color = shape => {
   const style = getComputedStyle(shape);

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 pytest.importorskip("selenium")
-pytest.importorskip("cryptography")
 
 import demo  # noqa: E402
 from support.browser import Browser, Launch, certificate, launching, serving  # noqa: E402
@@ -68,41 +67,6 @@ def test_login_changes_the_cookie_and_logout_removes_it(browser: Browser) -> Non
         assert value(browser) not in (anonymous, mine)
 
 
-def test_the_button_logs_out(browser: Browser) -> None:
-    """And what the session held is gone."""
-    with Served() as site:
-        browser.visit(site.url)
-        browser.submit("/login", name="ada")
-        assert "oolong" in browser.submit("/add", item="oolong")
-        page = browser.submit("/logout")
-        assert "oolong" not in page and "Logged in" not in page
-
-
-def test_other_browsers_are_shown_and_logged_out(launch: Launch) -> None:
-    """Of the same user; this one stays."""
-    with Served() as site:
-        here, there = launch(), launch()
-        for browser in (there, here):
-            browser.visit(site.url)
-            browser.submit("/login", name="ada")
-        assert "this device" in here.text and here.text.count("· used just now") == 1
-        assert "Nowhere." in here.submit("/logout-others")
-        assert "Logged in" not in there.visit(site.url) and "Logged in as ada" in here.visit(site.url)
-
-
-def test_a_logged_in_session_survives_a_restart_of_the_server(browser: Browser, tmp_path: Path) -> None:
-    """Over SQLite: the browser goes on as if nothing had happened."""
-    with Served("--store", "sqlite:///demo.db", cwd=tmp_path) as site:
-        browser.visit(site.url)
-        browser.submit("/login", name="ada")
-        before = number(browser.submit("/add", item="oolong"))
-        cookie = value(browser)
-    with Served("--store", "sqlite:///demo.db", "--port", str(site.port), cwd=tmp_path) as site:
-        page = browser.visit(site.url)
-    assert "Logged in as ada" in page and "oolong" in page
-    assert number(page) == before + 1 and value(browser) == cookie
-
-
 def test_parallel_requests_from_one_page_lose_nothing(browser: Browser) -> None:
     """Twenty fetches; five at a time have all read the session before any of them counts."""
     barrier = threading.Barrier(5)
@@ -125,18 +89,13 @@ def test_parallel_requests_from_one_page_lose_nothing(browser: Browser) -> None:
 
 def test_the_host_cookie_over_https(launch: Launch, tmp_path: Path) -> None:
     """Over https the cookie has the prefix ``__Host-`` and is Secure; it logs in and out like the other."""
-    made = certificate(tmp_path)
-    browser = launch(made.option)
-    with serving(SessionMiddleware(demo.app, secret=SECRET), made.context) as port:
+    browser = launch("--ignore-certificate-errors")
+    with serving(SessionMiddleware(demo.app, secret=SECRET), certificate(tmp_path)) as port:
         assert [number(browser.visit(f"https://localhost:{port}")) for _ in range(2)] == [1, 2]
         cookie = browser.cookie("__Host-sid")
         assert cookie is not None and browser.cookie("sid") is None
-        assert (cookie["secure"], cookie["httpOnly"], cookie["path"], cookie["domain"]) == (
-            True,
-            True,
-            "/",
-            "localhost",
-        )
+        assert cookie["secure"] and cookie["httpOnly"]
+        assert (cookie["path"], cookie["domain"]) == ("/", "localhost")
         assert "Logged in as ada" in browser.submit("/login", name="ada")
         assert value(browser, "__Host-sid") != cookie["value"]
         assert "Logged in" not in browser.submit("/logout")

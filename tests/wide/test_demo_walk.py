@@ -97,16 +97,6 @@ def pausing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]],
     return pause
 
 
-def test_the_count_comes_first(walk: Walk) -> None:
-    """Under the library's name and its sentence; each look counts."""
-    for number in (1, 2):
-        titles = walk.browser.driver.find_elements(By.CSS_SELECTOR, "h1, h2, h3")
-        assert titles[0].text == f"Number of views {number}"
-        assert walk.browser.driver.title == "wsgisession: server-side sessions for any WSGI application"
-        walk.browser.check_looks()
-        walk.browser.visit(walk.url)
-
-
 def test_the_links_lead_to_their_sections(walk: Walk) -> None:
     """By keyboard."""
     walk.browser.press("Both sides")
@@ -156,14 +146,6 @@ def test_the_late_request(walk: Walk, pausing: Callable[..., None]) -> None:
     )
     assert "Logged in as" not in walk.browser.text and "late" not in walk.text("sides")
     assert walk.browser.driver.switch_to.active_element.accessible_name == "Start the late request"
-
-
-def test_a_late_request_that_is_not_late(walk: Walk, pausing: Callable[..., None]) -> None:
-    """If nobody logs out, it is saved."""
-    pausing(lambda: None)
-    walk.browser.press("Start the late request")
-    walk.shows("late", "The late request was saved")
-    assert "written by the late request" in walk.text("sides")
 
 
 def test_types(walk: Walk) -> None:

@@ -13,7 +13,6 @@ import pytest
 
 pytest.importorskip("selenium")
 pytest.importorskip("mkdocs")
-pytest.importorskip("cryptography")
 
 from selenium.common.exceptions import TimeoutException  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
@@ -21,7 +20,7 @@ from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 from support.browser import Browser, launching  # noqa: E402
 from support.demo_process import PATIENCE  # noqa: E402
 from support.docs import ROOT  # noqa: E402
-from support.site import FAULTS, PICTURE_FAULTS, build, look, served  # noqa: E402
+from support.site import FAULTS, PICTURE_FAULTS, build, served  # noqa: E402
 
 import wsgisession  # noqa: E402
 
@@ -83,10 +82,10 @@ def faults(site: Site) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(site.folder.rglob("index.html")):
         page = path.relative_to(site.folder).parent.as_posix()
-        look(site.browser, *LOOKS[0])
+        site.browser.pose(1280, 900, "light")
         site.open("" if page == "." else f"{page}/")
         for width, scheme in LOOKS:
-            look(site.browser, width, scheme)
+            site.browser.pose(width, 900, scheme)
             shown = site.colours(scheme)
             seen = site.browser.run(FAULTS) | {"scheme": [] if shown == SCHEMES[scheme] else [shown]}
             for kind, faults in seen.items():
@@ -120,7 +119,7 @@ def test_every_page(faults: dict[str, dict[str, Any]], kind: str, meaning: str) 
 def test_each_fault_is_found(site: Site, tmp_path: Path, width: int) -> None:
     """On a page that has them all."""
     (tmp_path / "index.html").write_text(FAULTY, encoding="utf-8")
-    look(site.browser, width, "light")
+    site.browser.pose(width, 900, "light")
     with served(tmp_path) as url:
         site.browser.driver.get(url)
         found = site.browser.run(FAULTS)
@@ -153,13 +152,13 @@ def test_each_page_says_its_version(site: Site) -> None:
 
 def test_the_colours_can_be_chosen(site: Site) -> None:
     """As the system, light, dark, and as the system again."""
-    look(site.browser, 1280, "dark")
+    site.browser.pose(1280, 900, "dark")
     site.open("")
     button = "[data-md-component=palette] label:not([hidden])"
     for chosen in ("light", "dark", "dark"):
         site.browser.driver.find_element(By.CSS_SELECTOR, button).click()
         assert site.colours(chosen) == SCHEMES[chosen]
-    look(site.browser, 1280, "light")
+    site.browser.pose(1280, 900, "light")
     assert site.colours("light") == SCHEMES["light"]
 
 
@@ -176,7 +175,7 @@ def test_the_colours_can_be_chosen(site: Site) -> None:
 )
 def test_search_finds_the_page(site: Site, words: str, page: str) -> None:
     """Among the first three pages that the site's own search shows."""
-    look(site.browser, 1280, "light")
+    site.browser.pose(1280, 900, "light")
     site.open(f"concepts/?q={quote(words)}")
     with suppress(TimeoutException):
         WebDriverWait(site.browser.driver, PATIENCE, 0.02).until(lambda _: site.browser.run(FIRST))
@@ -186,7 +185,7 @@ def test_search_finds_the_page(site: Site, words: str, page: str) -> None:
 @pytest.mark.parametrize("width", [1280, 360])
 def test_search_answers_who_types(site: Site, width: int) -> None:
     """In the field of the header; on a phone a button opens it."""
-    look(site.browser, width, "light")
+    site.browser.pose(width, 900, "light")
     site.open("concepts/")
     if width < 1000:
         site.browser.driver.find_element(By.CSS_SELECTOR, ".md-header label[for=__search]").click()
@@ -199,6 +198,6 @@ def test_search_answers_who_types(site: Site, width: int) -> None:
 @pytest.mark.parametrize("picture", PICTURES)
 def test_pictures_are_readable(site: Site, picture: str, scheme: str) -> None:
     """Text stands out from the shape that it is on, and fits into it; shapes stand out (WCAG 2.2, 1.4.3 and 1.4.11)."""
-    look(site.browser, 900, scheme, height=1300)
+    site.browser.pose(900, 1300, scheme)
     site.browser.driver.get(f"{site.url}/images/{picture}")
     assert site.browser.run(PICTURE_FAULTS) == {"texts": [], "long": [], "shapes": []}
