@@ -25,16 +25,8 @@ PAGE = "docs/reference/peers.md"
 ADAPTERS, BEHIND = "With our sessions in place of theirs", "Behind our middleware"  # its tables
 TOOLS = (
     *("pytest==8.4.2", "pytest-timeout==2.4.0", "setuptools>=77,<81", "wheel", "flit_core", "hatchling"),
-    *(
-        "asgiref",
-        "python-dotenv",
-        "semantic-version",
-        "blinker",
-        "email-validator",
-        "flask-babel",
-        "cryptography",
-    ),
-    *("ephemeral-port-reserve", "greenlet", "watchdog", "zope.component", "webtest"),
+    *"asgiref python-dotenv semantic-version blinker email-validator flask-babel cryptography".split(),
+    *"ephemeral-port-reserve greenlet watchdog zope.component webtest".split(),
 )
 
 
@@ -128,18 +120,9 @@ def run(suite: Suite, plugin: str | None = None, wrapped: str = "", touch: str =
         "PEER_TOUCH": touch,
     }
     plugins = [f"-p{name}" for name in ("peer_outcomes", "no:cacheprovider", *([plugin] if plugin else []))]
-    command = [
-        str(home() / "bin" / "python"),
-        "-m",
-        "pytest",
-        "-q",
-        *plugins,
-        "-c",
-        os.devnull,
-        "--rootdir=.",
-    ]
+    options = ["-q", *plugins, "-c", os.devnull, "--rootdir=.", "-W", "ignore", "--timeout=60"]
     done = subprocess.run(
-        [*command, "-W", "ignore", "--timeout=60", *suite.tests],
+        [str(home() / "bin" / "python"), "-m", "pytest", *options, *suite.tests],
         cwd=source(suite),
         env=environ,
         capture_output=True,

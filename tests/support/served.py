@@ -160,13 +160,8 @@ def printed(title: str, folder: Path, port: int) -> list[str]:
         environment(folder)
         (folder / "shop.wsgi").write_text(titled(PAGE, "shop.wsgi").replace("/srv/shop", str(folder)))
         (folder / "secret").write_text(f"{SECRET}\n")
-        bare = [
-            "env",
-            "-u",
-            "PYTHONPATH",
-            "-u",
-            "SESSION_SECRET",
-        ]  # a service of the system does not have these
+        # A service of the system does not have these.
+        bare = ["env", "-u", "PYTHONPATH", "-u", "SESSION_SECRET"]
         return [*bare, *apache(text.replace("/srv/shop", str(folder)), folder, port, "wsgi")]
     if "import" in text:
         (folder / "serve.py").write_text(text)

@@ -38,20 +38,6 @@ async def log_in(request: Any) -> None:
     await auth.alogin(request, await sync_to_async(user)("ada"))
 
 
-def test_reading_and_writing() -> None:
-    """A nested change is noticed."""
-
-    async def test(browser: AsyncBrowser) -> None:
-        async def add(request: Any) -> None:
-            (await request.session.aget("cart")).append(2)
-
-        await browser.visit(put)
-        await browser.visit(add)
-        assert await browser.visit(items) == {"cart": [1, 2]}
-
-    run(test)
-
-
 def test_overlapping_requests_keep_each_others_changes() -> None:
     """Eight at once, each of which has read the session before any has saved."""
 

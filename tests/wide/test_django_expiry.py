@@ -76,15 +76,6 @@ def test_set_expiry(value: Any, seconds: int, max_age: Any, browser: Browser, st
     assert seconds - 2 <= left(store) <= seconds
 
 
-def test_it_ends_after_disuse(browser: Browser, clock: Clock) -> None:
-    """Of as many seconds as were said."""
-    browser.visit(expire(300))
-    clock.advance(299)
-    assert browser.visit(read) == 1
-    clock.advance(301)
-    assert browser.visit(read) is None
-
-
 def test_reading_is_use(browser: Browser, clock: Clock, store: StoreDouble) -> None:
     """After a tenth of its time a session that is only read lives on, and so does its cookie; before, nothing is written."""
     browser.visit(put(a=1))

@@ -19,14 +19,7 @@ from support.web import SECRET
 pytestmark = [pytest.mark.wide, pytest.mark.timeout(700)]
 
 VERSION = "5.2.19"
-SUITES = (
-    "sessions_tests",
-    "auth_tests",
-    "messages_tests",
-    "test_client",
-    "test_client_regress",
-    "csrf_tests",
-)
+SUITES = "sessions_tests auth_tests messages_tests test_client test_client_regress csrf_tests".split()
 MIXIN_TESTS = 65  # of each engine
 
 THEIRS = 'from test_sqlite import *\nTEST_RUNNER = "support.django_runner.Runner"\n'
@@ -56,14 +49,8 @@ def outcomes(folder: Path, settings: str, *suites: str) -> dict[str, Any]:
     # Not measured: our own tests cover the engine, and these would take twice the time.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     environ |= {"OUTCOMES": str(file), "PYTHONPATH": os.pathsep.join(paths)}
-    command = [
-        sys.executable,
-        "runtests.py",
-        f"--settings={settings}",
-        "--parallel=1",
-        "--verbosity=0",
-        *suites,
-    ]
+    options = [f"--settings={settings}", "--parallel=1", "--verbosity=0"]
+    command = [sys.executable, "runtests.py", *options, *suites]
     done = subprocess.run(
         command, cwd=folder / "tests", env=environ, capture_output=True, text=True, timeout=300
     )

@@ -67,13 +67,6 @@ def test_logged_out_everywhere_else() -> None:
     assert (here.visit(username), there.visit(username)) == ("ada", "")
 
 
-def test_logged_out_everywhere_by_somebody_else() -> None:
-    """By the manager, in a job."""
-    browser = Browser()
-    browser.visit(log_in("ada"))
-    assert manager().destroy_owned(str(user("ada").pk)) == 1 and browser.visit(username) == ""
-
-
 def test_the_next_user_does_not_see_what_the_last_one_left() -> None:
     """Also if the application had taken the login out of the session by hand, which Django's login() cannot see."""
     browser = Browser()

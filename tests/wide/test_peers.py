@@ -6,33 +6,24 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.peers import (
-    ADAPTERS,
-    BEHIND,
-    BOTTLE,
-    FLASK,
-    FLASK_LOGIN,
-    FLASK_WTF,
-    PYRAMID,
-    PYRAMID_SESSIONS,
-    WEBOB,
-    WERKZEUG,
-    differences,
-    home,
-    printed,
-    rows,
-    run,
-)
+from support import peers
+from support.peers import ADAPTERS, BEHIND, differences, home, printed, rows, run
 
 pytestmark = [pytest.mark.wide, pytest.mark.timeout(400)]
 
 ADAPTED = {
-    "Flask": (FLASK, "on_flask"),
-    "Flask-WTF": (FLASK_WTF, "on_flask"),
-    "Flask-Login": (FLASK_LOGIN, "on_flask"),
-    "Pyramid's sessions": (PYRAMID_SESSIONS, "on_pyramid"),
+    "Flask": (peers.FLASK, "on_flask"),
+    "Flask-WTF": (peers.FLASK_WTF, "on_flask"),
+    "Flask-Login": (peers.FLASK_LOGIN, "on_flask"),
+    "Pyramid's sessions": (peers.PYRAMID_SESSIONS, "on_pyramid"),
 }
-WRAPPED = {"Flask": FLASK, "Werkzeug": WERKZEUG, "Bottle": BOTTLE, "WebOb": WEBOB, "Pyramid": PYRAMID}
+WRAPPED = {
+    "Flask": peers.FLASK,
+    "Werkzeug": peers.WERKZEUG,
+    "Bottle": peers.BOTTLE,
+    "WebOb": peers.WEBOB,
+    "Pyramid": peers.PYRAMID,
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,7 +46,7 @@ def test_our_sessions_in_their_place(name: str) -> None:
 
 def test_as_many_of_flasks_as_we_promise() -> None:
     """With the adapter: of 490, at most six fail."""
-    assert run(FLASK, "on_flask").passed >= 484
+    assert run(peers.FLASK, "on_flask").passed >= 484
 
 
 @pytest.mark.parametrize("name", WRAPPED)
