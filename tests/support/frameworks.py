@@ -57,12 +57,11 @@ def changed(text: str, diff: str) -> str:
     return text
 
 
-def save(recipe: Recipe, folder: Path) -> Path:
+def save(recipe: Recipe, folder: Path, port: int = 8000) -> Path:
     """Save what the page prints into a folder, and return the path of ``app.py``."""
     for block in blocks(recipe.path, "python"):
-        if block.title and block.title.endswith(".py") and block.title != "app.py":
-            (folder / block.title).write_text(block.text)
-    (folder / "app.py").write_text(titled(recipe.path, "app.py"))
+        if block.title and block.title.endswith(".py"):
+            (folder / block.title).write_text(block.text.replace("8000", str(port)))
     return folder / "app.py"
 
 
