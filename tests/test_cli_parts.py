@@ -184,12 +184,9 @@ class TestCheck:
 
     def test_a_store_that_refuses_to_write(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A full disk or server is told from one that does not answer; what can be read is looked at all the same."""
-
-        class Full(MemoryStore):
-            def create(self, *arguments: Any, **options: Any) -> bool:
-                raise StoreError("OOM command not allowed")
-
-        site = manager(store=Full())
+        full = StoreDouble()
+        full.fail("create", StoreError("OOM command not allowed"), times=None)
+        site = manager(store=full)
         report = check.examine(site)
         assert not report.works and "it answers, but refuses to write: OOM" in report.findings[-1].message
         assert "read" in report.facts and "write" not in report.facts

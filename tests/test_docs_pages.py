@@ -13,16 +13,13 @@ from typing import Any, NamedTuple
 import pytest
 from support.clock import Clock
 from support.docs import examples
+from support.store_double import StoreDouble
 from support.web import Site
 from webtest import TestApp
 
 from wsgisession import MemoryStore, SessionManager, UnsupportedType
 
 CROSS_SITE = {"Origin": "https://bank.example", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
-
-
-def cookies(browser: TestApp) -> dict[str, str]:
-    return dict(browser.cookies)
 
 
 # What a session can hold
@@ -282,7 +279,7 @@ def test_tenants_are_apart() -> None:
     globex = TestApp(sites, extra_environ={"HTTP_HOST": "globex.example.com"})
     assert acme.get("/login").text == "acme: acme:7" and acme.get("/").text == "acme: acme:7"
     assert globex.get("/").text == "globex: None"
-    [(name, token)] = cookies(acme).items()
+    [(name, token)] = acme.cookies.items()
     for sent in (name, "sid-globex"):
         assert globex.get("/", headers={"Cookie": f"{sent}={token}"}).text == "globex: None"
     assert globex.get("/login").text == "globex: globex:7" and acme.get("/").text == "acme: acme:7"
@@ -361,31 +358,13 @@ def test_devices(clock: Clock) -> None:
     assert end(rows[0]["key"]) is True and site.read(phone) == {}
 
 
-def _nothing() -> None:
-    pass
+MOMENTS = pytest.mark.parametrize("moment", [StoreDouble.before, StoreDouble.after], ids=["before", "after"])
 
 
-class Meeting(MemoryStore):
-    """Calls ``meanwhile`` once, before or after the first listing of an owner's sessions."""
-
-    def __init__(self, before: bool) -> None:
-        super().__init__()
-        self.before, self.meanwhile = before, _nothing
-
-    def owned_by(self, owner: str) -> Iterator[str]:
-        meanwhile, self.meanwhile = self.meanwhile, _nothing
-        if self.before:
-            meanwhile()
-        keys = list(super().owned_by(owner))
-        if not self.before:
-            meanwhile()
-        return iter(keys)
-
-
-@pytest.mark.parametrize("before", [True, False], ids=["before it lists others", "after"])
-def test_one_login_per_user(before: bool) -> None:
+@MOMENTS
+def test_one_login_per_user(moment: Any) -> None:
     """An older login is ended; of two that overlap exactly one stays."""
-    page, store = examples("docs/how-to/devices.md"), Meeting(before)
+    page, store = examples("docs/how-to/devices.md"), StoreDouble()
     site = Site(store)
 
     def login(name: str) -> None:
@@ -394,16 +373,16 @@ def test_one_login_per_user(before: bool) -> None:
     login("first")
     login("second")
     assert [info.data["device"] for info in site.manager.owned_by("ada")] == ["second"]
-    store.meanwhile = lambda: login("phone")
+    moment(store, "owned_by", lambda: login("phone"))  # its first listing of the others
     login("tablet")
     [left] = site.manager.owned_by("ada")
     assert left.data["device"] in ("phone", "tablet")
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["before it lists others", "after"])
-def test_three_logins_per_user(before: bool) -> None:
+@MOMENTS
+def test_three_logins_per_user(moment: Any) -> None:
     """The oldest are ended; of two that overlap none is too many."""
-    page, store = examples("docs/how-to/devices.md"), Meeting(before)
+    page, store = examples("docs/how-to/devices.md"), StoreDouble()
     site = Site(store)
 
     def login(name: str) -> None:
@@ -417,7 +396,7 @@ def test_three_logins_per_user(before: bool) -> None:
     for name in ("first", "second", "third", "fourth"):
         login(name)
     assert sorted(devices()) == ["fourth", "second", "third"]
-    store.meanwhile = lambda: login("phone")
+    moment(store, "owned_by", lambda: login("phone"))  # its first listing of the others
     login("tablet")
     assert sorted(devices()) == ["fourth", "phone", "tablet"]
 

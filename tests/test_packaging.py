@@ -81,15 +81,6 @@ def test_the_sdist_is_enough_to_test_and_to_package(built: Path) -> None:
     assert [name for name in names if re.search(r"__pycache__|\.pyc|\.db\b|node_modules", name)] == []
 
 
-def test_the_demo_in_the_sdist_needs_no_installation(built: Path, tmp_path: Path) -> None:
-    """Unpacked, without site-packages or environment, ``python3 demo.py`` imports all it needs."""
-    (path,) = built.glob("*.tar.gz")
-    with tarfile.open(path) as archive:
-        archive.extractall(tmp_path, filter="data")
-    (demo,) = tmp_path.glob("*/demo.py")
-    assert "--store URL" in run(sys.executable, "-E", "-S", str(demo), "--help", cwd=tmp_path)
-
-
 def test_the_wheel_is_the_package(wheel: Path) -> None:
     """Every module and the typed marker, and beside its metadata nothing else: no tests, no demo."""
     with zipfile.ZipFile(wheel) as archive:

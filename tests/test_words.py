@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 from support.docs import ROOT
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "demo.py")]
@@ -49,33 +48,3 @@ def test_words() -> None:
                 number = text.count("\n", 0, match.start()) + 1
                 found.append(f"{path.relative_to(ROOT)}:{number}: write {better!r} for {match[0].strip()!r}")
     assert found == []
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "It is signed anew.",
-        "in a variable, say:",
-        "Ask him for his name.",
-        "a service has not",
-        "Mind the gap.",
-        "None where there is no record",
-        "Only then is it saved.",
-        "It tells whoever asks.",
-        "A key that merely is not there.",
-        "Hence the name.",
-        "It knows no store, nor a cookie.",
-        "It is gone for good.",
-        "They share nothing but the store.",
-        "The latter is alive.",
-        "Should somebody discard it, the server says so.",
-        "It is not repeated, since it may be secret.",
-        "A listing holds up no writer.",
-        "The caller sees to it.",
-        "The largest is at hand.",
-        "=======",
-    ],
-)
-def test_a_habit_is_found(line: str) -> None:
-    """In each of these lines."""
-    assert any(re.search(habit, line, re.IGNORECASE) for habit in HABITS.values())

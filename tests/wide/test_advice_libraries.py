@@ -14,7 +14,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import attr
 import attrs
 import bottle
 import bson
@@ -25,7 +24,6 @@ import multidict
 import numpy
 import pandas
 import pydantic
-import pydantic.dataclasses
 import pydantic.v1
 import pytest
 import pytz
@@ -77,12 +75,6 @@ class OldOrder(pydantic.v1.BaseModel):
     lines: list[Decimal]
 
 
-@pydantic.dataclasses.dataclass
-class Checked:
-    at: datetime
-    tags: frozenset[str]
-
-
 def order() -> Order:
     lines = [Line(sku="tea", price=Decimal("2.50"))]
     return Order(
@@ -98,11 +90,6 @@ def order() -> Order:
 class Place:
     x: int
     tags: tuple[str, ...]
-
-
-@attr.s
-class OldPlace:
-    x: int = attr.ib()
 
 
 class Ticket(msgspec.Struct):
@@ -167,11 +154,7 @@ CASES = {
     "Pydantic 1: model": Case(
         lambda: OldOrder(at=datetime(2024, 1, 2), lines=[Decimal("2.50")]), (OldOrder.parse_obj,)
     ),
-    "Pydantic: dataclass": Case(
-        lambda: Checked(at=datetime(2024, 1, 2), tags=frozenset("ab")), (lambda plain: Checked(**plain),)
-    ),
     "attrs": Case(lambda: Place(1, ("a", "b")), (lambda plain: Place(**plain),)),
-    "attr.s": Case(lambda: OldPlace(1), (lambda plain: OldPlace(**plain),)),
     "msgspec": Case(
         lambda: Ticket(7, ["a1"]), (lambda plain: msgspec.convert(plain, Ticket),), None, {"msgspec": msgspec}
     ),
@@ -186,7 +169,6 @@ CASES = {
         lambda x: "Hello Ada",
     ),
     "Werkzeug: form": Case(lambda: request().form, (datastructures.ImmutableMultiDict,)),
-    "Werkzeug: query": Case(lambda: request().args, (datastructures.ImmutableMultiDict,)),
     "Werkzeug: values": Case(lambda: request().values, (itself,), lambda values: dict(values.lists())),
     "Werkzeug: MultiDict": Case(
         lambda: datastructures.MultiDict([("a", "1"), ("a", "2")]), (datastructures.MultiDict,)
@@ -197,7 +179,6 @@ CASES = {
     ),
     "WebOb: params": Case(lambda: webob_request().params, (itself,), lists),
     "WebOb: GET": Case(lambda: webob_request().GET, (itself,), lists),
-    "WebOb: POST": Case(lambda: webob_request().POST, (itself,), lists),
     "WebOb: no form": Case(lambda: webob.Request.blank("/").POST, (itself,), lambda form: {}),
     "multidict": Case(lambda: multidict.MultiDict([("a", "1"), ("a", "2")]), (multidict.MultiDict,)),
     "multidict: any case": Case(
@@ -251,10 +232,8 @@ def test_advice_keeps_the_value(case: Case) -> None:
 
 SCALARS = [
     numpy.float64(0.1),
-    numpy.float32(0.1),
     numpy.longdouble("0.1"),
     numpy.int64(-7),
-    numpy.uint8(7),
     numpy.bool_(True),
     numpy.str_("a"),
     numpy.bytes_(b"a"),
