@@ -10,6 +10,7 @@ import pytest
 from support.cli import call, on_terminal, run
 from support.cli_commands import manager_of
 from support.copying import Move, check_a_move
+from support.store_double import StoreDouble
 
 from wsgisession import MemoryStore, StoreError
 from wsgisession.cli import reader
@@ -62,18 +63,13 @@ def test_a_session_that_ends_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     assert move.copy().copied == 1 == len(move.new.live())
 
 
-def test_a_target_that_is_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_target_that_is_first() -> None:
     """A session that another copy brings between the look and the write is there already."""
-    move = Move(MemoryStore(), MemoryStore())
+    target = StoreDouble()
+    move = Move(MemoryStore(), target)
     move.old.start({"a": 1})
     [key] = move.old.live()
-    create = move.new.manager.store.create
-
-    def late(*arguments: Any) -> bool:
-        create(key, b"another copy's", 60.0)
-        return create(*arguments)
-
-    monkeypatch.setattr(move.new.manager.store, "create", late)
+    target.before("create", lambda: target.store.create(key, b"another copy's", 60.0))
     assert move.copy() == (0, 1, 0)
 
 
@@ -109,17 +105,11 @@ def test_to_memory_is_refused(tmp_path: Path) -> None:
 def test_a_target_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """Is the store's error; what was copied before is there, and the next run goes on."""
     monkeypatch.setattr(reader, "PAGE", 1)
-    move = Move(MemoryStore(), MemoryStore())
+    target = StoreDouble()
+    move = Move(MemoryStore(), target)
     for _ in range(3):
         move.old.start({"a": 1})
-    create, calls = move.new.manager.store.create, iter([True, False])
-
-    def full(*arguments: Any) -> bool:
-        if not next(calls, True):
-            raise StoreError("full")
-        return create(*arguments)
-
-    monkeypatch.setattr(move.new.manager.store, "create", full)
+    target.fail("create", call=2)
     with pytest.raises(StoreError):
         move.copy()
     assert move.new.manager.count() == 1

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.cli import on_terminal, run
 from support.cli_commands import manager_of
+from support.store_double import StoreDouble
 
 from wsgisession import JSONCodec, MemoryStore, Record, SessionManager, StoreError
 from wsgisession.cli import reader, totals
@@ -95,73 +96,53 @@ def test_many_owners_are_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 90_000 < len(found) < 110_000
 
 
-class Paged(MemoryStore):
-    """Counts how it is read."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.single: list[str] = []
-        self.pages: list[int] = []
-        self.bad: set[str] = set()
-
-    def load(self, key: str) -> tuple[bytes, float] | None:
-        self.single.append(key)
-        if key in self.bad:
-            raise StoreError("a payload that is no bytes")
-        return super().load(key)
-
-    def load_many(self, keys: list[str]) -> list[tuple[bytes, float] | None]:
-        self.pages.append(len(keys))
-        if self.bad & set(keys):
-            raise StoreError("a payload that is no bytes")
-        return [super(Paged, self).load(key) for key in keys]
-
-
-def filled(store: MemoryStore, count: int) -> list[str]:
-    keys = [f"{number:043}" for number in range(count)]
-    for key in keys:
-        store.create(key, JSONCodec().pack(Record(1.0, "ada", False, {})), 60.0, "ada")
-    return keys
+def filled(store: Any, count: int) -> Any:
+    """Store so many of ada's sessions."""
+    for number in range(count):
+        store.create(f"{number:043}", JSONCodec().pack(Record(1.0, "ada", False, {})), 60.0, "ada")
+    return store
 
 
 def test_sessions_are_read_in_pages() -> None:
     """A thousand at a time, if the store can."""
-    store = Paged()
-    filled(store, 2500)
-    assert len(list(Reader(SessionManager(store)).everybodys())) == 2500
-    assert store.pages == [1000, 1000, 500] and store.single == []
-    assert len(Reader(SessionManager(store)).owners("ada")) == 2500 and len(store.pages) == 6
+    store = filled(StoreDouble(), 2500)
+    for listed, found in (
+        ("keys", lambda reader: list(reader.everybodys())),
+        ("owned_by", lambda reader: reader.owners("ada")),
+    ):
+        store.calls.clear()
+        assert len(found(Reader(SessionManager(store)))) == 2500
+        assert store.calls == [listed, "load_many", "load_many", "load_many"]
+        assert [len(arguments[0]) for arguments, _ in store.arguments[-3:]] == [1000, 1000, 500]
 
 
 def test_a_store_without_pages_is_read_one_by_one() -> None:
     """The four methods for bulk work are optional."""
 
-    class Plain(Paged):
+    class Plain(MemoryStore):
         load_many = None  # type: ignore[assignment]
 
-    store = Plain()
-    filled(store, 3)
-    assert len(list(Reader(SessionManager(store)).everybodys())) == 3
+    assert len(list(Reader(SessionManager(filled(Plain(), 3))).everybodys())) == 3
 
 
 def test_one_payload_that_cannot_be_used() -> None:
     """Counts as unreadable; the rest of its page is read."""
-    store = Paged()
-    keys = filled(store, 30)
-    store.bad = {keys[7]}
+    store = filled(StoreDouble(), 30)
+    store.fail("load_many")
+    store.fail("load", call=8)
     found = Reader(SessionManager(store))
     assert len(list(found.everybodys())) == 29 and found.unreadable == 1
 
 
 def test_an_outage_in_the_middle_is_an_outage() -> None:
     """No record is said to be at fault for it, and nobody waits for each of them."""
-    store = Paged()
-    keys = filled(store, 30)
-    store.bad = {*keys, reader.NOBODY}
+    store = filled(StoreDouble(), 30)
+    store.fail("load_many", times=None)
+    store.fail("load", times=None)
     found = Reader(SessionManager(store))
     with pytest.raises(StoreError):
         list(found.everybodys())
-    assert found.unreadable == 0 and len(store.single) == 2
+    assert found.unreadable == 0 and store.calls.count("load") == 2
 
 
 def test_what_was_seen_is_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

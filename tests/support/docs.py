@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,3 +47,12 @@ def examples(page: str) -> dict[str, Any]:
     for block in blocks(page, "python"):
         run(page, block, namespace)
     return namespace
+
+
+def check_console(page: str, title: str, folder: Path, port: int) -> None:
+    """Type the commands of a block into a terminal; each prints what is printed under it."""
+    for step in titled(page, title).replace("8000", str(port)).split("$ ")[1:]:
+        command, expected = step.split("\n", 1)
+        typed = ["bash", "-c", command]
+        done = subprocess.run(typed, cwd=folder, capture_output=True, text=True, timeout=60)
+        assert done.stdout.strip() == expected.strip(), command

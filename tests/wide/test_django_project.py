@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import signal
 import subprocess
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from support.docs import titled
+from support.docs import check_console, titled
 from support.fresh import clone, typed
 from support.served import Browser, Served, free_port
 
@@ -71,12 +70,7 @@ def test_what_the_page_shows(project: Path) -> None:
     """Each printed command prints what is printed under it."""
     port = free_port()
     with runserver(project, port) as server:
-        for step in titled(PAGE, "see").replace("8000", str(port)).split("$ ")[1:]:
-            command, expected = step.split("\n", 1)
-            done = subprocess.run(
-                shlex.split(command), cwd=project, capture_output=True, text=True, timeout=30
-            )
-            assert done.stdout.strip() == expected.strip(), command
+        check_console(PAGE, "see", project, port)
     assert server.tracebacks == 0
 
 

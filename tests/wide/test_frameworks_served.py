@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import shlex
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support.docs import titled
+from support.docs import check_console, titled
 from support.frameworks import PAGES, RECIPES, save
 from support.served import Browser, Served, eventually, free_port
 
 pytestmark = pytest.mark.wide
 
+INDEX = PAGES.format("index")
+
 
 def serve(name: str, folder: Path, port: int, command: list[str]) -> Served:
     save(RECIPES[name], folder, port)
     return Served(command, folder, port, end=signal.SIGINT, ready="/")
-
-
-def walk(folder: Path, port: int) -> None:
-    """Type the commands of the index page; each prints what is printed under it."""
-    for step in titled(PAGES.format("index"), "walk").replace("8000", str(port)).split("$ ")[1:]:
-        command, expected = step.split("\n", 1)
-        done = subprocess.run(shlex.split(command), cwd=folder, capture_output=True, text=True, timeout=30)
-        assert done.stdout.strip() == expected.strip(), command
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -36,7 +29,7 @@ def test_a_recipe_as_its_reader_runs_it(name: str, tmp_path: Path) -> None:
     # The lines before it are typed in test_installing.py.
     line = titled(RECIPES[name].path, "run").splitlines()[-1]
     with serve(name, tmp_path, port, shlex.split(line.replace("8000", str(port)))) as server:
-        walk(tmp_path, port)
+        check_console(INDEX, "walk", tmp_path, port)
     assert server.tracebacks == 0 and "reason=" not in server.log
 
 
@@ -44,7 +37,7 @@ def test_cherrypys_own_server(tmp_path: Path) -> None:
     """Serves what the page grafts, and ends in peace."""
     port = free_port()
     with serve("cherrypy", tmp_path, port, [sys.executable, "serve.py"]) as server:
-        walk(tmp_path, port)
+        check_console(INDEX, "walk", tmp_path, port)
         with Browser(port).open("/") as answer:
             assert (answer.headers["Server"] or "").startswith("CherryPy/")
         # It answers before; Ctrl-C would not end it yet.
