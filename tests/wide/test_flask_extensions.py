@@ -26,7 +26,8 @@ from wsgisession.flask import Sessions
 
 pytestmark = pytest.mark.wide
 
-LOGIN, LOGOUT = (titled(RECIPES["flask"].path, title) for title in ("login", "logout"))
+PAGE = RECIPES["flask"].path
+LOGIN, LOGOUT, SIGNALS = (titled(PAGE, title) for title in ("login", "logout", "signals"))
 
 
 class User(flask_login.UserMixin):
@@ -38,12 +39,15 @@ class User(flask_login.UserMixin):
 class Shop:
     """An application whose login and logout are lines of the page, and a browser."""
 
-    def __init__(self, login: str = LOGIN, logout: str = LOGOUT, *, ours: bool = True, **config: Any) -> None:
+    def __init__(
+        self, login: str = LOGIN, logout: str = LOGOUT, *, signals: str = "", ours: bool = True, **config: Any
+    ) -> None:
         self.app = flask.Flask("shop")
         self.app.config.update(SECRET_KEY=SECRET, **config)
         if ours:
             self.manager = Sessions(self.app).manager
         flask_login.LoginManager(self.app).user_loader(User)
+        exec(signals, {"app": self.app, "session": flask.session})
         names = {**vars(flask_login), "session": flask.session, "remember": False}
         views = {
             "/": lambda: {
@@ -155,8 +159,7 @@ def test_another_user_finds_an_empty_session() -> None:
 
 def test_an_extension_that_logs_in_by_itself() -> None:
     """The signals of the page name the owner, over another user's login too, and a logout leaves nothing."""
-    shop = Shop("login_user(user)", "logout_user()")
-    exec(titled(RECIPES["flask"].path, "signals"), {"app": shop.app, "session": flask.session})
+    shop = Shop("login_user(user)", "logout_user()", signals=SIGNALS)
     shop.browser.get("/cart")
     for user in ("ada", "ben"):
         shop.browser.get(f"/login?user={user}")
@@ -168,8 +171,7 @@ def test_an_extension_that_logs_in_by_itself() -> None:
 
 def test_a_remember_cookie_of_an_extension_names_the_owner() -> None:
     """With the page's signals, the session that it begins is one of that owner's."""
-    shop = Shop("login_user(user, remember=True)", "logout_user()")
-    exec(titled(RECIPES["flask"].path, "signals"), {"app": shop.app, "session": flask.session})
+    shop = Shop("login_user(user, remember=True)", "logout_user()", signals=SIGNALS)
     shop.browser.get("/login")
     assert shop.manager.destroy_owned("ada") == 1
     assert shop.show() == {"user": "ada", "owner": "ada"}
@@ -178,8 +180,7 @@ def test_a_remember_cookie_of_an_extension_names_the_owner() -> None:
 
 def test_a_remember_cookie_over_another_users_login() -> None:
     """With the page's signals, the new owner empties the session, and still gets a remember cookie."""
-    shop = Shop("login_user(user, remember=user.id == 'ben')", "logout_user()")
-    exec(titled(RECIPES["flask"].path, "signals"), {"app": shop.app, "session": flask.session})
+    shop = Shop("login_user(user, remember=user.id == 'ben')", "logout_user()", signals=SIGNALS)
     shop.browser.get("/login")
     assert "remember_token" not in shop.browser.cookies
     shop.browser.get("/login?user=ben")
@@ -188,8 +189,7 @@ def test_a_remember_cookie_over_another_users_login() -> None:
 
 def test_an_extensions_note_survives_its_logout() -> None:
     """Flask-Security leaves one for the end of the request, which deletes its CSRF cookie."""
-    shop = Shop("login_user(user)", "session['fs_cc'] = 'clear'; logout_user()")
-    exec(titled(RECIPES["flask"].path, "signals"), {"app": shop.app, "session": flask.session})
+    shop = Shop("login_user(user)", "session['fs_cc'] = 'clear'; logout_user()", signals=SIGNALS)
     for path in ("/cart", "/login", "/logout"):
         shop.browser.get(path)
     assert shop.browser.get("/items").json == ["fs_cc"]
@@ -197,8 +197,7 @@ def test_an_extensions_note_survives_its_logout() -> None:
 
 def test_an_extensions_logout_removes_a_remember_cookie() -> None:
     """The note that Flask-Login leaves for that survives the change of owner."""
-    shop = Shop("login_user(user, remember=True)", "logout_user()")
-    exec(titled(RECIPES["flask"].path, "signals"), {"app": shop.app, "session": flask.session})
+    shop = Shop("login_user(user, remember=True)", "logout_user()", signals=SIGNALS)
     for path in ("/login", "/logout"):
         shop.browser.get(path)
     assert shop.browser.cookies.keys() == {"session"} and shop.show() == {"user": None, "owner": None}
@@ -207,12 +206,9 @@ def test_an_extensions_logout_removes_a_remember_cookie() -> None:
 @pytest.mark.parametrize("stable", [True, False], ids=["as the page says", "by get_id"])
 def test_a_user_whose_get_id_changes(stable: bool) -> None:
     """Flask-Security's does with the password. The cart stays if the owner is named by what does not change."""
-    shop = Shop("login_user(user)")
-    signals = titled(RECIPES["flask"].path, "signals")
-    assert "user.get_id()" in signals
-    if stable:
-        signals = signals.replace("user.get_id()", "user.email")
-    exec(signals, {"app": shop.app, "session": flask.session})
+    assert "user.get_id()" in SIGNALS
+    signals = SIGNALS.replace("user.get_id()", "user.email") if stable else SIGNALS
+    shop = Shop("login_user(user)", signals=signals)
     shop.app.add_url_rule("/password", view_func=lambda: str(flask_login.login_user(NewPassword("ada"))))
     for path in ("/cart", "/login", "/password"):
         shop.browser.get(path)
@@ -232,7 +228,7 @@ def test_flask_dance_keeps_its_token() -> None:
     token = tokens.OAuth2Token({"access_token": "x", "token_type": "Bearer", "expires_in": 60})
     names = {"app": (app := flask.Flask("shop")), "Sessions": Sessions}
     app.secret_key = SECRET
-    exec(titled(RECIPES["flask"].path, "dance"), names)
+    exec(titled(PAGE, "dance"), names)
     with app.test_request_context():
         SessionStorage().set(Provider, token)
         assert flask.session["example_oauth_token"] == token
@@ -249,7 +245,7 @@ def test_authlib_keeps_its_token() -> None:
     token = OAuth2Token({"access_token": "x", "expires_in": 60, "userinfo": user})
     names = {"app": (app := flask.Flask("shop")), "Sessions": Sessions}
     app.secret_key = SECRET
-    exec(titled(RECIPES["flask"].path, "authlib"), names)
+    exec(titled(PAGE, "authlib"), names)
     app.add_url_rule(
         "/login", view_func=lambda: flask.session.update(token=token, user=user) or "", endpoint="in"
     )
@@ -297,20 +293,14 @@ def test_flask_socketio_without_a_session() -> None:
     assert shop.manager.count() == 1
 
 
-@pytest.mark.parametrize(
-    ("mine", "theirs"),
-    [(MemoryStore(), None), ("shared", "shared")],
-    ids=["each its own store", "one store"],
-)
-def test_two_applications_under_one_server(mine: Any, theirs: Any) -> None:
+@pytest.mark.parametrize("shared", [False, True], ids=["each its own store", "one store"])
+def test_two_applications_under_one_server(shared: bool) -> None:
     """One cookie name and one key: with one store they share the session, otherwise one ends the other's."""
-    if mine == theirs:
-        mine = theirs = MemoryStore()
-    one, other = make("one", mine), make("other", theirs)
+    mine, theirs = MemoryStore(), MemoryStore()
+    one, other = make("one", mine), make("other", mine if shared else theirs)
     browser = TestApp(DispatcherMiddleware(one, {"/other": other}))
     browser.get("/?who=ada")
     browser.get("/other/?lang=de")
-    shared = mine is theirs
     assert browser.get("/").json == ({"who": "ada", "lang": "de"} if shared else {})
 
 
@@ -343,7 +333,7 @@ def test_another_middleware_comes_after_sessions(first: bool) -> None:
 
 def test_a_form_is_refused() -> None:
     """In the words of the page."""
-    [words] = re.findall(r"\*\"(session\['form'\].*?)\"\*", (ROOT / RECIPES["flask"].path).read_text())
+    [words] = re.findall(r"\*\"(session\['form'\].*?)\"\*", (ROOT / PAGE).read_text())
     with Shop().app.test_request_context("/", method="POST", data={"a": "b"}):
         with pytest.raises(UnsupportedType) as refused:
             flask.session["form"] = flask.request.form
@@ -376,9 +366,7 @@ def test_flask_talisman(said: bool) -> None:
 @pytest.mark.parametrize("first", [True, False], ids=["as the page says", "in the template alone"])
 def test_a_csrf_token_in_a_streamed_template(first: bool) -> None:
     """A session can begin before the first chunk, and not in the middle of the template."""
-    app = flask.Flask("shop")
-    app.secret_key = SECRET
-    Sessions(app)
+    app = Shop().app
     CSRFProtect(app)
 
     def form() -> Any:
@@ -386,31 +374,23 @@ def test_a_csrf_token_in_a_streamed_template(first: bool) -> None:
             generate_csrf()
         return flask.stream_template_string("<form><input value={{ csrf_token() }}></form>")
 
-    app.add_url_rule("/", view_func=form)
+    app.add_url_rule("/form", view_func=form)
     if first:
-        answer = app.test_client().get("/", buffered=True)
+        answer = app.test_client().get("/form", buffered=True)
         assert "Set-Cookie" in answer.headers and "<input value=" in answer.text
     else:
         with pytest.raises(HeadersSent):
-            app.test_client().get("/", buffered=True)
+            app.test_client().get("/form", buffered=True)
 
 
 def test_a_stream_is_over_when_it_is_closed() -> None:
     """What a test of an application has to know: ``buffered=True`` closes it."""
-    app = flask.Flask("shop")
-    app.secret_key = SECRET
-    Sessions(app)
-
-    def show() -> Any:
-        return flask.stream_template_string(
-            "<p>{% for text in get_flashed_messages() %}{{ text }}{% endfor %}"
-        )
-
-    app.add_url_rule("/", view_func=show)
-    app.add_url_rule("/flash", view_func=lambda: flask.flash("hello") or "")
+    app, text = Shop().app, "<p>{% for text in get_flashed_messages() %}{{ text }}{% endfor %}"
+    app.add_url_rule("/shown", "shown", lambda: flask.stream_template_string(text))
+    app.add_url_rule("/flash", "flash", lambda: flask.flash("hello") or "")
     client = app.test_client()
     client.get("/flash")
-    assert [client.get("/", buffered=True).text for _ in range(2)] == ["<p>hello", "<p>"]
+    assert [client.get("/shown", buffered=True).text for _ in range(2)] == ["<p>hello", "<p>"]
 
 
 def test_a_form_that_was_open_when_the_key_changed() -> None:
