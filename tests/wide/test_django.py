@@ -190,13 +190,6 @@ def test_a_forged_cookie_never_reaches_the_store(browser: Browser, store: StoreD
     assert store.calls == []
 
 
-def test_a_failed_response_saves_nothing(browser: Browser) -> None:
-    """Of 500 or above."""
-    browser.visit(put(a=[1]))
-    browser.visit(lambda request: request.session["a"].append(2), status=503)
-    assert browser.visit(items) == {"a": [1]}
-
-
 def test_changes_can_be_taken_back(browser: Browser) -> None:
     """``modified = False`` keeps what was changed by then from being saved; what is assigned later is saved with it."""
 
@@ -264,17 +257,6 @@ def test_what_would_not_come_back_is_refused(browser: Browser) -> None:
     with pytest.raises(UnsupportedType, match=r"session\['a'\]\[1\]"):
         browser.visit(lambda request: request.session["a"].append(object()))
     assert browser.visit(items) == {"a": [1]}
-
-
-def test_templates_read_it(browser: Browser) -> None:
-    """By key, nested too."""
-    from django.template import engines
-
-    page = engines["django"].from_string(
-        "{% for item in request.session.cart.items %}{{ item }} {% endfor %}"
-    )
-    browser.visit(put(cart={"items": ["tea", "milk"]}))
-    assert browser.visit(lambda request: page.render({"request": request})) == "tea milk "
 
 
 # The id lives only in the cookie

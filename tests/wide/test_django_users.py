@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib import auth, messages
+from django.contrib import auth
 from django.contrib.sessions.backends.signed_cookies import SessionStore as Signed
 from django.http import HttpRequest
-from django.test import override_settings
 from support.django_site import Browser, log_in, own_store, user
 from support.store_double import StoreDouble
 
@@ -180,49 +179,6 @@ def test_a_session_created_after_a_login_keeps_its_owner() -> None:
     browser.visit(change_user)
     assert browser.visit(username) == "grace" and browser.visit(owner) == str(user("grace").pk)
     assert manager().destroy_owned(str(user("grace").pk)) == 1 and browser.visit(username) == ""
-
-
-def test_a_change_of_password_keeps_this_session(store: StoreDouble) -> None:
-    """Under a new key; the others are no longer logged in, as in Django."""
-    here, there = Browser(), Browser()
-    for browser in (here, there):
-        browser.visit(log_in("alan"))
-    before = here.cookies["sessionid"].value
-
-    def change(request: Any) -> None:
-        request.user.set_password("another")
-        request.user.save()
-        auth.update_session_auth_hash(request, request.user)
-
-    here.visit(change)
-    assert here.cookies["sessionid"].value != before
-    assert (here.visit(username), there.visit(username)) == ("alan", "")
-
-
-def test_the_test_client() -> None:
-    """``force_login`` and ``client.session``, as Django's documentation has them."""
-    client = Browser()
-    client.force_login(user("ada"))
-    session = client.session
-    session["cart"] = [1]
-    session.save()
-    assert client.visit(lambda request: request.session["cart"]) == [1] and client.visit(owner) == str(
-        user("ada").pk
-    )
-    client.logout()
-    assert client.visit(username) == ""
-
-
-@override_settings(MESSAGE_STORAGE="django.contrib.messages.storage.session.SessionStorage")
-def test_messages() -> None:
-    """Kept in the session until they are shown."""
-    browser = Browser()
-    browser.visit(lambda request: messages.info(request, "saved"))
-
-    def shown(request: HttpRequest) -> list[str]:
-        return [str(message) for message in messages.get_messages(request)]
-
-    assert [browser.visit(shown), browser.visit(shown)] == [["saved"], []]
 
 
 @pytest.mark.parametrize(

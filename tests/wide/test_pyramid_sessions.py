@@ -99,18 +99,12 @@ def test_flash_queues() -> None:
             request.session.flash(message, queue, twice)
 
     shop.ask(fill)
-    assert shop.ask(lambda request: [request.session.peek_flash(), request.session.peek_flash("q")]) == [
-        ["a", "a"],
-        ["b"],
-    ]
-    assert shop.ask(lambda request: [request.session.pop_flash(), request.session.pop_flash()]) == [
-        ["a", "a"],
-        [],
-    ]
-    assert shop.ask(lambda request: [request.session.peek_flash(), request.session.pop_flash("q")]) == [
-        [],
-        ["b"],
-    ]
+    for read, found in (
+        (lambda session: [session.peek_flash(), session.peek_flash("q")], [["a", "a"], ["b"]]),
+        (lambda session: [session.pop_flash(), session.pop_flash()], [["a", "a"], []]),
+        (lambda session: [session.peek_flash(), session.pop_flash("q")], [[], ["b"]]),
+    ):
+        assert shop.ask(lambda request, read=read: read(request.session)) == found
 
 
 def test_a_translated_message_is_text() -> None:
