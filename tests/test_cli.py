@@ -114,16 +114,6 @@ class TestTargets:
         told = done.err.replace("this is no result\n", "")
         assert said in told and told.count("\n") == 1 and "swordfish" not in told and "Traceback" not in told
 
-    @pytest.mark.parametrize(
-        "line", ["raise SystemExit(5)", "1 / 0", "raise ValueError('redis://u:swordfish@h/\\n\\x1b[1m')"]
-    )
-    def test_a_module_that_fails(self, place: Path, line: str) -> None:
-        """Whatever it raises is one line."""
-        (place / "broken.py").write_text(line)
-        done = run("list", store="broken:app", cwd=place)
-        assert done.code == 2 and done.err.startswith("wsgisession: importing broken failed: ")
-        assert done.err.count("\n") == 1 and "swordfish" not in done.err and "\x1b" not in done.err
-
 
 class TestNothingThere:
     """The command line never makes a store: cron runs in the home directory, and would find nothing for months."""

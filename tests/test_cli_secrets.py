@@ -25,8 +25,6 @@ NOWHERE = "127.0.0.1:1"  # no server listens on port 1
         ["list", f"redis+sentinel://:{SECRET}@{NOWHERE}/mymaster"],
         ["list", f"postgresql://u:{SECRET}@{NOWHERE}/db"],
         ["check", f"postgresql://u:{SECRET}@{NOWHERE}/db"],
-        ["check", f"redis://:{SECRET}@{NOWHERE}"],
-        ["show", f"redis://:{SECRET}@{NOWHERE}/0", "K"],
         ["copy", f"redis://:{SECRET}@{NOWHERE}/0", f"postgresql://u:{SECRET}@{NOWHERE}/db"],
         ["lsit", f"redis://:{SECRET}@h"],
         ["list", f"--sotre=redis://:{SECRET}@h"],
@@ -55,13 +53,8 @@ def test_the_environment(
 @pytest.mark.parametrize(
     "line",
     [
-        f"raise RuntimeError('cannot connect to redis://u:SEC@{SECRET}@host/0')",
-        f"raise RuntimeError('postgresql://u:{SECRET} x@h/d failed')",
-        f"raise RuntimeError(\"dsn: host=h password='a {SECRET}' \")",
-        f"raise RuntimeError('redis://[{SECRET}]@h')",
-        f"raise RuntimeError({{'password': '{SECRET}'}})",
+        f"raise RuntimeError('redis://u:{SECRET}@h/\\n\\x1b[1m')",
         f"raise KeyError('token={SECRET}')",
-        f"raise RuntimeError('redis://:a/{SECRET}@h')",
         f"raise ImportError('{SECRET}')",
         f"raise SystemExit('{SECRET}')",
         f"class {SECRET}Error(Exception): pass\nraise ValueError({SECRET}Error())",
@@ -72,7 +65,8 @@ def test_a_module_that_cannot_be_imported(line: str, tmp_path: Path) -> None:
     (tmp_path / "settings.py").write_text(f"\n{line}\n")
     (tmp_path / "site_of_mine.py").write_text("import os\nimport settings\n")
     done = run("list", "site_of_mine:app", cwd=tmp_path)
-    assert done.code == 2 and SECRET not in done.out + done.err and done.err.count("\n") == 1
+    assert done.code == 2 and SECRET not in done.out + done.err
+    assert done.err.count("\n") == 1 and "\x1b" not in done.err
     assert "raised in settings.py line" in done.err and "python3 -c 'import site_of_mine'" in done.err
 
 
