@@ -14,32 +14,25 @@ from support.docs import ROOT
 
 # The oldest Python that can read the file, so that it gets as far as the sentence.
 FILES = {"wsgisession/__init__.py": (3, 7), "demo.py": (3, 8)}
-RUNS = {"wsgisession": ["-c", "import wsgisession"], "demo.py": [str(ROOT / "demo.py"), "--port", "0"]}
+RUNS = {
+    "wsgisession": "import wsgisession",
+    "demo.py": "import runpy; runpy.run_path('demo.py', run_name='__main__')",
+}
 
 
 @pytest.mark.parametrize(("name", "oldest"), FILES.items(), ids=FILES)
-def test_it_can_read_the_file(name: str, oldest: tuple[int, int]) -> None:
-    """No syntax in it is newer, so that the sentence is reached."""
-    ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=oldest)
-
-
-def test_the_sentence_comes_first() -> None:
-    """Before any import of what an older Python does not have."""
-    for name in FILES:
-        body = ast.parse((ROOT / name).read_text(encoding="utf-8")).body
-        [place] = [number for number, node in enumerate(body) if isinstance(node, ast.If)][:1]
-        before = [ast.unparse(node) for node in body[1:place]]
-        assert set(before) <= {"from __future__ import annotations", "import sys"}
+def test_the_sentence_is_reached(name: str, oldest: tuple[int, int]) -> None:
+    """No syntax in the file is newer, and no import comes before of what an older Python does not have."""
+    body = ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=oldest).body
+    [place] = [number for number, node in enumerate(body) if isinstance(node, ast.If)][:1]
+    before = [ast.unparse(node) for node in body[1:place]]
+    assert set(before) <= {"from __future__ import annotations", "import sys"}
 
 
 @pytest.mark.parametrize("what", RUNS)
 def test_one_line(what: str) -> None:
     """What a Python that says it is 3.10 prints, and its exit code."""
-    first = "import sys; sys.version_info = (3, 10, 13, 'final', 0); "
-    if what == "demo.py":
-        code = first + f"import runpy; runpy.run_path({RUNS[what][0]!r}, run_name='__main__')"
-    else:
-        code = first + RUNS[what][1]
+    code = f"import sys; sys.version_info = (3, 10, 13, 'final', 0); {RUNS[what]}"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{what} needs Python 3.11 or newer, and this is Python 3.10\n"
@@ -64,7 +57,7 @@ def older_pythons() -> dict[str, str]:
 def test_one_line_from_a_real_one(what: str) -> None:
     """The same from the older Pythons that there are."""
     for version, program in older_pythons().items():
-        done = subprocess.run([program, "-B", *RUNS[what]], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run([program, "-B", "-c", RUNS[what]], cwd=ROOT, capture_output=True, text=True)
         assert re.fullmatch(
             rf"{what} needs Python 3\.11 or newer, and this is Python {re.escape(version)}\n", done.stderr
         )

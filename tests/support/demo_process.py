@@ -32,41 +32,39 @@ class Process:
 
     def __init__(self, command: list[str], *, cwd: Path | None, end: signal.Signals, **env: str) -> None:
         self.end = end
-        self._output = tempfile.TemporaryFile("w+")  # not a pipe, which nobody would empty
-        self._errors = tempfile.TemporaryFile("w+")
-        self._said: tuple[str, str] | None = None  # all of it, once the files are closed
+        self.out = self.err = ""  # what it has written, as of the last look
+        self._files = (
+            tempfile.TemporaryFile(),
+            tempfile.TemporaryFile(),
+        )  # not pipes, which nobody would empty
+        out, err = self._files
         self.process = subprocess.Popen(
-            [sys.executable, *command],
-            stdout=self._output,
-            stderr=self._errors,
-            cwd=cwd,
-            env=clean_environment(**env),
+            [sys.executable, *command], stdout=out, stderr=err, cwd=cwd, env=clean_environment(**env)
         )
 
-    @property
-    def out(self) -> str:
-        return self._read(self._output) if self._said is None else self._said[0]
+    def _look(self) -> str:
+        sizes = (os.fstat(file.fileno()).st_size for file in self._files)
+        said = (os.pread(file.fileno(), size, 0) for file, size in zip(self._files, sizes, strict=True))
+        self.out, self.err = (text.decode() for text in said)
+        return self.out + self.err
 
-    @property
-    def err(self) -> str:
-        return self._read(self._errors) if self._said is None else self._said[1]
-
-    def _close(self) -> None:
-        self._said = self.out, self.err
-        self._output.close()
-        self._errors.close()
-
-    def _read(self, file: object) -> str:
-        size = os.fstat(file.fileno()).st_size  # type: ignore[attr-defined]
-        return os.pread(file.fileno(), size, 0).decode()  # type: ignore[attr-defined]
+    def _end(self) -> None:
+        """Wait until it has ended, and read the last of it."""
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        leaks.written(self._look())
+        for file in self._files:
+            file.close()
 
     def __enter__(self) -> Process:
         deadline = time.monotonic() + PATIENCE
-        while not (found := self.said.search(self.out + self.err)):
+        while not (found := self.said.search(self._look())):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
-                self.process.wait()
-                self._close()
+                self._end()
                 raise AssertionError(self.out + self.err)
             time.sleep(0.01)
         self.url = found[1]
@@ -75,17 +73,10 @@ class Process:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self.process.send_signal(self.end)
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self._close()
-        leaks.written(self.out + self.err)
+        self._end()
         if kind is None:
-            assert (
-                self.process.returncode == 0 and self.farewell in self.out and "Traceback" not in self.err
-            ), self.err
+            assert self.process.returncode == 0 and self.farewell in self.out, self.err
+            assert "Traceback" not in self.err, self.err
 
     def views(self, cookie: str = "") -> tuple[int, str]:
         """Count one view; return the number and the cookie to send from now on."""

@@ -13,7 +13,6 @@ import urllib.error
 import urllib.request
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import pytest
@@ -51,16 +50,11 @@ def installed() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another process of this run may be about to do the same
         wanted = lock.read()
         if not done.exists() or done.read_bytes() != wanted:
-            npm("ci", cwd=HOME)
+            command = ["npm", "ci", "--no-audit", "--no-fund"]
+            npm = subprocess.run(command, cwd=HOME, capture_output=True, text=True, timeout=300)
+            assert npm.returncode == 0, npm.stderr
             done.write_bytes(wanted)
     return HOME
-
-
-def npm(*arguments: str, cwd: Path) -> None:
-    """Run npm; an error shows what it said."""
-    command = ["npm", *arguments, "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
 
 
 class ExpressServer:
@@ -98,10 +92,10 @@ class ExpressServer:
     def __enter__(self) -> ExpressServer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate(timeout=PATIENCE)
+        self._pool.shutdown()
 
     def do(self, cookie: str, *steps: list[Any] | str) -> Reply:
         """Run one request: each step is a name, or a list of a name and its arguments (see app.js)."""
@@ -130,9 +124,3 @@ class ExpressServer:
             return urllib.request.urlopen(request, timeout=PATIENCE)
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from None
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.communicate(timeout=PATIENCE)
-        self._pool.shutdown()
