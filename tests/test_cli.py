@@ -253,11 +253,8 @@ class TestOddities:
         subprocess.run([sys.executable, "-c", script], cwd=place, check=True, capture_output=True)
         ((key, *_),) = manager.sessions()
         done = run("show", key, store=f"sqlite:///{place}/s.db")
-        assert (
-            done.code == 0
-            and ["data", '"price"', '{"~money": 3}'] in done.rows
-            and ["data", '"n"', "1"] in done.rows
-        )
+        assert done.code == 0 and ["data", '"price"', '{"~money": 3}'] in done.rows
+        assert ["data", '"n"', "1"] in done.rows
         assert '"price" cannot be decoded' in done.err
         assert "decoded" not in run("show", key, store="site_of_mine:app", cwd=place).err
 
@@ -287,12 +284,8 @@ class TestOddities:
         put()
         for command in ("list", "list --owner ada", "stats"):
             done = call(capsys, *command.split(), store)
-            assert (
-                done.code == 3
-                and done.out != ""
-                and f"({__version__}) wrote 1 record;" in done.err
-                and key not in done.out + done.err
-            )
+            assert done.code == 3 and done.out != ""
+            assert f"({__version__}) wrote 1 record;" in done.err and key not in done.out + done.err
         assert call(capsys, "show", key, store).code == 3
         assert call(capsys, "destroy", key, "--yes", store)[:2] == (0, "1\n")
         put()

@@ -107,11 +107,8 @@ def test_what_is_no_owner_is_said_in_the_words_of_the_shell(
 ) -> None:
     """It names the option, and does not say what to pass in Python."""
     done = call(capsys, *command.split(), url, "--owner", owner)
-    assert (
-        done.code == 2
-        and done.err.startswith("wsgisession: --owner: an owner has ")
-        and "None" not in done.err
-    )
+    assert done.code == 2 and done.err.startswith("wsgisession: --owner: an owner has ")
+    assert "None" not in done.err
 
 
 @pytest.mark.parametrize("when", ["150min", "2h", "1d", "5s"])

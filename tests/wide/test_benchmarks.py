@@ -88,9 +88,8 @@ def test_one_command_prints_every_row(tmp_path: Path) -> None:
         # All except what does not fit in Pyramid's cookie.
         assert {name for name, timing in row.items() if timing is None} <= {"Pyramid signed cookie"}, case
     for name in ("wsgisession", "wsgisession SQLite"):
-        assert (
-            found["correctness"][name]["lost"] == 0 and found["correctness"][name]["late_request"] == "gone"
-        )
+        assert found["correctness"][name]["lost"] == 0
+        assert found["correctness"][name]["late_request"] == "gone"
         assert f"\n| {name} " in printed
     assert found["correctness"]["Beaker memory"]["lost"] > 0, "what looks for lost updates finds none"
     assert chart.read_text().startswith("<svg") and "Beaker memory" in chart.read_text()

@@ -117,15 +117,11 @@ def test_a_browser_session(browser: Browser, store: StoreDouble) -> None:
     """SESSION_EXPIRE_AT_BROWSER_CLOSE: no Max-Age, not persistent; set_expiry(seconds) makes one persistent."""
     with override_settings(SESSION_EXPIRE_AT_BROWSER_CLOSE=True):
         browser.visit(put(a=1))
-        assert (
-            browser.cookie["max-age"] == ""
-            and browser.visit(lambda request: get_session(request).persistent) is False
-        )
+        assert browser.cookie["max-age"] == ""
+        assert browser.visit(lambda request: get_session(request).persistent) is False
         browser.visit(expire(300))
-        assert (
-            browser.cookie["max-age"] == 300
-            and browser.visit(lambda request: get_session(request).persistent) is True
-        )
+        assert browser.cookie["max-age"] == 300
+        assert browser.visit(lambda request: get_session(request).persistent) is True
         browser.visit(expire(None))
         assert browser.cookie["max-age"] == "" and left(store) == pytest.approx(WEEKS, abs=1)
 

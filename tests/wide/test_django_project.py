@@ -103,7 +103,5 @@ def test_check_finds_a_mistake(project: Path) -> None:
         done = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True)
     finally:
         settings.write_text(before)
-    assert (
-        done.returncode == 1
-        and "(wsgisession.E001) WSGISESSION has no option 'stor': did you mean 'store'?" in done.stderr
-    )
+    assert done.returncode == 1
+    assert "(wsgisession.E001) WSGISESSION has no option 'stor': did you mean 'store'?" in done.stderr

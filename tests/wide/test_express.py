@@ -232,11 +232,8 @@ class TestRecords:
         client.set(f"sess:{id_of(cookie)}", json.dumps(whole), keepttl=True)
         python.request(lambda session: session.update(a=1), cookie)
         after = record(client, cookie)
-        assert (
-            after["cookie"] == whole["cookie"]
-            and after["toString"] == "odd"
-            and after["wsgisession"]["later"] == {"a": 1}
-        )
+        assert after["cookie"] == whole["cookie"] and after["toString"] == "odd"
+        assert after["wsgisession"]["later"] == {"a": 1}
         assert node.do(cookie, "read").result == {"user": "ada", "a": 1}
 
     def test_strings_that_utf_8_cannot_hold_survive(self, python: Site, node: ExpressServer) -> None:
@@ -295,15 +292,11 @@ class TestExpiry:
             assert python.request(items, cookie).set_cookie is None
             client.expire(f"sess:{id_of(cookie)}", 500)
             answer = python.request(items, cookie)
-            assert (
-                answer.set_cookie
-                and "Max-Age=600;" in answer.set_cookie
-                and left(client, cookie) == about(600)
-            )
+            assert answer.set_cookie and "Max-Age=600;" in answer.set_cookie
+            assert left(client, cookie) == about(600)
             new = python.request(login, cookie)
-            assert (
-                new.set_cookie and "Max-Age=600;" in new.set_cookie and left(client, new.cookie) == about(600)
-            )
+            assert new.set_cookie and "Max-Age=600;" in new.set_cookie
+            assert left(client, new.cookie) == about(600)
             assert "Expires=" in str(node.do(new.cookie, ["set", {"a": 1}]).set_cookie)
 
     def test_what_express_keeps_fresh_is_not_renewed(self, python: Site, client: Any) -> None:
