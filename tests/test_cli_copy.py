@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -124,16 +124,14 @@ def test_how_far_it_came(
     for _ in range(3):
         manager_of(old).issue({"a": 1})
     monkeypatch.setattr(reader, "PAGE", 2)
-    pages = iter([True])
-    load_many = SQLiteStore.load_many
+    create, written = SQLiteStore.create, itertools.count(1)
 
-    def failing(store: SQLiteStore, keys: Sequence[str]) -> Any:
-        if store.path == str(tmp_path / "old.db") and not next(pages, False):
+    def failing(*arguments: Any) -> bool:
+        if next(written) == 3:
             raise StoreError("the disk is gone")
-        return load_many(store, keys)
+        return create(*arguments)
 
-    monkeypatch.setattr(SQLiteStore, "load_many", failing)
-    monkeypatch.setattr(SQLiteStore, "load", lambda store, key: failing(store, [key])[0])
+    monkeypatch.setattr(SQLiteStore, "create", failing)
     done = call(capsys, "copy", old, new)
     assert done.code == 3 and done.err.splitlines() == [
         "wsgisession: stopped after 2 records; they stay, and the same command copies the rest",

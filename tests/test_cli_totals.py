@@ -39,15 +39,8 @@ def test_no_rows_of_zeros(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/s.db"
     manager_of(url).issue({"a": 1}, "ada")
     screen = on_terminal("stats", url)[1]
-    assert [line.split()[0] for line in screen.splitlines()] == [
-        "sessions",
-        "owners",
-        "bytes",
-        "size",
-        "under",
-        "age",
-        "under",
-    ]
+    shown = "sessions owners bytes size under age under".split()
+    assert [line.split()[0] for line in screen.splitlines()] == shown
     assert not any(row[-1] == "0" for row in run("stats", url).rows)
 
 

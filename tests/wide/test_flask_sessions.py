@@ -772,12 +772,8 @@ def test_a_factory_and_a_blueprint() -> None:
 
     one, two = create_app(), create_app()
     client = one.test_client()
-    assert [client.get("/").json, client.get("/").json, two.test_client().get("/").json] == [
-        {"n": 1},
-        {"n": 2},
-        {"n": 1},
-    ]
-    two.test_client().get("/")
+    answers = [visitor.get("/").json for visitor in (client, client, two.test_client(), two.test_client())]
+    assert answers == [{"n": 1}, {"n": 2}, {"n": 1}, {"n": 1}]
     for app, count_ in ((one, 1), (two, 2)):
         with app.app_context():
             assert sessions.manager.count() == count_

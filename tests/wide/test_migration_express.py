@@ -55,12 +55,7 @@ def test_ours_counts() -> None:
     page: dict[str, Any] = {}
     exec(titled(PAGE, "from express-session"), page)
     one, two = TestApp(page["app"]), TestApp(page["app"])
-    assert [one.get("/").text, one.get("/").text, two.get("/").text, one.get("/").text] == [
-        "1",
-        "2",
-        "1",
-        "3",
-    ]
+    assert [browser.get("/").text for browser in (one, one, two, one)] == ["1", "2", "1", "3"]
     assert one.cookies.keys() == {"sid"}
 
 

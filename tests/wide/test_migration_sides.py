@@ -58,12 +58,7 @@ def test_the_same_application_under_both(title: str, ours: bool, application: Ca
     """It counts alike, for each browser on its own; our cookie is signed."""
     app = application(title, ours=ours)
     one, two = TestApp(app, lint=False), TestApp(app, lint=False)
-    assert [one.get("/").text, one.get("/").text, two.get("/").text, one.get("/").text] == [
-        "1",
-        "2",
-        "1",
-        "3",
-    ]
+    assert [browser.get("/").text for browser in (one, one, two, one)] == ["1", "2", "1", "3"]
     assert one.cookies.keys() == {COOKIES[title][ours]}
     [value] = one.cookies.values()
     assert (re.fullmatch(r"[\w-]{43}\.[\w-]{43}", value) is not None) is ours

@@ -13,16 +13,7 @@ from typing import Any
 from unittest.mock import patch
 from wsgiref.util import setup_testing_defaults
 
-from wsgisession import (
-    Identity,
-    JSONCodec,
-    Record,
-    SessionManager,
-    SessionMiddleware,
-    commit,
-    records,
-    visit,
-)
+from wsgisession import Identity, JSONCodec, Record, SessionManager, SessionMiddleware, commit, records, visit
 
 from ..clock import Clock
 from ..plain_store import PlainStore
