@@ -196,7 +196,6 @@ DOORS = {
     "_pool": "see _connect",
     "_prepare": "the file is replaced, or cannot be written, while a connection is opened",
     "_ready": "an exception comes while an answer is read",
-    "_receive": "an exception comes while a transaction is ended",
     "_run": "what a server says that nobody has here",
     "_shards": "the invariants of a memory store",
     "_Shelf": "see _connect",
