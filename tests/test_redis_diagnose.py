@@ -101,7 +101,8 @@ SERVERS: dict[str, tuple[dict[str, Any], list[str]]] = {
 @pytest.mark.parametrize(("info", "words"), SERVERS.values(), ids=SERVERS.keys())
 def test_what_a_server_says_of_itself(info: dict[str, Any], words: list[str]) -> None:
     """Its version, its eviction policy and its clock, one sentence each."""
-    found = findings(SimpleNamespace(info=lambda: info, config_get=lambda name: {}), NOW)
+    server = SimpleNamespace(info=lambda: info, config_get=lambda name: {})
+    found = list(findings(server, NOW))
     assert len(found) == bool(words)
     assert all(word in found[0] for word in words)
 

@@ -137,14 +137,14 @@ def test_first_operations_at_once_share_one_way(named: Any, monkeypatch: pytest.
     """Two threads that both find the way to a server lose no connection: one is still enough."""
     named.connection_pool.max_connections = 1
     store = RedisStore(named, new_prefix(), owns_client=True)
-    real = redis_transport.on_server
+    real = redis_transport.call
 
     def second_thread(*args: Any, **options: Any) -> Any:
-        monkeypatch.setattr(redis_transport, "on_server", real)
+        monkeypatch.setattr(redis_transport, "call", real)
         together([partial(store.load, "key")])
         return real(*args, **options)
 
-    monkeypatch.setattr(redis_transport, "on_server", second_thread)
+    monkeypatch.setattr(redis_transport, "call", second_thread)
     assert store.load("key") is None
     assert connections(named) == 1
     store.close()

@@ -19,22 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from wsgisession.stores.redis_findings import findings, settings
-from wsgisession.stores.redis_script import (
-    CREATE,
-    DELETE,
-    EXISTS,
-    LIST,
-    LOAD,
-    LOAD_MANY,
-    NAME,
-    OWNED,
-    REPLACE,
-    TOUCH,
-    Command,
-    loaded,
-    on_key,
-    on_keys,
-)
+from wsgisession.stores.redis_script import NAME, Command, Do, call, loaded
 from wsgisession.stores.redis_transport import PAGE, transport
 
 # Milliseconds. Each node of a Cluster has its own clock: with this margin a listing loses no live record.
@@ -80,43 +65,43 @@ class RedisStore:
         self._transport = transport(client, owned=owns_client)
 
     def load(self, key: str) -> tuple[bytes, float] | None:
-        found = self._transport.run(on_key(LOAD, self._name(key)))
+        found = self._transport.run(call(Do.LOAD, [self._name(key)]))
         return (found[2], float(found[1]) / 1000) if found else None
 
     def load_many(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:
         """Return what ``load`` would return for each key, in this order: one round trip per 1,000 keys and server."""
         found: list[tuple[bytes, float] | None] = []
         for page in _cut([self._name(key) for key in keys], PAGE):
-            commands = [on_keys(LOAD_MANY, names) for names in _cut(page, self._transport.together)]
+            commands = [call(Do.LOAD_MANY, names) for names in _cut(page, self._transport.together)]
             for parts in self._transport.run_all(commands):
                 found += loaded(parts)
         return found
 
     def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> bool:
         name = self._name(key)
-        return self._write(on_key(CREATE, name, payload, _milliseconds(ttl)), ttl, owner)
+        return self._write(call(Do.CREATE, [name], payload, _milliseconds(ttl)), ttl, owner)
 
     def replace(
         self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None
     ) -> bool:
         name = self._name(key)
         if ttl is None:
-            return self._asked(on_key(REPLACE, name, payload, b"", expected))
-        return self._write(on_key(REPLACE, name, payload, _milliseconds(ttl), expected), ttl, owner)
+            return self._asked(call(Do.REPLACE, [name], payload, b"", expected))
+        return self._write(call(Do.REPLACE, [name], payload, _milliseconds(ttl), expected), ttl, owner)
 
     def touch(self, key: str, ttl: float, owner: str | None = None, expected: bytes | None = None) -> bool:
         compared = () if expected is None else (expected,)
-        return self._write(on_key(TOUCH, self._name(key), _milliseconds(ttl), *compared), ttl, owner)
+        return self._write(call(Do.TOUCH, [self._name(key)], _milliseconds(ttl), *compared), ttl, owner)
 
     def delete(self, key: str, expected: bytes | None = None) -> bool:
         """Remove a record. Also False if this command removed it, and redis-py repeated the command after a lost reply."""
         compared = () if expected is None else (expected,)
-        return self._asked(on_key(DELETE, self._name(key), *compared))
+        return self._asked(call(Do.DELETE, [self._name(key)], *compared))
 
     def owned_by(self, owner: str) -> Iterator[str]:
-        names = self._transport.run(on_key(OWNED, self._owner(owner)))[1]
+        names = self._transport.run(call(Do.OWNED, [self._owner(owner)]))[1]
         # Members of the index outlive their records, so dead and deleted ones are left out.
-        alive = self._in_pages(EXISTS, names)
+        alive = self._in_pages(Do.EXISTS, names)
         yield from (self._key(name) for name in compress(names, alive))
 
     def keys(self) -> Iterator[str]:
@@ -132,7 +117,7 @@ class RedisStore:
         """Remove all records and return how many. The owners' listings expire by themselves: they may name new records
         by now.
         """
-        return sum(sum(self._in_pages(DELETE, names)) for names in self._names())
+        return sum(sum(self._in_pages(Do.DELETE, names)) for names in self._names())
 
     def purge(self) -> int:
         """Return 0: Redis itself removes expired records."""
@@ -149,7 +134,7 @@ class RedisStore:
                 " socket_timeout=2"
             )
         for server in self._transport.servers():
-            yield from self._transport.calls.run(findings, server, time.time())
+            yield from self._transport.calls.run(list, findings(server, time.time()))
 
     def settings(self) -> dict[str, str]:
         """Return the server's version, and the settings that decide whether it keeps its keys. For a Cluster: those of
@@ -186,7 +171,7 @@ class RedisStore:
         if owner is None:
             return self._asked(write)
         due = _milliseconds(max(ttl, self._listed_for)) + MARGIN
-        listing = on_key(LIST, self._owner(owner), write[NAME], due)
+        listing = call(Do.LIST, [self._owner(owner)], write[NAME], due)
         return self._transport.run_in_order((listing, write))[1]  # type: ignore[no-any-return]
 
     def _asked(self, command: Command) -> bool:
@@ -201,7 +186,7 @@ class RedisStore:
     def _in_pages(self, operation: int, names: Sequence[bytes]) -> Iterator[Any]:
         """Yield the answer to an operation for each of these names."""
         for page in _cut(names, PAGE):
-            yield from self._transport.run_all([on_key(operation, name) for name in page])
+            yield from self._transport.run_all([call(operation, [name]) for name in page])
 
 
 def _cut(names: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:

@@ -50,28 +50,25 @@ class Calls:
         # BlockingConnectionPool, and much of redis-py before 8, waits for ever if a signal handler or a finalizer uses
         # it while the same thread is inside.
         queues = any(hasattr(pool, "queue_class") for pool in pools())
-        self.reentrant = int(version.partition(".")[0]) >= 8 and not queues
+        self._reentrant = int(version.partition(".")[0]) >= 8 and not queues
 
     def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what ``work`` returns."""
+        """Return what ``work`` returns. After an error that is not redis-py's, put redis-py's pools in order."""
         with guard:
             try:
-                if not self.reentrant:
+                if not self._reentrant:
                     self._refuse_reentry()
                 return work(*arguments)
-            except BaseException as error:
-                self.failed(error)
+            except self.troubles as error:
+                # After a time-out, redis-py's connections through sentinels keep the reply that comes too late.
+                if timed_out(error) or no_longer_master(error):
+                    self.close_idle()
+                raise StoreError(explain(error)) from error
+            except StoreError:
                 raise
-
-    def failed(self, error: BaseException) -> None:
-        """Raise StoreError for an error of redis-py. After any other error, put redis-py's pools in order."""
-        if isinstance(error, self.troubles):
-            # After a time-out, redis-py's connections through sentinels keep the reply that comes too late.
-            if timed_out(error) or no_longer_master(error):
-                self.close_idle()
-            raise StoreError(explain(error)) from error
-        if not isinstance(error, StoreError):
-            self.renew()
+            except BaseException:
+                self.renew()
+                raise
 
     def _refuse_reentry(self) -> None:
         """Raise StoreError if the stack of this thread shows that it is in the middle of another run."""
@@ -126,8 +123,19 @@ class Line:
             self._learn(error)
             raise
 
-    def pipelined(self, commands: Sequence[Command], client: Any) -> list[Any]:
-        """Return the reply or the error for each of these commands, in one round trip."""
+    def pipelined(
+        self,
+        commands: Sequence[Command],
+        client: Any,
+        alone: Callable[[Command], Any],
+        unsettled: tuple[type[Exception], ...],
+    ) -> list[Any]:
+        """Return what the replies to these commands say, in one round trip.
+
+        Args:
+            client: a ``redis.Redis`` for this server.
+            alone: sends a single command, after an ``unsettled`` error and if the reply is a foreign one.
+        """
         try:
             if self._outage.lasts:
                 self._try(client)
@@ -135,26 +143,22 @@ class Line:
             for command in commands:
                 pipeline.execute_command(*command)
             # An error that the pipeline raises would quote the command with its payload.
-            return pipeline.execute(raise_on_error=False)  # type: ignore[no-any-return]
+            replies = pipeline.execute(raise_on_error=False)
         except self._calls.troubles as error:
             self._learn(error)
-            raise
-
-    def settled(
-        self,
-        command: Command,
-        reply: Any,
-        alone: Callable[[Command], Any],
-        unsettled: tuple[type[Exception], ...],
-    ) -> Any:
-        """Return what a pipeline's reply says. After an ``unsettled`` error, send the command ``alone``."""
-        try:
-            return read(command, reply)
-        except ForeignReply:
-            self._calls.close_idle()
-        except unsettled:
-            pass
-        return alone(command)
+            if not isinstance(error, unsettled):
+                raise
+            replies = [error] * len(commands)
+        found = []
+        for command, reply in zip(commands, replies, strict=True):
+            try:
+                found.append(read(command, reply))
+            except ForeignReply:
+                self._calls.close_idle()
+                found.append(alone(command))
+            except unsettled:
+                found.append(alone(command))
+        return found
 
     def is_silent(self) -> None:
         """Let nobody ask for a second."""

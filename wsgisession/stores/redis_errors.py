@@ -65,8 +65,6 @@ FROM_THE_SERVER = {
     r"ForeignReply": "a reply that belongs to another command came in; it was dropped with its connection",
     r"ChildDeadlockedError": "this process was forked while another thread used the client",
 }
-_WAY = [(re.compile(pattern), meaning) for pattern, meaning in ON_THE_WAY.items()]
-_SERVER = [(re.compile(pattern), meaning) for pattern, meaning in FROM_THE_SERVER.items()]
 
 _NUMBER = re.compile(r"\bError (-?[0-9]+) ")
 _UNRESOLVED = {number for name, number in vars(socket).items() if name.startswith("EAI_")}
@@ -101,13 +99,13 @@ def _meaning(error: Exception) -> str:
 
     text = f"{type(error).__name__}: {error}"
     if not isinstance(error, ResponseError):
-        for pattern, meaning in _WAY:
-            if pattern.search(text):
-                return meaning
+        if words := _first(ON_THE_WAY, text):
+            return words
         if found := _NUMBER.search(text):
             number = int(found[1])
             return SYSTEM.get(number) or os.strerror(number)
-    for pattern, meaning in _SERVER:
-        if pattern.search(text):
-            return meaning
-    return "it reports an error"
+    return _first(FROM_THE_SERVER, text) or "it reports an error"
+
+
+def _first(meanings: dict[str, str], text: str) -> str | None:
+    return next((words for pattern, words in meanings.items() if re.search(pattern, text)), None)

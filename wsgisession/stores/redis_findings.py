@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def findings(server: Any, now: float) -> list[str]:
-    """Return what is wrong with one server.
+def findings(server: Any, now: float) -> Iterator[str]:
+    """Yield what is wrong with one server.
 
     Args:
         server: a ``redis.Redis``.
@@ -22,7 +22,20 @@ def findings(server: Any, now: float) -> list[str]:
         saves = server.config_get("save").get("save")
     except ResponseError:  # an ACL or the host of the server forbids it: the answer is not known
         saves = None
-    return list(_findings(server.info(), saves, now))
+    info = server.info()
+    version = str(info["redis_version"])
+    if tuple(map(int, version.split(".")[:2])) < (6, 2):
+        yield f"Redis {version} is too old: 6.2 is needed"
+    policy = info.get("maxmemory_policy")
+    if policy not in (None, "noeviction") and info.get("maxmemory"):
+        yield (
+            f"maxmemory-policy is {policy}: a full Redis ends sessions early, and 'log out everywhere' may"
+            " miss sessions; set maxmemory-policy noeviction"
+        )
+    if saves == "" and not info.get("aof_enabled"):
+        yield "Redis saves nothing to disk: a restart logs everybody out; set appendonly yes"
+    if "server_time_usec" in info and abs(skew := info["server_time_usec"] / 1e6 - now) > 5:
+        yield f"the clocks of Redis and of this machine are {abs(skew):.0f} s apart; synchronize them (NTP)"
 
 
 def settings(server: Any) -> dict[str, str]:
@@ -44,19 +57,3 @@ def settings(server: Any) -> dict[str, str]:
         "clients": info.get("connected_clients"),
     }
     return {name: str(value) for name, value in found.items() if value is not None}
-
-
-def _findings(info: dict[str, Any], saves: str | None, now: float) -> Iterator[str]:
-    version = str(info["redis_version"])
-    if tuple(map(int, version.split(".")[:2])) < (6, 2):
-        yield f"Redis {version} is too old: 6.2 is needed"
-    policy = info.get("maxmemory_policy")
-    if policy not in (None, "noeviction") and info.get("maxmemory"):
-        yield (
-            f"maxmemory-policy is {policy}: a full Redis ends sessions early, and 'log out everywhere' may"
-            " miss sessions; set maxmemory-policy noeviction"
-        )
-    if saves == "" and not info.get("aof_enabled"):
-        yield "Redis saves nothing to disk: a restart logs everybody out; set appendonly yes"
-    if "server_time_usec" in info and abs(skew := info["server_time_usec"] / 1e6 - now) > 5:
-        yield f"the clocks of Redis and of this machine are {abs(skew):.0f} s apart; synchronize them (NTP)"

@@ -3,8 +3,8 @@
 Redis runs nothing else during a script, so compare-and-swap needs no lock. A script's answer never comes from a replica
 or from a client-side cache. There is one script instead of twelve. So after a flush of the server's scripts one reload
 is enough, and in a pipeline of index and record the server knows the script of both or of neither. Every command uses a
-single key, so a Cluster may put each key on another node. Only ``LOAD_MANY`` takes several keys, if one server has them
-all.
+single key, so a Cluster may put each key on another node. Only ``Do.LOAD_MANY`` takes several keys, if one server has
+them all.
 
 A reply contains the command's own token. In Redis' protocol only the order on the connection says which reply belongs
 to which command. An exception from outside (a signal handler's, gevent's Timeout) between sending and reading breaks
@@ -24,9 +24,15 @@ from itertools import count
 from random import SystemRandom
 from typing import Any
 
+
+class Do:
+    """What the script can do."""
+
+    LOAD, CREATE, REPLACE, TOUCH, DELETE, EXISTS, MEET, SCAN, OWNED, LIST, LOAD_MANY = range(11)
+
+
 # In Lua a number of Redis is a float. ".." writes it with 14 digits: enough for the milliseconds of three thousand
 # years. The time does not move while a script runs. Redis 6.2 has everything that the script uses.
-LOAD, CREATE, REPLACE, TOUCH, DELETE, EXISTS, MEET, SCAN, OWNED, LIST, LOAD_MANY = range(11)
 SCRIPT = b"""\
 local load, create, replace, touch, delete, exists, meet, scan, owned, list = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
 local load_many = 10
@@ -114,19 +120,9 @@ class ForeignReply(Exception):
     """A reply belongs to another command."""
 
 
-def on_key(operation: int, name: bytes, *values: Any) -> Command:
-    """Return the command that does this to the key of that name."""
-    return ("EVALSHA", DIGEST, b"1", name, *values, next(_serials) + operation)
-
-
-def on_keys(operation: int, names: Sequence[bytes]) -> Command:
-    """Return the command that does this to several keys at once."""
-    return ("EVALSHA", DIGEST, b"%d" % len(names), *names, next(_serials) + operation)
-
-
-def on_server(operation: int, *values: Any) -> Command:
-    """Return the command that asks one server about all its keys."""
-    return ("EVALSHA", DIGEST, b"0", *values, next(_serials) + operation)
+def call(operation: int, names: Sequence[bytes], *values: Any) -> Command:
+    """Return the command that does this to the keys of these names; without names, to a whole server."""
+    return ("EVALSHA", DIGEST, len(names), *names, *values, next(_serials) + operation)
 
 
 def in_full(command: Command) -> Command:
@@ -160,7 +156,7 @@ def read(command: Command, reply: Any) -> Any:
 
 
 def loaded(parts: list[bytes]) -> Iterator[tuple[bytes, float] | None]:
-    """Yield what a reply to ``LOAD_MANY`` says of each key: payload and seconds left."""
+    """Yield what a reply to ``Do.LOAD_MANY`` says of each key: payload and seconds left."""
     _, facts, payloads = parts
     numbers = facts.split()
     start = 0

@@ -7,111 +7,78 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from wsgisession.errors import StoreError
-from wsgisession.stores.fork import guard
 from wsgisession.stores.redis_calls import Calls, Line
 from wsgisession.stores.redis_errors import CLUSTER, timed_out
-from wsgisession.stores.redis_script import MEET, NAME, SCAN, TOKEN, Command, on_server
+from wsgisession.stores.redis_script import NAME, TOKEN, Command, Do, call
 from wsgisession.stores.redis_short import Way, way
 
 PAGE = 1000  # keys that SCAN looks at in one step, and keys that one pipeline is about
 TOGETHER = 100  # keys that one server reads before it serves other clients: a fifth of a millisecond
 
 
-class Transport(Protocol):
-    """The way to the keys. Every error on it is a StoreError."""
-
-    calls: Calls
-    together: int  # keys that one command may have
-
-    def run(self, command: Command) -> Any:
-        """Return what the reply to one command says: a bool or a list of parts."""
-
-    def run_in_order(self, commands: Sequence[Command]) -> list[Any]:
-        """Carry out commands in this order; in one round trip if there is only one server."""
-
-    def run_all(self, commands: Sequence[Command]) -> list[Any]:
-        """Carry out commands in any order, in one round trip for each server."""
-
-    def scan(self, pattern: bytes) -> Iterator[list[bytes]]:
-        """Yield the names of all keys that match, page by page."""
-
-    def servers(self) -> list[Any]:
-        """Return a ``redis.Redis`` for each server that has keys."""
-
-
-def transport(client: Any, *, owned: bool) -> Transport:
+def transport(client: Any, *, owned: bool) -> ToServer | ToCluster:
     """Return the way to the servers of a redis-py client; ``owned``: nobody else uses this client."""
     return ToCluster(client) if hasattr(client, "keyslot") else ToServer(client, owned)
 
 
 class ToServer:
-    """The way to one server, or to the master that sentinels name."""
+    """The way to one server, or to the master that sentinels name. Every error on it is a StoreError."""
 
-    together = TOGETHER
+    together = TOGETHER  # keys that one command may have
 
     def __init__(self, client: Any, owned: bool) -> None:
         self._client = client
         self._owned = owned
-        self._execute: Callable[..., Any] = client.execute_command
-        self._give_back: Callable[[], None] = lambda: None
-        self._way: dict[None, Way] = {}
+        self._met: dict[None, Way] = {}  # the way, as soon as the server is known
         self.calls = Calls(self._pools)
         self._line = Line(self.calls)
-        self._met = self._is_usual = False
 
     def run(self, command: Command) -> Any:
-        # The same as ``calls.run(self._one, command)``. After a wait for the network each call costs 0.3 us.
-        if self._is_usual:
-            with guard.own.lock:
-                try:
-                    return self._line.exchange(command, self._client, self._execute)
-                except BaseException as error:
-                    self.calls.failed(error)
-                    raise
+        """Return what the reply to one command says: a bool or a list of parts."""
         return self.calls.run(self._one, command)
 
     def run_in_order(self, commands: Sequence[Command]) -> list[Any]:
+        """Carry out commands in this order, in one round trip."""
         return self.calls.run(self._all, commands)  # type: ignore[no-any-return]
 
     run_all = run_in_order
 
     def scan(self, pattern: bytes) -> Iterator[list[bytes]]:
+        """Yield the names of all keys that match, page by page."""
         return _scan(self.run, pattern)
 
     def servers(self) -> list[Any]:
+        """Return a ``redis.Redis`` for each server that has keys."""
         self.calls.run(self._prepare)
         return [self._client]
 
     def _one(self, command: Command) -> Any:
-        self._meet()
-        return self._line.exchange(command, self._client, self._execute)
+        execute, _ = self._met.get(None) or self._meet()
+        return self._line.exchange(command, self._client, execute)
 
     def _all(self, commands: Sequence[Command]) -> list[Any]:
         self._prepare()
-        replies = self._line.pipelined(commands, self._client)
-        unsettled = (self.calls.unknown_script,)
-        return [
-            self._line.settled(*turn, self._one, unsettled) for turn in zip(commands, replies, strict=True)
-        ]
+        return self._line.pipelined(commands, self._client, self._one, (self.calls.unknown_script,))
 
     def _prepare(self) -> None:
         """Let the client itself use its pool: it finds all connections there."""
-        self._meet()
+        self._met.get(None) or self._meet()
         self._give_back()
 
-    def _meet(self) -> None:
+    def _meet(self) -> Way:
         """Refuse a single node of a Cluster: only a part of the sessions would work there."""
-        if self._met:
-            return
-        if self._line.exchange(on_server(MEET), self._client, self._execute):
+        question = call(Do.MEET, ())
+        if not self._met and self._line.exchange(question, self._client, self._client.execute_command):
             raise StoreError(f"Redis: {CLUSTER}")
         # setdefault is atomic: if two threads come here at once, connections that a second way keeps would be lost.
-        self._execute, self._give_back = self._way.setdefault(None, way(self._client, owned=self._owned))
-        self._is_usual = self.calls.reentrant
-        self._met = True
+        return self._met.setdefault(None, way(self._client, owned=self._owned))
+
+    def _give_back(self) -> None:
+        for _, give_back in self._met.values():
+            give_back()
 
     def _pools(self) -> list[Any]:
         self._give_back()
@@ -182,21 +149,15 @@ class ToCluster:
                 raise
 
     def _all(self, commands: Sequence[Command]) -> list[Any]:
-        by_node: dict[str, list[Command]] = {}
-        nodes = {}
+        by_node: dict[str, tuple[Any, list[Command]]] = {}
         for command in commands:
             node = self._node(command[NAME])
-            nodes[node.name] = node
-            by_node.setdefault(node.name, []).append(command)
+            by_node.setdefault(node.name, (node, []))[1].append(command)
         found: dict[int, Any] = {}
-        for name, its_own in by_node.items():
-            client, line = self._client.get_redis_connection(nodes[name]), self._line(nodes[name])
-            try:
-                replies = line.pipelined(its_own, client)
-            except self._passing as error:
-                replies = [error] * len(its_own)
-            for command, reply in zip(its_own, replies, strict=True):
-                found[command[TOKEN]] = line.settled(command, reply, self._one, self._unsettled)
+        for node, its_own in by_node.values():
+            client = self._client.get_redis_connection(node)
+            answers = self._line(node).pipelined(its_own, client, self._one, self._unsettled)
+            found.update(zip((command[TOKEN] for command in its_own), answers, strict=True))
         return [found[command[TOKEN]] for command in commands]
 
     def _node(self, name: bytes) -> Any:
@@ -218,7 +179,7 @@ def _scan(run: Callable[[Command], Any], pattern: bytes) -> Iterator[list[bytes]
     """Yield the names of one server's keys that match. While Redis halves its table, one may come twice."""
     cursor = b"0"
     while True:
-        _, cursor, names = run(on_server(SCAN, cursor, pattern, PAGE))
+        _, cursor, names = run(call(Do.SCAN, (), cursor, pattern, PAGE))
         yield names
         if cursor == b"0":
             return
