@@ -21,9 +21,10 @@ import math
 import queue
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakValueDictionary, ref
 
 from wsgisession.errors import StoreError
@@ -39,30 +40,19 @@ class NoAnswer(StoreError):
     """The engine was asked and has not answered in time."""
 
 
-class Held(Protocol):
-    """A connection in use by one operation."""
+class Held:
+    """A connection in use by one operation, or idle; ``held`` is empty until there is one."""
+
+    __slots__ = ("__weakref__", "held", "number", "since")
+
+    def __init__(self, number: int = -1) -> None:
+        self.number = number  # among the store's own connections; -1: the caller's pool has lent it
+        self.held: list[Any] = []
+        self.since = 0.0  # when it was last given back
 
     @property
-    def connection(self) -> Any: ...
-
-
-class Source(Protocol):
-    """Where connections come from. A connection that was finished is given back like any other."""
-
-    def take(self, deadline: float) -> Held: ...
-    def give(self, held: Held) -> None: ...
-    def close(self) -> None: ...
-
-
-class Place:
-    """One of a store's own connections; while it is being opened ``connection`` is None."""
-
-    __slots__ = ("__weakref__", "connection", "number", "since")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.connection: Any = None
-        self.since = 0.0  # when it was last given back
+    def connection(self) -> Any:
+        return self.held[0]
 
 
 class Own:
@@ -77,13 +67,13 @@ class Own:
     def __init__(self, connect: Callable[[], Any], ready: int) -> None:
         self._connect = connect
         self._ready = ready  # the status of a connection outside a transaction
-        self._idle: list[Place] = []  # the longest idle first
-        self._places: WeakValueDictionary[int, Place] = WeakValueDictionary()  # all connections, by number
+        self._idle: list[Held] = []  # the longest idle first
+        self._all: WeakValueDictionary[int, Held] = WeakValueDictionary()  # by number
         self._numbers = itertools.count()
         self._open_from = 0  # connections with a lower number are closed when they are given back
         self._news: queue.SimpleQueue[None] = queue.SimpleQueue()  # tells the callers that wait to look again
 
-    def take(self, deadline: float) -> Place:
+    def take(self, deadline: float) -> Held:
         asked = time.monotonic()
         self._close_idle(asked - IDLE)
         ended: list[BaseException | None] | None = None
@@ -106,20 +96,17 @@ class Own:
                 if now - asked < SILENCE:
                     raise StoreError("PostgreSQL: no connection in time")
                 raise NoAnswer("PostgreSQL: no connection: the server has not answered in time")
-            try:
+            with suppress(queue.Empty):
                 self._news.get(timeout=min(deadline - now, LOOK))
-            except queue.Empty:
-                pass
 
-    def give(self, place: Held) -> None:
-        assert isinstance(place, Place)
-        if place.number < self._open_from:
-            place.connection.close()
-        if place.connection.closed:
-            self._places.pop(place.number, None)
+    def give(self, held: Held) -> None:
+        if held.number < self._open_from:
+            held.connection.close()
+        if held.connection.closed:
+            self._all.pop(held.number, None)
             self._tell()
         else:
-            self._keep(place)
+            self._keep(held)
 
     def close(self) -> None:
         """Close what is idle, and what is in use when it is given back. A later operation connects again."""
@@ -132,40 +119,40 @@ class Own:
         Returns:
             the list that will hold the error, or None if it succeeds; None: there are as many as allowed.
         """
-        place = Place(next(self._numbers))
-        self._places[place.number] = place
-        if len(self._places) > SIZE:
+        held = Held(next(self._numbers))
+        self._all[held.number] = held
+        if len(self._all) > SIZE:
             return None
         ended: list[BaseException | None] = []
         # In the caller's context, because the callable may look up there where to connect to.
-        _apart(copy_context().run, self._fill, place, ended)
+        _apart(copy_context().run, self._fill, held, ended)
         return ended
 
-    def _fill(self, place: Place, ended: list[BaseException | None]) -> None:
+    def _fill(self, held: Held, ended: list[BaseException | None]) -> None:
         try:
-            place.connection = self._connected()
+            held.held.append(self._connected())
         except BaseException as error:  # it is raised again where the connection is waited for
-            self._places.pop(place.number, None)
+            self._all.pop(held.number, None)
             ended.append(error)
             self._tell()
         else:
-            self._keep(place)
+            self._keep(held)
             ended.append(None)
 
     def _connected(self) -> Any:
         connection = self._connect()
         if not hasattr(connection, "pgconn"):
             raise TypeError(f"connect must return a psycopg 3 connection, not {type(connection).__name__}")
-        places = [reference() for reference in self._places.valuerefs()]
-        if any(place is not None and place.connection is connection for place in places):
+        others = [reference() for reference in self._all.valuerefs()]
+        if any(connection in other.held for other in others if other is not None):
             raise TypeError("connect must open a new connection with each call: one cannot serve two threads")
         if connection.pgconn.transaction_status != self._ready:
             connection.commit()  # the callable may have set something, for example SET search_path, without committing it
         return connection
 
-    def _keep(self, place: Place) -> None:
-        place.since = time.monotonic()
-        self._idle.append(place)
+    def _keep(self, held: Held) -> None:
+        held.since = time.monotonic()
+        self._idle.append(held)
         self._tell()
 
     def _tell(self) -> None:
@@ -178,24 +165,11 @@ class Own:
             try:
                 if self._idle[0].since >= before:
                     return
-                place = self._idle.pop(0)
+                held = self._idle.pop(0)
             except IndexError:
                 return
-            self._places.pop(place.number, None)
-            place.connection.close()
-
-
-class Loan:
-    """A connection of the caller's pool."""
-
-    __slots__ = ("__weakref__", "held")
-
-    def __init__(self) -> None:
-        self.held: list[Any] = []  # the connection, or nothing yet
-
-    @property
-    def connection(self) -> Any:
-        return self.held[0]
+            self._all.pop(held.number, None)
+            held.connection.close()
 
 
 class Lent:
@@ -209,13 +183,13 @@ class Lent:
     def __init__(self, pool: Any, ready: int) -> None:
         self._pool = pool
         self._spare = Own(lambda: connect_like(pool), ready)
-        self._loans: dict[int, ref[Loan]] = {}  # by thread
+        self._loans: dict[int, ref[Held]] = {}  # by thread
 
     def take(self, deadline: float) -> Held:
         thread = _thread.get_ident()
         if thread in self._loans:
             return self._spare.take(deadline)
-        loan = Loan()
+        loan = Held()
         self._loans[thread] = ref(loan, partial(self._forsaken, thread, loan.held))
         left = max(deadline - time.monotonic(), 0.001)
         errors: list[BaseException] = []
@@ -237,7 +211,7 @@ class Lent:
         return loan
 
     def give(self, held: Held) -> None:
-        if not isinstance(held, Loan):
+        if held.number >= 0:
             return self._spare.give(held)
         try:
             self._pool.putconn(held.connection)
@@ -253,7 +227,7 @@ class Lent:
         """Leave the pool open, because it is the caller's. Close what the store itself opened."""
         self._spare.close()
 
-    def _forsaken(self, thread: int, held: list[Any], loan: ref[Loan]) -> None:
+    def _forsaken(self, thread: int, held: list[Any], loan: ref[Held]) -> None:
         self._loans.pop(thread, None)
         for connection in held:
             connection.pgconn.finish()  # nobody knows what it was doing
@@ -270,7 +244,7 @@ def _apart(function: Callable[..., object], *arguments: object) -> None:
 
 
 def _borrow(
-    loan: Loan, pool: Any, timeout: float, errors: list[BaseException], done: queue.SimpleQueue[None]
+    loan: Held, pool: Any, timeout: float, errors: list[BaseException], done: queue.SimpleQueue[None]
 ) -> None:
     try:
         # The list itself asks the pool, so no exception from outside can come between getting the connection and

@@ -18,7 +18,7 @@ from wsgisession.errors import StoreError
 from wsgisession.stores.outage import Outage
 from wsgisession.stores.postgres_cause import SILENCE, cause, is_the_pools
 from wsgisession.stores.postgres_pipeline import Command, Pipeline, Statement
-from wsgisession.stores.postgres_pool import Held, Lent, NoAnswer, Own, Source, connect_like, is_pool
+from wsgisession.stores.postgres_pool import Held, Lent, NoAnswer, Own, connect_like, is_pool
 
 GRACE = 1.0  # seconds to wait for a silent server after the server's own timeout
 # Seconds for the server, and as many more, if it did not answer last time: a trial must be short.
@@ -69,14 +69,14 @@ class Transactions:
         self._connect = connect
         if is_pool(connect):
             self._connect = lambda: connect_like(connect)
-            self._sources: dict[int, Source] = {os.getpid(): Lent(connect, self._ready)}
+            self._sources: dict[int, Own | Lent] = {os.getpid(): Lent(connect, self._ready)}
         elif callable(connect):
             self._sources = {}
         else:
             what = "a psycopg_pool.ConnectionPool or a callable that returns a new psycopg connection"
             raise TypeError(f"connect must be {what}, not {type(connect).__name__}")
 
-    def _source(self) -> Source:
+    def _source(self) -> Own | Lent:
         process = os.getpid()
         source = self._sources.get(process)
         # setdefault is atomic. A lock could be held by another thread when this process is forked.
@@ -137,7 +137,7 @@ class Transactions:
             if conflict:
                 time.sleep(random.random() * PAUSE * 2**conflicts)
 
-    def _take(self, source: Source, deadline: float) -> Held:
+    def _take(self, source: Own | Lent, deadline: float) -> Held:
         """Return a connection that works. Connections that broke while they were idle are dropped."""
         while True:
             try:
