@@ -166,42 +166,32 @@ class SQLiteStore:
         now = int(self._clock() * 1000)
         if self._write(_CREATE, (payload, now + _milliseconds(ttl), owner, key, now)):
             return True
-        return self._payload(key, now) == payload  # carried out before, and its reply was lost
+        return self._payload(key) == payload  # carried out before, and its reply was lost
 
     def replace(
         self, key: str, expected: bytes, payload: bytes, ttl: float | None, owner: str | None = None
     ) -> bool:
         now = int(self._clock() * 1000)
-        expires = 0 if ttl is None else now + _milliseconds(ttl)
-        try:
-            if ttl is None:
-                done = self._write(_REPLACE_PAYLOAD, (payload, key, now, expected))
-            else:
-                done = self._write(_REPLACE, (payload, expires, key, now, expected, owner))
-            if done:
+        if ttl is None:
+            if self._changed(_REPLACE_PAYLOAD, (payload, key, now, expected)):
                 return True
-            found = self._payload(key, now)
-        except UnicodeEncodeError:
-            return False
-        if ttl is not None and found == expected:
-            return self._write(_REPLACE_AND_OWNER, (payload, expires, owner, key, now, expected))
-        return found == payload  # carried out before, and its reply was lost
+        else:
+            expires = now + _milliseconds(ttl)
+            if self._changed(_REPLACE, (payload, expires, key, now, expected, owner)):
+                return True
+            if self._changed(_REPLACE_AND_OWNER, (payload, expires, owner, key, now, expected)):
+                return True
+        return self._payload(key) == payload  # carried out before, and its reply was lost
 
     def touch(self, key: str, ttl: float, owner: str | None = None, expected: bytes | None = None) -> bool:
         now = int(self._clock() * 1000)
         sql, more = (_TOUCH, ()) if expected is None else (_TOUCH + _EXPECTED, (expected,))
-        try:
-            return self._write(sql, (now + _milliseconds(ttl), key, now, *more))
-        except UnicodeEncodeError:
-            return False
+        return self._changed(sql, (now + _milliseconds(ttl), key, now, *more))
 
     def delete(self, key: str, expected: bytes | None = None) -> bool:
         now = int(self._clock() * 1000)
         sql, more = (_DELETE, ()) if expected is None else (_DELETE + _EXPECTED, (expected,))
-        try:
-            return self._run(sql, (key, now, *more), _count) == 1
-        except UnicodeEncodeError:
-            return False
+        return self._changed(sql, (key, now, *more))
 
     def load_many(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:
         """Return what ``load`` would return for each key, with one statement per page of 1,000."""
@@ -297,6 +287,12 @@ class SQLiteStore:
             self._sweep()
         return changed
 
+    def _changed(self, sql: str, values: tuple[Any, ...]) -> bool:
+        try:
+            return self._write(sql, values)
+        except UnicodeEncodeError:
+            return False  # a lone surrogate: no key
+
     def _load_page(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:
         now = int(self._clock() * 1000)
         rows = self._run(_LOAD_MANY, (json.dumps(list(keys)), now), _all)
@@ -307,9 +303,9 @@ class SQLiteStore:
             found[place] = payload, (expires - now - 0.5) / 1000
         return found
 
-    def _payload(self, key: str, now: int) -> object:
-        row = self._run(_LOAD, (key, now), _one)
-        return None if row is None else row[0]
+    def _payload(self, key: str) -> bytes | None:
+        found = self.load(key)
+        return found and found[0]
 
     def _pages(self, sql: str, size: int) -> Iterator[tuple[tuple[int, int, int], int]]:
         """Walk through the table in the order of its rows.
