@@ -26,35 +26,20 @@ Re-exports the public names and nothing else. Knows no clause: the clauses of ev
 others in ``bulk``.
 """
 
-from .bulk import PAGE, BulkStoreContract
-from .contract import ROUNDS, SLACK, STEPS, THREADS, StoreContract, each_operation, with_and_without_a_ttl
-from .helpers import LONG, PATIENCE, all_end, in_child, new_key, new_payload, together
-from .samples import NO_KEYS, NO_OWNERS, OPERATIONS, OWNERS, PAYLOADS, Operation
+from .bulk import BulkStoreContract
+from .contract import StoreContract
+from .helpers import LONG, PATIENCE, in_child, new_key, new_payload, together
 from .steps import Outside, Steps
 
 __all__ = [
     "LONG",
-    "NO_KEYS",
-    "NO_OWNERS",
-    "OPERATIONS",
-    "OWNERS",
-    "PAGE",
     "PATIENCE",
-    "PAYLOADS",
-    "ROUNDS",
-    "SLACK",
-    "STEPS",
-    "THREADS",
     "BulkStoreContract",
-    "Operation",
     "Outside",
     "Steps",
     "StoreContract",
-    "all_end",
-    "each_operation",
     "in_child",
     "new_key",
     "new_payload",
     "together",
-    "with_and_without_a_ttl",
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..stores.base import Store
-from .helpers import LONG
+from .helpers import LONG, new_payload
 
 # Takes a store, a key, its payload, and a new payload.
 Operation = Callable[[Store, str, bytes, bytes], object]
+# Takes a store, a key, its payload, a ttl, and the record's owner.
+Renewal = Callable[[Store, str, bytes, float, str | None], bool]
 
 PAYLOADS = {
     "empty": b"",
@@ -47,6 +49,10 @@ NO_OWNERS = {
     "lone surrogate": "\ud800",
     "NUL": "a\0b",
     "a million characters": "x" * 1_000_000,
+}
+RENEWALS: dict[str, Renewal] = {
+    "replace": lambda store, key, old, ttl, owner: store.replace(key, old, new_payload(), ttl, owner),
+    "touch": lambda store, key, old, ttl, owner: store.touch(key, ttl, owner),
 }
 # The operations that are interrupted, on a live record of "ada".
 OPERATIONS: dict[str, Operation] = {
