@@ -65,22 +65,19 @@ def check(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> 
     facts, found, works = examine(manager)
     findings = [(one.subject, redacted(one.message)) for one in found]
     told = plural(len(findings), "finding") if findings else "no findings"
-    if terminal.json:
-        terminal.dump(
-            {"facts": facts, "findings": [{"subject": about, "message": text} for about, text in findings]}
-        )
-    elif terminal.human:
-        for line in columns((name, visible(fact)) for name, fact in facts.items()):
-            terminal.line(line)
-        for about, text in findings:
-            terminal.line(f"warning: {about}: {visible(text)}")
-        terminal.line(told)
-    else:
-        for name, fact in facts.items():
-            terminal.line("fact", name, visible(fact))
-        for about, text in findings:
-            terminal.line("finding", about, visible(text))
-        terminal.line(told)
+    terminal.result(
+        {"facts": facts, "findings": [{"subject": about, "message": text} for about, text in findings]},
+        [
+            *columns((name, visible(fact)) for name, fact in facts.items()),
+            *(f"warning: {about}: {visible(text)}" for about, text in findings),
+            told,
+        ],
+        [
+            *(("fact", name, visible(fact)) for name, fact in facts.items()),
+            *(("finding", about, visible(text)) for about, text in findings),
+            (told,),
+        ],
+    )
     return (FINDING if findings else OK) if works else UNREACHABLE
 
 
@@ -99,23 +96,22 @@ def examine(manager: SessionManager) -> Report:
         found("clock", ["this machine's clock is years behind; synchronize it (NTP)"])
     if in_memory(manager):
         found("store", ["MemoryStore keeps sessions in one process, and loses them when the process ends"])
-    reader, works, speed = Reader(manager), True, Speed()
+    reader = Reader(manager)
+    medians: dict[str, float] = {}
     try:
-        speed.read(reader)
+        for name, seconds in speed(reader):
+            medians[name] = seconds
     except StoreError as error:
-        found("store", [f"it does not answer: {error}"])
-        return Report(facts, findings, False)
-    try:
-        speed.write(reader)
-    except StoreError as error:
+        if not medians:
+            found("store", [f"it does not answer: {error}"])
+            return Report(facts, findings, False)
         found("store", [f"it answers, but refuses to write: {error}"])
-        works = False
-    facts |= {name: f"{seconds * 1000:.2f} ms" for name, seconds in speed.medians().items()}
+    facts |= {name: f"{seconds * 1000:.2f} ms" for name, seconds in medians.items()}
     facts |= settings(manager)
-    found("store", slow(speed.medians()))
+    found("store", slow(medians))
     found("records", records(reader))
     found("store", engine(manager))
-    return Report(facts, findings, works)
+    return Report(facts, findings, "write" in medians)
 
 
 def versions(manager: SessionManager) -> dict[str, str]:
@@ -199,35 +195,29 @@ def cookie(manager: SessionManager) -> Iterator[str]:
         yield "with domain, the cookie is sent to every host below it; leave it out unless all of them need the session"
 
 
-class Speed:
-    """How many seconds the store takes: one read and three writes in each round."""
+def speed(reader: Reader) -> Iterator[tuple[str, float]]:
+    """Yield how many seconds a read takes, and then a write. StoreError: it was refused."""
+    store, key = reader.store, Identity([os.urandom(32)]).new_id()  # random, so it is no session's key
+    nothing = Record(reader.clock(), None, False, {})
+    payload, other = reader.codec.pack(nothing), reader.codec.pack(nothing)
+    yield "read", _median(lambda: store.load(key))
+    yield (
+        "write",
+        _median(
+            lambda: store.create(key, payload, 10.0),
+            lambda: store.replace(key, payload, other, 10.0),
+            lambda: store.delete(key),
+        ),
+    )
 
-    def __init__(self) -> None:
-        self._times: dict[str, list[float]] = {}
-        self._key = Identity([os.urandom(32)]).new_id()  # random, so it is no session's key
 
-    def read(self, reader: Reader) -> None:
-        """Measure reads. StoreError: one was refused."""
-        for _ in range(ROUNDS):
-            self._timed("read", lambda: reader.store.load(self._key))
-
-    def write(self, reader: Reader) -> None:
-        """Measure writes. StoreError: one was refused."""
-        nothing = Record(reader.clock(), None, False, {})
-        payload, other = reader.codec.pack(nothing), reader.codec.pack(nothing)
-        for _ in range(ROUNDS):
-            self._timed("write", lambda: reader.store.create(self._key, payload, 10.0))
-            self._timed("write", lambda: reader.store.replace(self._key, payload, other, 10.0))
-            self._timed("write", lambda: reader.store.delete(self._key))
-
-    def medians(self) -> dict[str, float]:
-        """Return the median of each kind."""
-        return {name: statistics.median(times) for name, times in self._times.items()}
-
-    def _timed(self, name: str, operation: Callable[[], object]) -> None:
+def _median(*operations: Callable[[], object]) -> float:
+    times = []
+    for operation in operations * ROUNDS:
         begin = time.perf_counter()
         operation()
-        self._times.setdefault(name, []).append(time.perf_counter() - begin)
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
 
 
 def slow(speed: dict[str, float]) -> Iterator[str]:

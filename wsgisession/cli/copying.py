@@ -55,13 +55,11 @@ def copy(terminal: Terminal, arguments: Namespace) -> int:
             f"stopped after {plural(seen, 'record')}; they stay, and the same command copies the rest"
         )
         raise
-    if terminal.json:
-        terminal.dump(done._asdict())
-    elif terminal.human:
-        terminal.line(f"{plural(done.copied, 'session')} copied, {done.already_there:,} there already")
-    else:
-        terminal.line("copied", str(done.copied))
-        terminal.line("already there", str(done.already_there))
+    terminal.result(
+        done._asdict(),
+        [f"{plural(done.copied, 'session')} copied, {done.already_there:,} there already"],
+        [("copied", str(done.copied)), ("already there", str(done.already_there))],
+    )
     return closed(reader, terminal)
 
 

@@ -8,22 +8,11 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from wsgisession.cli import text
 from wsgisession.cli.codes import OK
 from wsgisession.cli.outcome import absent, closed, plural
 from wsgisession.cli.reader import Entry, Reader
 from wsgisession.cli.terminal import Progress, Terminal
-from wsgisession.cli.text import (
-    brief,
-    clipped,
-    columns,
-    compact,
-    duration,
-    moment,
-    number,
-    raw,
-    size,
-    visible,
-)
 from wsgisession.manager import SessionManager
 
 BEFORE_OWNER = 43 + 2 + 7 + 2 + 7 + 2  # columns of the table
@@ -74,15 +63,17 @@ def _chosen(reader: Reader, arguments: Namespace, progress: Progress) -> Iterabl
 
 
 def _print(entry: Entry, now: float, terminal: Terminal) -> None:
-    owner = visible(entry.owner or "")
+    owner = text.visible(entry.owner or "")
     if terminal.json:
         terminal.dump(described(entry))
     elif terminal.human:
         width = shutil.get_terminal_size().columns - BEFORE_OWNER
-        age, left = brief(now - entry.created), brief(entry.expires - now)
-        terminal.line(f"{entry.shown:<43}  {age:<7}  {left:<7}  {clipped(owner, max(width, 10))}".rstrip())
+        age, left = text.brief(now - entry.created), text.brief(entry.expires - now)
+        terminal.line(
+            f"{entry.shown:<43}  {age:<7}  {left:<7}  {text.clipped(owner, max(width, 10))}".rstrip()
+        )
     else:
-        terminal.line(entry.shown, moment(entry.created), moment(entry.expires), owner)
+        terminal.line(entry.shown, text.moment(entry.created), text.moment(entry.expires), owner)
 
 
 def described(entry: Entry) -> dict[str, Any]:
@@ -90,8 +81,8 @@ def described(entry: Entry) -> dict[str, Any]:
     return {
         "key": entry.shown,
         "owner": entry.owner,
-        "created": number(entry.created),
-        "expires": number(entry.expires),
+        "created": text.number(entry.created),
+        "expires": text.number(entry.expires),
         "persistent": entry.persistent,
         "idle_timeout": entry.idle_timeout,
         "size": entry.size,
@@ -105,36 +96,38 @@ def show(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> i
     if found is None:
         return absent(reader, terminal)
     entry, record = found
-    data = {name: raw(line) for name, line in record.data.items()}
+    data = {name: text.raw(line) for name, line in record.data.items()}
     broken = [name for name, line in record.data.items() if not _decodes(reader, line)]
-    if terminal.json:
-        terminal.dump({**described(entry), "data": data, "undecodable": broken})
-        return OK
-    facts = _facts(entry, reader.clock(), terminal.human)
-    if terminal.human:
-        items = [f"  {compact(name)}: {compact(value)}" for name, value in data.items()]
-        for line in [*columns(facts), "data", *(items or ["  none"])]:
-            terminal.line(line)
-    else:
-        for name, fact in facts:
-            terminal.line(name, fact)
-        for name, value in data.items():
-            terminal.line("data", compact(name), compact(value))
-    for name in broken:
-        terminal.note(f"the value of {compact(name)} cannot be decoded; it is shown as it is stored")
+    items = [f"  {text.compact(name)}: {text.compact(value)}" for name, value in data.items()]
+    terminal.result(
+        {**described(entry), "data": data, "undecodable": broken},
+        [*text.columns(_facts(entry, reader.clock(), True)), "data", *(items or ["  none"])],
+        [
+            *_facts(entry, reader.clock(), False),
+            *(("data", text.compact(name), text.compact(value)) for name, value in data.items()),
+        ],
+    )
+    for name in () if terminal.json else broken:
+        terminal.note(f"the value of {text.compact(name)} cannot be decoded; it is shown as it is stored")
     return OK
 
 
 def _facts(entry: Entry, now: float, human: bool) -> Iterator[tuple[str, str]]:
     """Yield the facts of a session besides its data. For a person they have durations and units."""
     yield "key", entry.shown
-    yield "owner", visible(entry.owner or "")
-    yield "created", moment(entry.created) + (f", {duration(now - entry.created)} ago" if human else "")
-    yield "expires", moment(entry.expires) + (f", in {duration(entry.expires - now)}" if human else "")
-    yield "size", size(entry.size) if human else str(entry.size)
+    yield "owner", text.visible(entry.owner or "")
+    yield (
+        "created",
+        text.moment(entry.created) + (f", {text.duration(now - entry.created)} ago" if human else ""),
+    )
+    yield (
+        "expires",
+        text.moment(entry.expires) + (f", in {text.duration(entry.expires - now)}" if human else ""),
+    )
+    yield "size", text.size(entry.size) if human else str(entry.size)
     yield "persistent", "yes" if entry.persistent else "no"
     if entry.idle_timeout is not None:
-        yield "idle timeout", duration(entry.idle_timeout) if human else f"{entry.idle_timeout:g}"
+        yield "idle timeout", text.duration(entry.idle_timeout) if human else f"{entry.idle_timeout:g}"
 
 
 def _decodes(reader: Reader, line: bytes) -> bool:

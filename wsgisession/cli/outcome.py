@@ -15,12 +15,7 @@ def plural(count: int, what: str) -> str:
 
 def counted(terminal: Terminal, word: str, count: int, what: str) -> None:
     """Print the number of things that a command changed."""
-    if terminal.json:
-        terminal.dump({word: count})
-    elif terminal.human:
-        terminal.line(f"{plural(count, what)} {word}")
-    else:
-        terminal.line(str(count))
+    terminal.result({word: count}, [f"{plural(count, what)} {word}"], [(str(count),)])
 
 
 def absent(reader: Reader, terminal: Terminal) -> int:

@@ -11,8 +11,5 @@ from wsgisession.cli.terminal import Terminal
 def secret(terminal: Terminal) -> int:
     """Print a new secret."""
     value = secrets.token_urlsafe(32)
-    if terminal.json:
-        terminal.dump({"secret": value})
-    else:
-        terminal.line(value)
+    terminal.result({"secret": value}, [value], [(value,)])
     return OK

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+import time
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from wsgisession import __version__
 from wsgisession.cli.codes import USAGE
-from wsgisession.cli.text import since
+from wsgisession.cli.text import UNITS
 
 DESCRIPTION = """\
 Show and end the sessions of a store. A session is named by its key, the
@@ -37,6 +40,7 @@ KEY = re.compile(r"[A-Za-z0-9_-]{43}")
 ORDERS = ("created", "expires", "owner", "size")
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z-]{0,15}")
+_AGO = re.compile(r"(\d{1,9})(s|min|h|d)")
 _OPTION = re.compile(r"-[A-Za-z]|--[A-Za-z][A-Za-z-]{0,15}")
 # Other tools' names of these commands.
 _OTHER_WORDS = {
@@ -79,26 +83,23 @@ class Command:
             self.valued.append(name)
         (among or self.parser).add_argument(name, **details)
 
-    def check(self, words: Sequence[str]) -> None:
-        """End with an error if one of the options does not exist."""
-        for word, before in zip(words, ["", *words], strict=False):
-            name = word.partition("=")[0]
-            if name[:1] != "-" or KEY.fullmatch(word) or name in self.options or before in self.valued:
-                continue
-            near = get_close_matches(name, self.options, 1)
-            message = f"{self.name} has no option {_quoted(name, _OPTION, 'like this')}"
-            self.parser.error(message + (f"; did you mean {near[0]}?" if near else ""))
-
     def sorted_out(self, words: Sequence[str]) -> list[str]:
-        """Return the words so that argparse does not take a key or a store for an option."""
-        takes_store = "--store" in self.options
+        """Return the words so that argparse does not take a key or a store for an option.
+
+        End with an error if there is an option that does not exist.
+        """
         result: list[str] = []
         for word, before in zip(words, ["", *words], strict=False):
-            if before in self.valued:
+            name = word.partition("=")[0]
+            if before in self.valued or name in self.options:
                 result.append(word)
-            elif word[:1] == "-" and KEY.fullmatch(word):
+            elif KEY.fullmatch(word):
                 result.append(f" {word}")  # one key in 64 begins with a dash; a blank makes it no option
-            elif word[:1] != "-" and (":" in word or not word) and takes_store:
+            elif word[:1] == "-":
+                near = get_close_matches(name, self.options, 1)
+                message = f"{self.name} has no option {_quoted(name, _OPTION, 'like this')}"
+                self.parser.error(message + (f"; did you mean {near[0]}?" if near else ""))
+            elif (":" in word or not word) and "--store" in self.options:
                 # No key has a colon, and each store has one; a variable of the shell that is not set is no store.
                 result += ["--store", word]
             else:
@@ -122,9 +123,41 @@ class Syntax:
         self._commands = self.parser.add_subparsers(
             dest="command", metavar="COMMAND", title="commands", prog="wsgisession"
         )
-        self._looking()
-        self._ending()
-        self._others()
+        usage = "[--owner NAME] [--since WHEN]\n" + " " * 24 + "[--sort BY] [--limit N]"
+        listing = self._add("list", usage, "list the live sessions; JSON has one object per line")
+        listing.option("--owner", metavar="NAME", help="only this owner's sessions, newest first")
+        listing.option(
+            "--since",
+            metavar="WHEN",
+            type=_since,
+            help="only sessions begun since: 30min, 2h, 7d, 2026-11-24",
+        )
+        listing.option(
+            "--sort", metavar="BY", type=_order, help="created (newest first), expires, owner or size"
+        )
+        listing.option("--limit", metavar="N", type=_number, help="at most N sessions")
+        showing = self._add("show", "KEY", "show one session with its data")
+        showing.parser.add_argument("key", metavar="KEY", type=_key, help="as list prints it")
+        self._add("count", "", "count the live sessions, as cheaply as the store can")
+        self._add("stats", "", "count live sessions, their owners, sizes and ages")
+        ending = self._add("destroy", "[--yes] (KEY | --owner NAME | --all)", "end sessions, after asking")
+        which = ending.parser.add_mutually_exclusive_group(required=True)
+        which.add_argument(
+            "key", metavar="KEY", nargs="?", type=_key, help="this session; an old key works for a minute"
+        )
+        ending.option("--owner", among=which, metavar="NAME", help="all sessions of this owner")
+        ending.option("--all", among=which, action="store_true", help="all sessions: everybody is logged out")
+        ending.option("--yes", action="store_true", help="do not ask")
+        self._add("purge", "", "remove expired records from the store")
+        copying = self._add(
+            "copy", "FROM TO", "copy live sessions to another store, if it lacks them", store=False
+        )
+        copying.parser.add_argument("source", metavar="FROM", help="a STORE; it is only read")
+        copying.parser.add_argument("target", metavar="TO", help="a STORE; it is made if needed")
+        self._add("check", "", "look for mistakes in the configuration; writes one record and deletes it")
+        self._add(
+            "secret", "", "print a new secret: 256 bits from the operating system, base64url", store=False
+        )
 
     def _add(self, name: str, usage: str, text: str, *, store: bool = True) -> Command:
         parser = self._commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
@@ -136,47 +169,6 @@ class Syntax:
             )
         command.option("--json", action="store_true", help="write JSON")
         return command
-
-    def _looking(self) -> None:
-        usage = "[--owner NAME] [--since WHEN]\n" + " " * 24 + "[--sort BY] [--limit N]"
-        listing = self._add("list", usage, "list the live sessions; JSON has one object per line")
-        listing.option("--owner", metavar="NAME", help="only this owner's sessions, newest first")
-        listing.option(
-            "--since",
-            metavar="WHEN",
-            type=_told(since),
-            help="only sessions begun since: 30min, 2h, 7d, 2026-11-24",
-        )
-        listing.option(
-            "--sort", metavar="BY", type=_order, help="created (newest first), expires, owner or size"
-        )
-        listing.option("--limit", metavar="N", type=_number, help="at most N sessions")
-        showing = self._add("show", "KEY", "show one session with its data")
-        showing.parser.add_argument("key", metavar="KEY", type=_key, help="as list prints it")
-        self._add("count", "", "count the live sessions, as cheaply as the store can")
-        self._add("stats", "", "count live sessions, their owners, sizes and ages")
-
-    def _ending(self) -> None:
-        ending = self._add("destroy", "[--yes] (KEY | --owner NAME | --all)", "end sessions, after asking")
-        which = ending.parser.add_mutually_exclusive_group(required=True)
-        which.add_argument(
-            "key", metavar="KEY", nargs="?", type=_key, help="this session; an old key works for a minute"
-        )
-        ending.option("--owner", among=which, metavar="NAME", help="all sessions of this owner")
-        ending.option("--all", among=which, action="store_true", help="all sessions: everybody is logged out")
-        ending.option("--yes", action="store_true", help="do not ask")
-        self._add("purge", "", "remove expired records from the store")
-
-    def _others(self) -> None:
-        copying = self._add(
-            "copy", "FROM TO", "copy live sessions to another store, if it lacks them", store=False
-        )
-        copying.parser.add_argument("source", metavar="FROM", help="a STORE; it is only read")
-        copying.parser.add_argument("target", metavar="TO", help="a STORE; it is made if needed")
-        self._add("check", "", "look for mistakes in the configuration; writes one record and deletes it")
-        self._add(
-            "secret", "", "print a new secret: 256 bits from the operating system, base64url", store=False
-        )
 
     def parse(self, given: Sequence[str]) -> argparse.Namespace:
         """Return the arguments of a command line. A wrong one is one line on standard error, and exit code 2."""
@@ -193,7 +185,6 @@ class Syntax:
             self.parser.error(f"{told} cannot come before the command")
         self._check_command(first)
         command = self.commands[first]
-        command.check(words)
         options, rest = self.parser.parse_known_args([first, *command.sorted_out(words)])
         if rest:
             place = words.index(rest[0].strip()) + 1
@@ -224,32 +215,30 @@ def _quoted(word: str, form: re.Pattern[str], otherwise: str) -> str:
 # How the values of options are read. Messages do not repeat the value.
 
 
-def _told(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    def checked(text: str) -> Any:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+def _since(text: str) -> float:
+    """Return POSIX seconds of a moment in ISO 8601 (UTC if it names no zone), or of a duration ago (``90s``, ``2h``)."""
+    if ago := _AGO.fullmatch(text):
+        return time.time() - int(ago[1]) * dict(UNITS)[ago[2]]
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError("write 30min, 2h, 7d, or a moment such as 2026-11-24T18:44") from None
 
-    return checked
 
-
-@_told
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text)):
-        raise ValueError("write a whole number above 0")
+        raise ArgumentTypeError("write a whole number above 0")
     return int(text)
 
 
-@_told
 def _order(text: str) -> str:
     if text not in ORDERS:
-        raise ValueError(f"write one of {', '.join(ORDERS)}")
+        raise ArgumentTypeError(f"write one of {', '.join(ORDERS)}")
     return text
 
 
-@_told
 def _key(text: str) -> str:
     if not KEY.fullmatch(text.strip()):
-        raise ValueError("a key has 43 letters, digits, - and _, as list prints it")
+        raise ArgumentTypeError("a key has 43 letters, digits, - and _, as list prints it")
     return text.strip()

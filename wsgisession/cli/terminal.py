@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from wsgisession.cli.text import visible
@@ -47,6 +47,14 @@ class Terminal:
     def dump(self, value: Any) -> None:
         """Write one line of JSON, in ASCII."""
         print(json.dumps(value, allow_nan=False))
+
+    def result(self, value: Any, human: Iterable[str], plain: Iterable[Sequence[str]]) -> None:
+        """Write a result as JSON if that was asked for, as lines for a person on a terminal, otherwise as cells."""
+        if self.json:
+            self.dump(value)
+        else:
+            for cells in [(line,) for line in human] if self.human else plain:
+                self.line(*cells)
 
     def note(self, message: str) -> None:
         """Tell the person who started the command, on standard error."""

@@ -11,20 +11,19 @@ from __future__ import annotations
 
 import json
 import math
-import re
-import time
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
-from typing import Any, NoReturn
+from typing import Any
 
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+from wsgisession.depth import deeper
+
+UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _MULTIPLES = ("KiB", "MiB", "GiB", "TiB")
 BAR = 40  # characters of the longest bar
 DEEPEST = 100  # levels of nested containers, as many as a codec writes
-_AGO = re.compile(r"(\d{1,9})(s|min|h|d)")
 
 
 def visible(text: str) -> str:
@@ -72,49 +71,18 @@ def raw(line: bytes) -> Any:
     readers.
     """
     try:
-        value = json.loads(line, parse_constant=_no_json, parse_float=_finite)
-        nested = _depth(value)
+        if not deeper(line, DEEPEST):
+            value = json.loads(line)
+            json.dumps(value, allow_nan=False)  # Python reads more than JSON has
+            return value
     except (ValueError, RecursionError):  # the line is somebody else's, and no mistake of this program
-        nested = DEEPEST + 1
-    return value if nested <= DEEPEST else line.decode("utf-8", "backslashreplace")
-
-
-def _no_json(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON")
-
-
-def _finite(text: str) -> float:
-    return found if math.isfinite(found := float(text)) else _no_json(text)
-
-
-def _depth(value: Any) -> int:
-    """Return how many levels of containers there are."""
-    depth, level = 0, [value]
-    while level := [one for one in level if isinstance(one, dict | list)]:
-        depth += 1
-        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
-    return depth
+        pass
+    return line.decode("utf-8", "backslashreplace")
 
 
 def number(value: float) -> float | None:
     """Return a number that JSON can contain; None for one that is not finite."""
     return value if math.isfinite(value) else None
-
-
-def since(text: str) -> float:
-    """Return POSIX seconds of a moment in ISO 8601 (UTC if it names no zone), or of a duration ago (``90s``, ``2h``,
-    ``7d``).
-
-    Raises:
-        ValueError: it is neither; the message says what to write.
-    """
-    if ago := _AGO.fullmatch(text):
-        return time.time() - int(ago[1]) * dict(_UNITS)[ago[2]]
-    try:
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        raise ValueError("write 30min, 2h, 7d, or a moment such as 2026-11-24T18:44") from None
 
 
 def moment(seconds: float) -> str:
@@ -129,7 +97,7 @@ def duration(seconds: float) -> str:
     """Return a duration in its two largest units."""
     rest = max(round(seconds), 0)
     parts: list[str] = []
-    for unit, length in _UNITS:
+    for unit, length in UNITS:
         count, rest = divmod(rest, length)
         if count or parts:
             parts.append(f"{count} {unit}")

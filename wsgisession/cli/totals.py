@@ -48,10 +48,7 @@ def count(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> 
     with Progress("") as progress:
         progress.say("counting sessions")
         found = manager.count()
-    if terminal.json:
-        terminal.dump({"count": found})
-    else:
-        terminal.line(plural(found, "session") if terminal.human else str(found))
+    terminal.result({"count": found}, [plural(found, "session")], [(str(found),)])
     return OK
 
 
@@ -155,28 +152,21 @@ def _print(
     terminal: Terminal, facts: dict[str, int], lengths: dict[str, int], classes: dict[str, dict[str, int]]
 ) -> None:
     """Print all numbers; text leaves out those that are 0."""
-    if terminal.json:
-        terminal.dump({**facts, "bytes": lengths, **classes})
-        return
     told = [(name, number) for name, number in facts.items() if number or name == "sessions"]
-    groups = [
-        (name, [one for one in counts.items() if one[1]])
+    groups = {
+        name: found
         for name, counts in classes.items()
-        if any(counts.values())
-    ]
-    if terminal.human:
-        rows = [(name, f"{number:,}") for name, number in told]
-        if lengths["total"]:
-            rows.append(("bytes", ", ".join(f"{name} {size(length)}" for name, length in lengths.items())))
-        lines = [*columns(rows), *(line for name, counts in groups for line in (name, *histogram(counts)))]
-        for line in lines:
-            terminal.line(line)
-        return
-    for name, number in told:
-        terminal.line(name, str(number))
-    for name, length in lengths.items():
-        if length:
-            terminal.line("bytes", name, str(length))
-    for kind, counts in groups:
-        for name, often in counts:
-            terminal.line(kind, name, str(often))
+        if (found := [one for one in counts.items() if one[1]])
+    }
+    rows = [(name, f"{number:,}") for name, number in told]
+    if lengths["total"]:
+        rows.append(("bytes", ", ".join(f"{name} {size(length)}" for name, length in lengths.items())))
+    terminal.result(
+        {**facts, "bytes": lengths, **classes},
+        [*columns(rows), *(line for name, found in groups.items() for line in (name, *histogram(found)))],
+        [
+            *((name, str(number)) for name, number in told),
+            *(("bytes", name, str(length)) for name, length in lengths.items() if length),
+            *((kind, name, str(often)) for kind, found in groups.items() for name, often in found),
+        ],
+    )
