@@ -282,19 +282,15 @@ class ExpressCodec:
 
 def _cookie_member(cookie: Cookie) -> dict[str, Any]:
     """Return a record's ``cookie`` member. With it, Express sets the cookie again with the attributes that it has here."""
-    member: dict[str, Any] = {
+    given = {"domain": cookie.domain, "secure": cookie.secure is True, "partitioned": cookie.partitioned}
+    return {
         "originalMaxAge": None,
         "expires": None,
         "httpOnly": cookie.httponly,
         "path": cookie.path,
+        **{name: attribute for name, attribute in given.items() if attribute},
+        "sameSite": cookie.samesite.lower(),
     }
-    if cookie.domain is not None:
-        member["domain"] = cookie.domain
-    if cookie.secure is True:
-        member["secure"] = True
-    if cookie.partitioned:
-        member["partitioned"] = True
-    return {**member, "sameSite": cookie.samesite.lower()}
 
 
 def _timeout(cookie: dict[str, Any]) -> float | None:

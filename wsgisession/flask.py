@@ -46,15 +46,8 @@ except ModuleNotFoundError as error:
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-_SETTINGS = (
-    *("APPLICATION_ROOT", "SESSION_COOKIE_NAME", "SESSION_COOKIE_DOMAIN", "SESSION_COOKIE_PATH"),
-    *(
-        "SESSION_COOKIE_HTTPONLY",
-        "SESSION_COOKIE_SECURE",
-        "SESSION_COOKIE_SAMESITE",
-        "SESSION_COOKIE_PARTITIONED",
-    ),
-)
+_COOKIE = "NAME", "DOMAIN", "PATH", "HTTPONLY", "SECURE", "SAMESITE", "PARTITIONED"
+_SETTINGS = "APPLICATION_ROOT", *(f"SESSION_COOKIE_{part}" for part in _COOKIE)
 
 
 class FlaskSession(Session):
@@ -202,10 +195,10 @@ class Sessions:
         if interface is not SecureCookieSessionInterface:
             raise ValueError(f"app.session_interface is {interface.__name__} already; remove what sets it")
         store = SessionManager(self._store).store  # opened once, however often the configuration changes
-        served = _Served(app, partial(self._build, app, store))
+        served = _Served(app, self._environ_key, partial(self._build, app, store))
         served.build()  # so that wrong configuration is an error now
-        app.extensions["wsgisession"] = app.wsgi_app = served  # type: ignore[method-assign]
-        app.session_interface = _Interface(served, self._environ_key)
+        app.extensions["wsgisession"] = app.session_interface = served
+        app.wsgi_app = served  # type: ignore[method-assign]
 
     @property
     def manager(self) -> SessionManager:
@@ -299,11 +292,20 @@ def _cookie(app: flask.Flask) -> Cookie:
         raise
 
 
-class _Served:
-    """An application with its sessions. It is ``app.wsgi_app`` and ``app.extensions["wsgisession"]``."""
+class _Served(SessionInterface):
+    """An application with its sessions: ``app.wsgi_app``, ``app.session_interface``, ``app.extensions["wsgisession"]``.
 
-    def __init__(self, app: flask.Flask, make: Callable[[WSGIApplication], SessionMiddleware | None]) -> None:
+    Gives Flask its session: the one of the middleware, or a new one outside of a request.
+    """
+
+    def __init__(
+        self,
+        app: flask.Flask,
+        environ_key: str,
+        make: Callable[[WSGIApplication], SessionMiddleware | None],
+    ) -> None:
         self._app = app
+        self._environ_key = environ_key
         self._inside = app.wsgi_app
         self._make = make
         self._built: tuple[object, SessionMiddleware | None] = None, None
@@ -331,14 +333,6 @@ class _Served:
             raise RuntimeError("sessions need a secret; set app.secret_key to: python -m wsgisession secret")
         return middleware.manager
 
-
-class _Interface(SessionInterface):
-    """Gives Flask its session: the one of the middleware, or a new one outside of a request."""
-
-    def __init__(self, served: _Served, environ_key: str) -> None:
-        self._served = served
-        self._environ_key = environ_key
-
     def open_session(self, app: flask.Flask, request: flask.Request) -> SessionMixin | None:
         """Return the session; None: the application has no secret key, so Flask uses a null session."""
         environ, key = request.environ, self._environ_key
@@ -350,7 +344,7 @@ class _Interface(SessionInterface):
             return cast(SessionMixin, session)
         # There is none, or an earlier context has it. The messages of a WebSocket have one environ, each has a context,
         # and they may come in threads. So each reads its own session, in a copy of the environ.
-        middleware = self._served.build()
+        middleware = self.build()
         if middleware is None:
             return None
         # In one step, because another thread may put something into it

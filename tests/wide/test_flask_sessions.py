@@ -797,7 +797,7 @@ def interface(app: flask.Flask) -> None:
     [
         (lambda app: None, "has its sessions already"),
         (by_hand, "in a SessionMiddleware already"),
-        (interface, "session_interface is _Interface already"),
+        (interface, "session_interface is _Served already"),
     ],
     ids=["twice", "wrapped by hand", "another library"],
 )

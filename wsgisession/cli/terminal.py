@@ -91,11 +91,8 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def over(self, things: Iterable[Thing]) -> Iterable[Thing]:
-        """Return an iterator over things that counts them."""
-        return self._counted(things) if self._shows else things
-
-    def _counted(self, things: Iterable[Thing]) -> Iterator[Thing]:
+    def over(self, things: Iterable[Thing]) -> Iterator[Thing]:
+        """Yield things, and count them."""
         for thing in things:
             yield thing
             self.step()

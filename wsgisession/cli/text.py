@@ -31,8 +31,8 @@ def visible(text: str) -> str:
     forged.
     """
     return "".join(
-        "\\\\" if character == "\\" else character if character.isprintable() else _escape(character)
-        for character in text
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text.replace("\\", "\\\\")
     )
 
 
@@ -40,10 +40,6 @@ def compact(value: Any) -> str:
     """Return JSON on one line that a terminal can show."""
     written = json.dumps(value, ensure_ascii=False)
     return "".join(character if character.isprintable() else _units(character) for character in written)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def _units(character: str) -> str:

@@ -27,7 +27,8 @@ class Outage:
     __slots__ = ("_silence",)
 
     def __init__(self) -> None:
-        self._silence: _Silence | None = None
+        # When the last time-out was, and who has taken a turn, by second
+        self._silence: tuple[float, dict[int, object]] | None = None
 
     @property
     def lasts(self) -> bool:
@@ -35,38 +36,23 @@ class Outage:
         return self._silence is not None
 
     def admits(self, now: float) -> bool:
-        """Return whether the caller may ask the engine now. During an outage True uses up this second's
-        attempt.
-        """
+        """Return whether the caller may ask the engine now. During an outage True uses up this second's attempt."""
         silence = self._silence
-        return silence is None or silence.take_turn(now)
+        if silence is None:
+            return True
+        since, taken = silence
+        turn, me = int((now - since) / PAUSE), object()
+        # setdefault is one step, with and without a GIL: of all threads that come here, exactly one is first.
+        if turn < 1 or taken.setdefault(turn, me) is not me:
+            return False
+        for past in [one for one in tuple(taken) if one < turn]:
+            taken.pop(past, None)
+        return True
 
     def silent(self, now: float) -> None:
         """The engine has not answered in time: an outage begins, or goes on."""
-        self._silence = _Silence(now)
+        self._silence = now, {}
 
     def answered(self) -> None:
         """The engine has answered, whatever it said: the outage is over."""
         self._silence = None
-
-
-class _Silence:
-    """An outage since its last time-out."""
-
-    __slots__ = ("_since", "_taken")
-
-    def __init__(self, since: float) -> None:
-        self._since = since
-        self._taken: dict[int, object] = {}  # who has taken the turn, by second
-
-    def take_turn(self, now: float) -> bool:
-        turn = int((now - self._since) / PAUSE)
-        if turn < 1:
-            return False
-        me = object()
-        # One step, with and without a GIL: of all threads that come here, exactly one is first.
-        if self._taken.setdefault(turn, me) is not me:
-            return False
-        for past in [taken for taken in tuple(self._taken) if taken < turn]:
-            self._taken.pop(past, None)
-        return True

@@ -195,8 +195,15 @@ class SQLiteStore:
 
     def load_many(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:
         """Return what ``load`` would return for each key, with one statement per page of 1,000."""
-        pages = (keys[start : start + LOAD_ROWS] for start in range(0, len(keys), LOAD_ROWS))
-        return [record for page in pages for record in self._load_page(page)]
+        found: list[tuple[bytes, float] | None] = [None] * len(keys)
+        for start in range(0, len(keys), LOAD_ROWS):
+            now = int(self._clock() * 1000)
+            page = json.dumps(list(keys[start : start + LOAD_ROWS]))
+            for place, payload, expires in self._run(_LOAD_MANY, (page, now), _all):
+                if type(payload) is not bytes:
+                    raise _foreign(payload)
+                found[start + place] = payload, (expires - now - 0.5) / 1000
+        return found
 
     def owned_by(self, owner: str) -> Iterator[str]:
         """Yield the keys of the owner's live records.
@@ -292,16 +299,6 @@ class SQLiteStore:
             return self._write(sql, values)
         except UnicodeEncodeError:
             return False  # a lone surrogate: no key
-
-    def _load_page(self, keys: Sequence[str]) -> list[tuple[bytes, float] | None]:
-        now = int(self._clock() * 1000)
-        rows = self._run(_LOAD_MANY, (json.dumps(list(keys)), now), _all)
-        found: list[tuple[bytes, float] | None] = [None] * len(keys)
-        for place, payload, expires in rows:
-            if type(payload) is not bytes:
-                raise _foreign(payload)
-            found[place] = payload, (expires - now - 0.5) / 1000
-        return found
 
     def _payload(self, key: str) -> bytes | None:
         found = self.load(key)

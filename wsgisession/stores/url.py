@@ -51,24 +51,14 @@ class _Bad(Exception):
 
 
 class Parts(NamedTuple):
-    """The parts of a URL, as they were written."""
+    """The parts of a URL. All but the parameters are as they were written; ``place``: all behind the scheme."""
 
     scheme: str
-    netloc: str
+    place: str
+    user: str
+    hosts: str
     path: str
-    query: str
-
-    @property
-    def user(self) -> dict[str, str]:
-        """User name and password, if there are any."""
-        username, _, password = self.netloc.rpartition("@")[0].partition(":")
-        return {
-            name: unquote(text) for name, text in (("username", username), ("password", password)) if text
-        }
-
-    @property
-    def hosts(self) -> str:
-        return self.netloc.rpartition("@")[2]
+    parameters: dict[str, str]
 
 
 def from_url(url: str, *, create: bool = True) -> Store:
@@ -114,39 +104,49 @@ def _split(url: str) -> Parts:
     match = URL.fullmatch(url)
     if match is None:
         raise _Bad("a '#' in it must be written %23")
-    parts = Parts(match["scheme"].lower(), match["netloc"] or "", match["path"], match["query"] or "")
-    if match["netloc"] is None and parts.path and parts.scheme != "memory":
+    scheme, netloc, path, query = (
+        match["scheme"].lower(),
+        match["netloc"],
+        match["path"],
+        match["query"] or "",
+    )
+    if netloc is None and path and scheme != "memory":
         raise _Bad("the scheme is followed by ://")
-    user = parts.netloc.rpartition("@")[0]
+    user, _, hosts = (netloc or "").rpartition("@")
     if "@" in user:
         raise _Bad("it has two '@' before its path; an '@' in a user name or password must be written %40")
     if "[" in user or "]" in user:
         raise _Bad("'[' and ']' in a user name or password must be written %5B and %5D")
-    if parts.netloc and "@" in parts.path + parts.query:
+    if netloc and "@" in path + query:
         # An unquoted slash or question mark in a password ends the host part too early.
         raise _Bad("'@', '/' and '?' in a user name, password or parameter must be written %40, %2F and %3F")
-    return parts
+    given = parse_qsl(query, keep_blank_values=True)
+    parameters = dict(given)
+    if len(parameters) < len(given):
+        raise _Bad("a parameter is there twice")
+    if "" in parameters.values():
+        raise _Bad("a parameter has no value")
+    return Parts(scheme, url[len(scheme) + 1 :], user, hosts, path, parameters)
 
 
 def _memory(parts: Parts, create: bool) -> Store:
-    if parts.netloc or parts.path or parts.query:
+    if parts.place not in ("", "//"):
         raise _Bad("memory has neither a place nor parameters")
     return MemoryStore()
 
 
 def _sqlite(parts: Parts, create: bool) -> Store:
-    if parts.query:
+    if "?" in parts.place:
         raise _Bad("a SQLite file takes no parameters, and a '?' in its name must be written %3F")
-    if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
+    if parts.user or parts.hosts or not parts.path.startswith("/") or parts.path == "/":
         raise _Bad("three slashes come before the file")
     return SQLiteStore(unquote(parts.path[1:]), create=create)
 
 
 def _postgres(parts: Parts, create: bool) -> Store:
-    if "prefix" in _parameters(parts):
+    if "prefix" in parts.parameters:
         raise _Bad("PostgreSQL has no prefix")
-    connect = connector(f"postgresql://{parts.netloc}{parts.path}" + (parts.query and f"?{parts.query}"))
-    return PostgresStore(connect, create=create)
+    return PostgresStore(connector(f"postgresql:{parts.place}"), create=create)
 
 
 def _redis(parts: Parts, create: bool) -> Store:
@@ -160,9 +160,7 @@ def _redis(parts: Parts, create: bool) -> Store:
 def _unix(parts: Parts, create: bool) -> Store:
     if parts.hosts or parts.path in ("", "/"):
         raise _Bad("it names the socket's file, and no host")
-    given = _parameters(parts)
-    database = _database(given.pop("db", ""))
-    parts = parts._replace(query=urlencode(given))
+    database = _database(parts.parameters.pop("db", ""))
     return _store(
         parts,
         lambda redis, options: redis.Redis(unix_socket_path=unquote(parts.path), **{**database, **options}),
@@ -208,18 +206,17 @@ def _store(parts: Parts, connect: Callable[[Any, dict[str, Any]], Any]) -> Store
     """Make a RedisStore with a client of its own."""
     try:
         import redis
-    except ImportError:
+    except ImportError as error:
         message = "a redis:// URL needs redis-py (the extra wsgisession[redis]): pip install redis"
-    else:
-        prefix, options = _options(redis, parts)
-        return RedisStore(connect(redis, options), **prefix, owns_client=True)
-    raise ModuleNotFoundError(message, name="redis")
+        raise ModuleNotFoundError(message, name="redis") from error
+    prefix, options = _options(redis, parts)
+    return RedisStore(connect(redis, options), **prefix, owns_client=True)
 
 
 def _options(redis: Any, parts: Parts) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what the parameters of a URL say to RedisStore, and to redis-py's clients."""
-    given = _parameters(parts)
-    prefix: dict[str, Any] = {name: given.pop(name) for name in ("prefix",) if name in given}
+    given = parts.parameters
+    prefix: dict[str, Any] = {"prefix": given.pop("prefix")} if "prefix" in given else {}
     tls = parts.scheme.startswith("rediss")
     unknown = given.keys() - PARAMETERS - TLS_PARAMETERS
     if unknown:
@@ -232,7 +229,10 @@ def _options(redis: Any, parts: Parts) -> tuple[dict[str, Any], dict[str, Any]]:
     retry = redis.retry.Retry(
         redis.backoff.EqualJitterBackoff(LONGEST_PAUSE, 0.05), RETRIES, (redis.ConnectionError,)
     )
-    options = {**TIMEOUTS, "retry": retry, **({"ssl": True} if tls else {}), **parts.user}
+    options = {**TIMEOUTS, "retry": retry, **({"ssl": True} if tls else {})}
+    for name, text in zip(("username", "password"), parts.user.split(":", 1), strict=False):
+        if text:
+            options[name] = unquote(text)
     try:
         options |= redis.connection.parse_url("redis://?" + urlencode(given))
     except ValueError:
@@ -248,17 +248,6 @@ def _options(redis: Any, parts: Parts) -> tuple[dict[str, Any], dict[str, Any]]:
     if options.get("ssl_cert_reqs", "none") not in CERT_REQS:
         raise _Bad(f"ssl_cert_reqs is one of {', '.join(CERT_REQS)}")
     return prefix, options
-
-
-def _parameters(parts: Parts) -> dict[str, str]:
-    """Return the parameters after the question mark."""
-    given = parse_qsl(parts.query, keep_blank_values=True)
-    parameters = dict(given)
-    if len(parameters) < len(given):
-        raise _Bad("a parameter is there twice")
-    if "" in parameters.values():
-        raise _Bad("a parameter has no value")
-    return parameters
 
 
 def _hosts(parts: Parts, default: int, *, several: bool = False) -> list[tuple[str, int]]:
