@@ -37,7 +37,6 @@ MOST_WORKERS = 4  # each starts servers of its own
 INTERRUPTING = {
     "test_an_exception_from_outside_leaves_a_store_that_works",
     "test_what_runs_inside_an_operation_may_use_the_store",
-    "test_bulk_work_that_is_interrupted_leaves_a_store_that_works",
 }
 
 # Nothing here measures time, and a slow moment of the machine is no fault of what is tested.

@@ -5,20 +5,16 @@ Does not know how a store works.
 
 from __future__ import annotations
 
-import gc
 import threading
-from contextlib import suppress
-from functools import partial
 from typing import cast
 
 import pytest
 
 from ..errors import StoreError
 from ..stores.base import BulkStore, Store
-from .contract import SLACK, StoreContract, interrupts
+from .contract import SLACK, StoreContract
 from .helpers import LONG, new_key, new_payload, together
 from .samples import NO_KEYS
-from .steps import Outside, Steps
 
 PAGE = 1000  # keys that load_many reads in one go
 
@@ -175,28 +171,3 @@ class BulkStoreContract(StoreContract):
         left = [bulk.load(key) for key, _ in made]
         assert all(one is None or one[0] == payload for one, (_, payload) in zip(left, made, strict=True))
         assert removed + bulk.count() == len(before) + len(made)
-
-    # exceptions from outside
-
-    @interrupts
-    @pytest.mark.parametrize("name", ["load_many", "count", "clear"])
-    def test_bulk_work_that_is_interrupted_leaves_a_store_that_works(
-        self, bulk: BulkStore, name: str
-    ) -> None:
-        """An exception from outside passes through bulk work; the store works and counts right."""
-
-        def fail() -> None:  # pragma: no cover (inside Steps)
-            raise Outside
-
-        def operation(store: Store, key: str, payload: bytes, fresh: bytes) -> object:
-            return getattr(store, name)(*([[key]] if name == "load_many" else []))
-
-        for step in self.steps_of(bulk, operation):
-            key, payload = self.live(bulk, LONG, "ada")
-            with suppress(Outside), Steps(bulk, step, fail):
-                operation(bulk, key, payload, b"")
-            assert together([partial(self.works, bulk, [])]) == [True]
-            self.assert_whole(bulk, key, {payload: "ada", **({None: ""} if name == "clear" else {})})
-            assert bulk.count() == len(list(bulk.keys()))
-            bulk.delete(key)
-        gc.collect()

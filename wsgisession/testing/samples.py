@@ -67,4 +67,8 @@ OPERATIONS: dict[str, Operation] = {
     "owned_by": lambda store, key, payload, fresh: list(store.owned_by("ada")),
     "keys": lambda store, key, payload, fresh: list(store.keys()),
     "purge": lambda store, key, payload, fresh: store.purge(),
+    # A store may lack these.
+    "load_many": lambda store, key, payload, fresh: getattr(store, "load_many", list)([key]),
+    "count": lambda store, key, payload, fresh: getattr(store, "count", int)(),
+    "clear": lambda store, key, payload, fresh: getattr(store, "clear", int)(),
 }
