@@ -29,7 +29,7 @@ ORDER = (
     " codec jsoncodec info limits draft records turns commit diagnosis shared request_cookies phase visit views hints session manager"
     " watch middleware javascript express"
     " testing.helpers testing.samples testing.steps testing.contract testing.bulk testing __init__ exchange testclient flask pyramid"
-    " cli cli.codes cli.text cli.terminal cli.target cli.syntax cli.reader cli.outcome cli.secret cli.listing cli.ending"
+    " cli cli.text cli.terminal cli.target cli.reader cli.outcome cli.syntax cli.secret cli.listing cli.ending"
     " cli.totals cli.copying cli.check __main__"
     " django.configuration django.engine django.apps django"
 ).split()

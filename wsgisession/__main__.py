@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 
 from wsgisession.cli import check, copying, ending, listing, totals
-from wsgisession.cli.codes import FINDING, UNREACHABLE, USAGE
+from wsgisession.cli.outcome import FINDING, UNREACHABLE, USAGE
 from wsgisession.cli.secret import secret
 from wsgisession.cli.syntax import Syntax, build_parser
 from wsgisession.cli.target import Unusable, in_memory, open_target, redacted

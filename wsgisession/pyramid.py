@@ -166,25 +166,17 @@ def _secure(value: str) -> bool | str:
 
 # How a setting that is a string becomes an argument. A value of another type, from a program, is passed as it is.
 _COOKIE: dict[str, Convert] = {
-    "name": str,
-    "path": str,
-    "domain": str,
+    **dict.fromkeys(("name", "path", "domain", "samesite"), str),
+    **dict.fromkeys(("httponly", "partitioned", "persistent", "host_prefix"), _boolean),
     "secure": _secure,
-    "httponly": _boolean,
-    "samesite": str,
-    "partitioned": _boolean,
-    "persistent": _boolean,
-    "host_prefix": _boolean,
     "formerly": lambda value: tuple(value.split()),
 }
 _OPTIONS: dict[str, Convert] = {
     "secret": _lines,
-    "store": str,
+    **dict.fromkeys(("store", "environ_key"), str),
+    **dict.fromkeys(("lifetime", "remember"), float),
     "idle_timeout": _optional_seconds,
-    "lifetime": float,
-    "remember": float,
     "max_size": int,
-    "environ_key": str,
 }
 _OBJECTS = ("cookie", "codec", "identity", "clock")  # or the dotted name of one
 _PREFIX = "wsgisession."

@@ -19,8 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from wsgisession import __version__
-from wsgisession.cli.codes import FINDING, OK, UNREACHABLE
-from wsgisession.cli.outcome import plural
+from wsgisession.cli.outcome import FINDING, OK, UNREACHABLE, plural
 from wsgisession.cli.reader import Reader
 from wsgisession.cli.target import in_memory, redacted
 from wsgisession.cli.terminal import Terminal

@@ -40,20 +40,13 @@ def copy(terminal: Terminal, arguments: Namespace) -> int:
             "TO is a MemoryStore, which ends with this command; name a store that the application shares"
         )
     reader = Reader(source)
-    seen = 0
-
-    def step(count: int) -> None:
-        nonlocal seen
-        seen += count
-        progress.step(count)
-
+    progress = Progress("records copied")
     try:
-        with Progress("records copied") as progress:
-            done = copy_all(reader, target, step)
+        with progress:
+            done = copy_all(reader, target, progress.step)
     except StoreError:
-        terminal.note(
-            f"stopped after {plural(seen, 'record')}; they stay, and the same command copies the rest"
-        )
+        seen = plural(progress.count, "record")
+        terminal.note(f"stopped after {seen}; they stay, and the same command copies the rest")
         raise
     terminal.result(
         done._asdict(),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from math import inf
 
-from wsgisession.cli.codes import FINDING, OK
-from wsgisession.cli.outcome import absent, closed, counted, plural
+from wsgisession.cli.outcome import FINDING, OK, absent, closed, counted, plural
 from wsgisession.cli.reader import Closed, Reader
 from wsgisession.cli.terminal import Progress, Terminal
 from wsgisession.manager import SessionManager

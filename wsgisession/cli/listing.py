@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from wsgisession.cli import text
-from wsgisession.cli.codes import OK
-from wsgisession.cli.outcome import absent, closed, plural
+from wsgisession.cli.outcome import OK, absent, closed, plural
 from wsgisession.cli.reader import Entry, Reader
 from wsgisession.cli.terminal import Progress, Terminal
 from wsgisession.manager import SessionManager

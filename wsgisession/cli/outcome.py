@@ -1,11 +1,19 @@
-"""The last lines of commands: what was done, how often, and what could not be read or found. Knows no store."""
+"""The last lines of commands, and their exit codes: what was done, how often, and what could not be read or found.
+
+Knows no store.
+"""
 
 from __future__ import annotations
 
 from wsgisession import __version__
-from wsgisession.cli.codes import FINDING, OK, UNREACHABLE
 from wsgisession.cli.reader import Reader
 from wsgisession.cli.terminal import Terminal
+
+# Exit codes
+OK = 0
+FINDING = 1  # there is a finding, no such session, or the answer to a question was no
+USAGE = 2  # the command line or the configuration is wrong
+UNREACHABLE = 3  # the store failed
 
 
 def plural(count: int, what: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from wsgisession.cli.codes import OK
+from wsgisession.cli.outcome import OK
 from wsgisession.cli.terminal import Terminal
 
 

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from wsgisession import __version__
-from wsgisession.cli.codes import USAGE
+from wsgisession.cli.outcome import USAGE
 from wsgisession.cli.text import UNITS
 
 DESCRIPTION = """\

@@ -74,7 +74,7 @@ class Terminal:
 
 
 class Progress:
-    """A number that grows, on standard error: ``with Progress("sessions read") as progress: progress.step()``.
+    """A number that grows, ``count``, on standard error: ``with Progress("sessions read") as progress: progress.step()``.
 
     Args:
         what: What is counted.
@@ -84,7 +84,7 @@ class Progress:
     def __init__(self, what: str, *, quiet: bool = False) -> None:
         self._what = what
         self._shows = sys.stderr.isatty() and not quiet
-        self._count = 0
+        self.count = 0
         self._next = time.monotonic() + PATIENCE
         self._shown = False
 
@@ -99,10 +99,10 @@ class Progress:
 
     def step(self, count: int = 1) -> None:
         """Count, and show the number if it is time."""
-        self._count += count
+        self.count += count
         if self._shows and (now := time.monotonic()) >= self._next:
             self._next = now + PACE
-            self.say(f"{self._count:,} {self._what}")
+            self.say(f"{self.count:,} {self._what}")
 
     def say(self, text: str) -> None:
         """Show this text instead of a number, until the end."""

@@ -11,8 +11,7 @@ from collections import Counter
 from heapq import heappush, heappushpop
 from math import inf
 
-from wsgisession.cli.codes import OK
-from wsgisession.cli.outcome import closed, plural
+from wsgisession.cli.outcome import OK, closed, plural
 from wsgisession.cli.reader import Reader
 from wsgisession.cli.terminal import Progress, Terminal
 from wsgisession.cli.text import columns, histogram, size

@@ -66,9 +66,7 @@ class SessionStore(SessionBase):
             self._found = session
         return self._found
 
-    @property
-    def _session(self) -> Session:
-        return self.wsgisession
+    _session = wsgisession
 
     def _get_session(self, no_load: bool = False) -> Session:
         return self.wsgisession

@@ -18,7 +18,6 @@ from itertools import compress
 from typing import Any
 from urllib.parse import quote
 
-from wsgisession.stores.redis_findings import findings, settings
 from wsgisession.stores.redis_script import NAME, Command, Do, call, loaded
 from wsgisession.stores.redis_transport import PAGE, transport
 
@@ -86,7 +85,7 @@ class RedisStore:
     ) -> bool:
         name = self._name(key)
         if ttl is None:
-            return self._asked(call(Do.REPLACE, [name], payload, b"", expected))
+            return bool(self._transport.run(call(Do.REPLACE, [name], payload, b"", expected)))
         return self._write(call(Do.REPLACE, [name], payload, _milliseconds(ttl), expected), ttl, owner)
 
     def touch(self, key: str, ttl: float, owner: str | None = None, expected: bytes | None = None) -> bool:
@@ -96,7 +95,7 @@ class RedisStore:
     def delete(self, key: str, expected: bytes | None = None) -> bool:
         """Remove a record. Also False if this command removed it, and redis-py repeated the command after a lost reply."""
         compared = () if expected is None else (expected,)
-        return self._asked(call(Do.DELETE, [self._name(key)], *compared))
+        return bool(self._transport.run(call(Do.DELETE, [self._name(key)], *compared)))
 
     def owned_by(self, owner: str) -> Iterator[str]:
         names = self._transport.run(call(Do.OWNED, [self._owner(owner)]))[1]
@@ -142,7 +141,7 @@ class RedisStore:
         """
         servers = self._transport.servers()
         nodes = {"nodes": str(len(servers))} if len(servers) > 1 else {}
-        found: dict[str, str] = self._transport.calls.run(settings, servers[0])
+        found: dict[str, str] = self._transport.calls.run(_settings, servers[0])
         return found | nodes
 
     def close(self) -> None:
@@ -169,13 +168,10 @@ class RedisStore:
     def _write(self, write: Command, ttl: float, owner: str | None) -> bool:
         """Carry out a write that sets an expiry; the owner's index is written first."""
         if owner is None:
-            return self._asked(write)
+            return bool(self._transport.run(write))
         due = _milliseconds(max(ttl, self._listed_for)) + MARGIN
         listing = call(Do.LIST, [self._owner(owner)], write[NAME], due)
-        return self._transport.run_in_order((listing, write))[1]  # type: ignore[no-any-return]
-
-    def _asked(self, command: Command) -> bool:
-        return self._transport.run(command)  # type: ignore[no-any-return]
+        return bool(self._transport.run_in_order((listing, write))[1])
 
     def _names(self) -> Iterator[list[bytes]]:
         """Yield the names of all records, page by page."""
@@ -225,3 +221,44 @@ def _check(client: Any, prefix: str) -> None:
             "prefix must not be empty or have braces (all keys would be on one Cluster node); pass one like"
             " 'myapp:'"
         )
+
+
+def findings(server: Any, now: float) -> Iterator[str]:
+    """Yield what is wrong with one server (a ``redis.Redis``). ``now``: POSIX seconds, by this machine."""
+    from redis.exceptions import ResponseError
+
+    try:
+        saves = server.config_get("save").get("save")
+    except ResponseError:  # an ACL or the host of the server forbids it: the answer is not known
+        saves = None
+    info = server.info()
+    version = str(info["redis_version"])
+    if tuple(map(int, version.split(".")[:2])) < (6, 2):
+        yield f"Redis {version} is too old: 6.2 is needed"
+    policy = info.get("maxmemory_policy")
+    if policy not in (None, "noeviction") and info.get("maxmemory"):
+        yield (
+            f"maxmemory-policy is {policy}: a full Redis ends sessions early, and 'log out everywhere' may"
+            " miss sessions; set maxmemory-policy noeviction"
+        )
+    if saves == "" and not info.get("aof_enabled"):
+        yield "Redis saves nothing to disk: a restart logs everybody out; set appendonly yes"
+    if "server_time_usec" in info and abs(skew := info["server_time_usec"] / 1e6 - now) > 5:
+        yield f"the clocks of Redis and of this machine are {abs(skew):.0f} s apart; synchronize them (NTP)"
+
+
+def _settings(server: Any) -> dict[str, str]:
+    """Return the version of one server, and the settings that decide whether it keeps its keys."""
+    info = server.info()
+    name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
+    limit = f"{info['maxmemory_human']}, {info['maxmemory_policy']}" if info.get("maxmemory") else "no limit"
+    found = {
+        "server": f"{name} {info.get('valkey_version', info['redis_version'])}",
+        "mode": info.get("redis_mode"),
+        "memory used": info.get("used_memory_human"),
+        "maxmemory": limit,
+        "appendonly": "yes" if info.get("aof_enabled") else "no",
+        "replicas": info.get("connected_slaves"),
+        "clients": info.get("connected_clients"),
+    }
+    return {name: str(value) for name, value in found.items() if value is not None}

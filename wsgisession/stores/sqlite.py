@@ -77,7 +77,7 @@ _OWNED_BY = (
 # One row for a page: for each row, Python's module lets other threads run, which takes longer than to read a key.
 _KEYS = (
     f"SELECT max(row), CAST(json_group_array(key) FILTER (WHERE key < x'' AND {_LIVE}) AS BLOB) FROM"
-    f" (SELECT rowid AS row, key, expires FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT {PAGE})"
+    " (SELECT rowid AS row, key, expires FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT ?)"
 )
 _DEAD = (
     f"SELECT max(row), total(NOT ({_LIVE})) FROM"
@@ -224,10 +224,7 @@ class SQLiteStore:
 
     def keys(self) -> Iterator[str]:
         """Yield the keys of the live records, in pages like ``owned_by``."""
-        row: int | None = 0
-        while row is not None:
-            now = int(self._clock() * 1000)
-            row, page = self._run(_KEYS, (now, row), _one)
+        for _, page in self._pages(_KEYS, PAGE):
             yield from json.loads(page.decode(errors="replace"))
 
     def purge(self) -> int:
@@ -257,7 +254,7 @@ class SQLiteStore:
 
     def count(self) -> int:
         """Count the live records, a page at a time, because a long read keeps the log from being copied back."""
-        return sum(live for _, live in self._pages(_LIVING, COUNT_ROWS))
+        return int(sum(live for _, live in self._pages(_LIVING, COUNT_ROWS)))
 
     def close(self) -> None:
         """Close the connections; one in use is closed after its operation. A later operation opens new ones."""
@@ -304,12 +301,12 @@ class SQLiteStore:
         found = self.load(key)
         return found and found[0]
 
-    def _pages(self, sql: str, size: int) -> Iterator[tuple[tuple[int, int, int], int]]:
+    def _pages(self, sql: str, size: int) -> Iterator[tuple[tuple[int, int, int], Any]]:
         """Walk through the table in the order of its rows.
 
         Yields:
             For each page: after which row it begins, its last row, and the time, as the statements that remove want
-            them; and how many records ``sql`` found there.
+            them; and what ``sql`` found there.
         """
         row = 0
         while True:
@@ -317,7 +314,7 @@ class SQLiteStore:
             last, found = self._run(sql, (now, row, size), _one)
             if last is None:
                 return
-            yield (row, last, now), int(found)
+            yield (row, last, now), found
             row = last
 
     def _sweep(self) -> None:

@@ -51,7 +51,7 @@ class _Bad(Exception):
 
 
 class Parts(NamedTuple):
-    """The parts of a URL. All but the parameters are as they were written; ``place``: all behind the scheme."""
+    """The parts of a URL as they were written; only the parameters are decoded. ``place``: all behind the scheme."""
 
     scheme: str
     place: str
