@@ -121,7 +121,7 @@ class TestCheck:
     """What only an unlucky configuration shows."""
 
     def findings(self, manager: SessionManager) -> list[str]:
-        return [finding.message for finding in check.examine(manager).findings]
+        return [message for _, message in check.examine(manager).findings]
 
     def test_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Milliseconds that a request would wait."""
@@ -180,7 +180,7 @@ class TestCheck:
         store = StoreDouble()
         store.fail("load", StoreError("redis://user:swordfish@host is down"), times=None)
         report = check.examine(manager(store=store))
-        assert not report.works and "does not answer" in report.findings[-1].message
+        assert not report.works and "does not answer" in report.findings[-1][1]
 
     def test_a_store_that_refuses_to_write(self, capsys: pytest.CaptureFixture[str]) -> None:
         """A full disk or server is told from one that does not answer; what can be read is looked at all the same."""
@@ -188,7 +188,7 @@ class TestCheck:
         full.fail("create", StoreError("OOM command not allowed"), times=None)
         site = manager(store=full)
         report = check.examine(site)
-        assert not report.works and "it answers, but refuses to write: OOM" in report.findings[-1].message
+        assert not report.works and "it answers, but refuses to write: OOM" in report.findings[-1][1]
         assert "read" in report.facts and "write" not in report.facts
         assert check.check(site, terminal.Terminal(json=False), Namespace()) == 3
         assert "refuses to write" in capsys.readouterr().out

@@ -44,25 +44,18 @@ FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 CLIENTS = {"RedisStore": "redis", "PostgresStore": "psycopg"}
 
 
-class Finding(NamedTuple):
-    """Something that should be changed, and its subject."""
-
-    subject: str
-    message: str
-
-
 class Report(NamedTuple):
     """What was looked at, what should be changed, and whether the store could be read and written."""
 
     facts: dict[str, str]
-    findings: list[Finding]
+    findings: list[tuple[str, str]]  # subject and message
     works: bool
 
 
 def check(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> int:
     """Print the facts about the configuration, and one line for each thing that should be changed."""
     facts, found, works = examine(manager)
-    findings = [(one.subject, redacted(one.message)) for one in found]
+    findings = [(subject, redacted(message)) for subject, message in found]
     told = plural(len(findings), "finding") if findings else "no findings"
     terminal.result(
         {"facts": facts, "findings": [{"subject": about, "message": text} for about, text in findings]},
@@ -83,10 +76,10 @@ def check(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> 
 def examine(manager: SessionManager) -> Report:
     """Look at everything. One record is written to the store and deleted again. It is no session."""
     facts = versions(manager)
-    findings: list[Finding] = []
+    findings: list[tuple[str, str]] = []
 
     def found(subject: str, messages: Iterable[str]) -> None:
-        findings.extend(Finding(subject, message) for message in messages)
+        findings.extend((subject, message) for message in messages)
 
     found("secret", secret(manager))
     found("cookie", cookie(manager))

@@ -55,33 +55,25 @@ _OTHER_WORDS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and repeat no value."""
+    """An argument parser whose errors are one line and repeat no value. Knows the names of its options."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **options)
+        self.options = ["-h", "--help"]
+        self.valued: list[str] = []  # those that take a value
 
     def error(self, message: str) -> NoReturn:
         """Write one line, and end with exit code 2."""
         told = re.sub(r"(unrecognized arguments|ignored explicit argument).*", r"\1", message)
         self.exit(USAGE, f"wsgisession: {told}; see {self.prog} --help\n")
 
-
-class Command:
-    """One command: its name, its parser, the names of its options, and those of them that take a value."""
-
-    def __init__(self, name: str, parser: Parser) -> None:
-        self.name = name
-        self.parser = parser
-        self.options = ["-h", "--help"]
-        self.valued: list[str] = []
-
     def option(self, name: str, *, among: Any = None, **details: Any) -> None:
         """Add an option, to a group of the parser if there is one."""
         self.options.append(name)
         if "metavar" in details:
             self.valued.append(name)
-        (among or self.parser).add_argument(name, **details)
+        (among or self).add_argument(name, **details)
 
     def sorted_out(self, words: Sequence[str]) -> list[str]:
         """Return the words so that argparse does not take a key or a store for an option.
@@ -97,15 +89,15 @@ class Command:
                 result.append(f" {word}")  # one key in 64 begins with a dash; a blank makes it no option
             elif word[:1] == "-":
                 near = get_close_matches(name, self.options, 1)
-                message = f"{self.name} has no option {_quoted(name, _OPTION, 'like this')}"
-                self.parser.error(message + (f"; did you mean {near[0]}?" if near else ""))
+                message = f"{self.prog.split()[-1]} has no option {_quoted(name, _OPTION, 'like this')}"
+                self.error(message + (f"; did you mean {near[0]}?" if near else ""))
             elif (":" in word or not word) and "--store" in self.options:
                 # No key has a colon, and each store has one; a variable of the shell that is not set is no store.
                 result += ["--store", word]
             else:
                 result.append(word)
         if sum(word.partition("=")[0] == "--store" for word in result) > 1:
-            self.parser.error(f"{self.name} works on one store, and more than one is named")
+            self.error(f"{self.prog.split()[-1]} works on one store, and more than one is named")
         return result
 
 
@@ -113,7 +105,7 @@ class Syntax:
     """The whole command line. ``parse`` returns what a command needs."""
 
     def __init__(self) -> None:
-        self.commands: dict[str, Command] = {}
+        self.commands: dict[str, Parser] = {}
         self.parser = Parser(
             prog="wsgisession", usage="wsgisession COMMAND …", description=DESCRIPTION, epilog=EPILOG
         )
@@ -137,11 +129,11 @@ class Syntax:
         )
         listing.option("--limit", metavar="N", type=_number, help="at most N sessions")
         showing = self._add("show", "KEY", "show one session with its data")
-        showing.parser.add_argument("key", metavar="KEY", type=_key, help="as list prints it")
+        showing.add_argument("key", metavar="KEY", type=_key, help="as list prints it")
         self._add("count", "", "count the live sessions, as cheaply as the store can")
         self._add("stats", "", "count live sessions, their owners, sizes and ages")
         ending = self._add("destroy", "[--yes] (KEY | --owner NAME | --all)", "end sessions, after asking")
-        which = ending.parser.add_mutually_exclusive_group(required=True)
+        which = ending.add_mutually_exclusive_group(required=True)
         which.add_argument(
             "key", metavar="KEY", nargs="?", type=_key, help="this session; an old key works for a minute"
         )
@@ -152,17 +144,17 @@ class Syntax:
         copying = self._add(
             "copy", "FROM TO", "copy live sessions to another store, if it lacks them", store=False
         )
-        copying.parser.add_argument("source", metavar="FROM", help="a STORE; it is only read")
-        copying.parser.add_argument("target", metavar="TO", help="a STORE; it is made if needed")
+        copying.add_argument("source", metavar="FROM", help="a STORE; it is only read")
+        copying.add_argument("target", metavar="TO", help="a STORE; it is made if needed")
         self._add("check", "", "look for mistakes in the configuration; writes one record and deletes it")
         self._add(
             "secret", "", "print a new secret: 256 bits from the operating system, base64url", store=False
         )
 
-    def _add(self, name: str, usage: str, text: str, *, store: bool = True) -> Command:
-        parser = self._commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        parser.usage = f"wsgisession {name} {'[STORE] ' if store else ''}[--json] {usage}".rstrip()
-        command = self.commands[name] = Command(name, parser)
+    def _add(self, name: str, usage: str, text: str, *, store: bool = True) -> Parser:
+        command = self._commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        command.usage = f"wsgisession {name} {'[STORE] ' if store else ''}[--json] {usage}".rstrip()
+        self.commands[name] = command
         if store:
             command.option(
                 "--store", metavar="STORE", help="a URL, or module:middleware; --store can be left out"
@@ -188,7 +180,7 @@ class Syntax:
         options, rest = self.parser.parse_known_args([first, *command.sorted_out(words)])
         if rest:
             place = words.index(rest[0].strip()) + 1
-            command.parser.error(f"there is one argument too many (number {place} after {first})")
+            command.error(f"there is one argument too many (number {place} after {first})")
         return options
 
     def _check_command(self, word: str) -> None:

@@ -56,7 +56,6 @@ class Guard:
         self._grace = grace
         # The locks of all threads; without callbacks, because an exception could skip one.
         self._locks: list[weakref.ref[Any]] = []
-        self._room = 16  # with more locks than this, those of ended threads are removed
         # Held during a fork: no thread gets a lock of its own, and no other one forks.
         self._registry = threading.RLock()
         self._forker: int | None = None
@@ -118,10 +117,7 @@ class Guard:
 
     def _enroll(self, lock: Any) -> None:
         with self._registry:
-            self._locks.append(weakref.ref(lock))
-            if len(self._locks) > self._room:
-                self._locks = [ref for ref in self._locks if ref() is not None]
-                self._room = 2 * len(self._locks) + 16
+            self._locks = [*(ref for ref in self._locks if ref() is not None), weakref.ref(lock)]
 
     def _others(self) -> Iterator[Any]:
         """Yield the locks of the other threads."""

@@ -59,9 +59,7 @@ class ShortWay:
     def execute(self, *command: Any) -> Any:
         """Send a command and return the reply; after an error it is repeated as the client would."""
         packed, process = _packed(command), os.getpid()
-        kept = self._kept.get(process)
-        if kept is None:
-            kept = self._kept.setdefault(process, [])
+        kept = self._kept.setdefault(process, [])
         connection = self._take(kept)
 
         def exchange() -> Any:
