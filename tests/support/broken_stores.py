@@ -889,7 +889,7 @@ BROKEN: list[tuple[type[PlainStore], str]] = [
         )
     ),
     (ReplaceDrifts, "test_replace_without_a_ttl_keeps_the_expiry"),
-    (ReplaceLosesTheExpiry, "test_replace_without_a_ttl_ends_nothing_later"),
+    (ReplaceLosesTheExpiry, "test_replace_without_a_ttl_keeps_the_expiry"),
     (ReplaceAlwaysSetsTheOwner, "test_replace_without_a_ttl_keeps_the_owner"),
     (TouchTakesEmptyForNone, "test_touch_with_expected_compares_first"),
     (TouchComparesTheDead, "test_touch_of_no_record_is_false"),

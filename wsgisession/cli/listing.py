@@ -113,16 +113,11 @@ def show(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> i
 
 def _facts(entry: Entry, now: float, human: bool) -> Iterator[tuple[str, str]]:
     """Yield the facts of a session besides its data. For a person they have durations and units."""
+    age, left = text.duration(now - entry.created), text.duration(entry.expires - now)
     yield "key", entry.shown
     yield "owner", text.visible(entry.owner or "")
-    yield (
-        "created",
-        text.moment(entry.created) + (f", {text.duration(now - entry.created)} ago" if human else ""),
-    )
-    yield (
-        "expires",
-        text.moment(entry.expires) + (f", in {text.duration(entry.expires - now)}" if human else ""),
-    )
+    yield "created", text.moment(entry.created) + (f", {age} ago" if human else "")
+    yield "expires", text.moment(entry.expires) + (f", in {left}" if human else "")
     yield "size", text.size(entry.size) if human else str(entry.size)
     yield "persistent", "yes" if entry.persistent else "no"
     if entry.idle_timeout is not None:

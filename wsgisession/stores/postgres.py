@@ -19,9 +19,8 @@ from wsgisession.stores.postgres_table import Table
 from wsgisession.stores.postgres_wire import CONFLICT, Failed, Transactions
 
 FOREVER = 1000 * 365.25 * 86400  # seconds; a timestamp ends in the year 294276
-LONGEST = (
-    2_000_000  # seconds that a timeout may have; the server and the system count milliseconds in 32 bits
-)
+# Seconds that a timeout may have; the server and the system count milliseconds in 32 bits
+LONGEST = 2_000_000
 MISSING = "42P01"  # undefined_table
 PORT = re.compile(r"[0-9]{1,5}")  # the client knows no other digits
 

@@ -161,15 +161,11 @@ class Own:
 
     def _close_idle(self, before: float) -> None:
         """Close connections that were last used before this time (``time.monotonic``)."""
-        while True:
-            try:
-                if self._idle[0].since >= before:
-                    return
+        with suppress(IndexError):
+            while self._idle[0].since < before:
                 held = self._idle.pop(0)
-            except IndexError:
-                return
-            self._all.pop(held.number, None)
-            held.connection.close()
+                self._all.pop(held.number, None)
+                held.connection.close()
 
 
 class Lent:
@@ -192,23 +188,25 @@ class Lent:
         loan = Held()
         self._loans[thread] = ref(loan, partial(self._forsaken, thread, loan.held))
         left = max(deadline - time.monotonic(), 0.001)
-        errors: list[BaseException] = []
-        done: queue.SimpleQueue[None] = queue.SimpleQueue()
+        done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         if self._pool.get_stats().get("pool_available"):
-            _borrow(loan, self._pool, left, errors, done)
+            _borrow(loan, self._pool, left, done)
         else:
             # psycopg_pool loses a connection for ever if gevent.Timeout or Ctrl-C interrupts a thread that waits for
             # one. So only a thread of our own waits there.
-            _apart(_borrow, loan, self._pool, left, errors, done)
+            _apart(_borrow, loan, self._pool, left, done)
         try:
-            done.get(timeout=left + MARGIN)
+            error = done.get(timeout=left + MARGIN)
         except queue.Empty:
             raise StoreError("PostgreSQL: no connection: the pool does not answer") from None
-        if errors:
-            if not loan.held:
-                self._loans.pop(thread, None)
-            raise errors.pop()
-        return loan
+        if error is None:
+            return loan
+        if not loan.held:
+            self._loans.pop(thread, None)
+        try:
+            raise error
+        finally:
+            del error  # its traceback refers to this call
 
     def give(self, held: Held) -> None:
         if held.number >= 0:
@@ -243,16 +241,15 @@ def _apart(function: Callable[..., object], *arguments: object) -> None:
         function(*arguments)
 
 
-def _borrow(
-    loan: Held, pool: Any, timeout: float, errors: list[BaseException], done: queue.SimpleQueue[None]
-) -> None:
+def _borrow(loan: Held, pool: Any, timeout: float, done: queue.SimpleQueue[BaseException | None]) -> None:
     try:
         # The list itself asks the pool, so no exception from outside can come between getting the connection and
         # holding it.
         loan.held.extend(map(pool.getconn, (timeout,)))
     except BaseException as error:  # it is raised again where the connection is waited for
-        errors.append(error)
-    done.put(None)
+        done.put(error)
+    else:
+        done.put(None)
 
 
 def is_pool(connect: Any) -> bool:

@@ -21,6 +21,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -59,12 +60,9 @@ class _Shelf:
 
     def clear(self) -> None:
         """Close the idle connections."""
-        while True:
-            try:
-                cursor = self.idle.pop()
-            except IndexError:
-                return
-            cursor.connection.close()
+        with suppress(IndexError):
+            while True:
+                self.idle.pop().connection.close()
 
 
 class Pool:
@@ -231,11 +229,9 @@ class Pool:
     def _put_away(self, shelf: _Shelf) -> None:
         """Close idle connections. If the file was replaced, remove its log and index from beside the new one."""
         try:
-            with _turn:
-                if self._shelf is shelf and self._replaced(shelf):
-                    self._leave(shelf)
-        except (OSError, Again):
-            pass  # the connections are closed anyway
+            # If this is not possible, the connections are closed anyway.
+            with suppress(OSError, Again):
+                self._look(shelf)
         finally:
             if self._shelf is shelf:
                 self._shelf = _Shelf()
@@ -267,12 +263,9 @@ class Pool:
         return [found for ref in self._all if (found := ref()) is not None and not found.closed]
 
     def _tell(self) -> None:
-        while True:
-            try:
-                message = self._untold.pop()
-            except IndexError:
-                return
-            event(logging.ERROR, "store error", message, key=None)
+        with suppress(IndexError):
+            while True:
+                event(logging.ERROR, "store error", self._untold.pop(), key=None)
 
 
 def _passes(error: BaseException) -> bool:

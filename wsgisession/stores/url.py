@@ -104,12 +104,8 @@ def _split(url: str) -> Parts:
     match = URL.fullmatch(url)
     if match is None:
         raise _Bad("a '#' in it must be written %23")
-    scheme, netloc, path, query = (
-        match["scheme"].lower(),
-        match["netloc"],
-        match["path"],
-        match["query"] or "",
-    )
+    scheme, netloc, path, query = match.group("scheme", "netloc", "path", "query")
+    scheme, query = scheme.lower(), query or ""
     if netloc is None and path and scheme != "memory":
         raise _Bad("the scheme is followed by ://")
     user, _, hosts = (netloc or "").rpartition("@")
@@ -151,20 +147,15 @@ def _postgres(parts: Parts, create: bool) -> Store:
 
 def _redis(parts: Parts, create: bool) -> Store:
     host, port = _hosts(parts, REDIS_PORT)[0]
-    database = _database(parts.path.removeprefix("/"))
-    return _store(
-        parts, lambda redis, options: redis.Redis(**{"host": host, "port": port, **database, **options})
-    )
+    address = {"host": host, "port": port, **_database(parts.path.removeprefix("/"))}
+    return _store(parts, lambda redis, options: redis.Redis(**address | options))
 
 
 def _unix(parts: Parts, create: bool) -> Store:
     if parts.hosts or parts.path in ("", "/"):
         raise _Bad("it names the socket's file, and no host")
-    database = _database(parts.parameters.pop("db", ""))
-    return _store(
-        parts,
-        lambda redis, options: redis.Redis(unix_socket_path=unquote(parts.path), **{**database, **options}),
-    )
+    address = {"unix_socket_path": unquote(parts.path), **_database(parts.parameters.pop("db", ""))}
+    return _store(parts, lambda redis, options: redis.Redis(**address | options))
 
 
 def _sentinel(parts: Parts, create: bool) -> Store:

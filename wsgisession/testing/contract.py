@@ -183,9 +183,7 @@ class StoreContract:
         """Keys differ by letter case, and ``_`` and ``-`` are ordinary characters."""
         keys = ["a" * 43, "A" * 43, "_" * 43, "-" * 43, "a" * 42 + "_", "a" * 42 + "-", "a" * 42 + "A"]
         payloads = [new_payload() for _ in keys]
-        assert [store.create(*record, LONG) for record in zip(keys, payloads, strict=True)] == [True] * len(
-            keys
-        )
+        assert all(store.create(*record, LONG) for record in zip(keys, payloads, strict=True))
         assert [self.payload_of(store, key) for key in keys] == payloads
         assert sorted(store.keys()) == sorted(keys)
 
@@ -348,14 +346,6 @@ class StoreContract:
         most, found, least = self.left(store, later), store.load(key), self.left(store, sooner)
         assert found is not None and found[0] == payload
         assert least - SLACK <= found[1] <= most + SLACK
-
-    def test_replace_without_a_ttl_ends_nothing_later(self, store: Store) -> None:
-        """replace without a ttl: the record ends when it would have ended."""
-        key, payload = self.live(store, self.tick, "ada")
-        store.replace(key, payload, new_payload(), None, "ada")
-        self.advance(2 * self.tick)
-        assert store.load(key) is None
-        assert list(store.keys()) == []
 
     def test_replace_without_a_ttl_keeps_the_owner(self, store: Store) -> None:
         """replace without a ttl: the owner stays, whatever owner is passed."""
