@@ -41,7 +41,8 @@ LONGEST = 64
 # SQLite's list of changes names a rare race between processes in which WAL mode may lose writes, and the releases
 # without it.
 FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
-CLIENTS = {"RedisStore": "redis", "PostgresStore": "psycopg"}
+# The client library of a store, and the oldest version that its extra in setup.cfg allows.
+CLIENTS = {"RedisStore": ("redis", "6"), "PostgresStore": ("psycopg", "3.2.1")}
 
 
 class Report(NamedTuple):
@@ -115,7 +116,7 @@ def versions(manager: SessionManager) -> dict[str, str]:
         if not _fixed(sqlite3.sqlite_version_info):
             facts["sqlite"] += " (has a rare race between processes; fixed in 3.51.3, 3.50.7 and 3.44.6)"
     if client := CLIENTS.get(name):
-        facts[client] = importlib.metadata.version(client)
+        facts[client[0]] = importlib.metadata.version(client[0])
     return facts
 
 
@@ -125,23 +126,9 @@ def _fixed(version: tuple[int, ...]) -> bool:
 
 def outdated(manager: SessionManager) -> Iterator[str]:
     """Yield a finding if the client library is older than the store's extra demands."""
-    client = CLIENTS.get(type(manager.store).__name__, "")
-    if (
-        client
-        and (least := _least(client))
-        and _numbers(found := importlib.metadata.version(client)) < _numbers(least)
-    ):
+    client, least = CLIENTS.get(type(manager.store).__name__, ("", ""))
+    if client and _numbers(found := importlib.metadata.version(client)) < _numbers(least):
         yield f"{client} {found} is too old: {least} is needed"
-
-
-def _least(client: str) -> str | None:
-    """Return the oldest version of a client library that this package's metadata allows. None: it does not say."""
-    try:
-        lines = importlib.metadata.requires("wsgisession") or []
-    except importlib.metadata.PackageNotFoundError:  # there is only a copy of the source, not installed
-        lines = []
-    found = (re.match(rf"{client}(?:\[[^]]*\])?\s*>=\s*([0-9.]+)", line) for line in lines)
-    return next((match[1] for match in found if match), None)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
