@@ -31,14 +31,10 @@ with_and_without_a_ttl = pytest.mark.parametrize("ttl", [LONG, None], ids=["with
 each_renewal = pytest.mark.parametrize("renew", RENEWALS.values(), ids=RENEWALS.keys())
 each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 
-
-def interrupts(test: Callable[..., None]) -> Callable[..., None]:
-    """Mark a test that interrupts its store. What a finalizer then raises, or what stays open, is not the store's
-    fault.
-    """
-    for unseen in ("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"):
-        test = pytest.mark.filterwarnings(unseen)(test)
-    return test
+# What a finalizer then raises, or what stays open, is not the store's fault.
+interrupts = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 
 
 class StoreContract:
