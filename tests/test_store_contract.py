@@ -112,7 +112,7 @@ def run_clause(contract: BulkStoreContract, clause: str) -> None:
     ]
     for parameters in itertools.product(*tables):
         store = contract.make_store()
-        arguments: dict[str, Any] = {"store": store, "bulk": store}
+        arguments: dict[str, Any] = {"store": store}
         wanted = inspect.signature(function).parameters
         if "second" in wanted:
             arguments["second"] = contract.reopen(store)
@@ -181,12 +181,6 @@ def test_a_contract_without_a_store_says_what_is_missing() -> None:
 
     with pytest.raises(AssertionError, match=r"TestNothing needs a make_store\(\)"):
         TestNothing().make_store()
-
-
-def test_a_bulk_contract_says_which_operation_is_missing() -> None:
-    """A store that lacks one of the three is told which."""
-    with pytest.raises(AssertionError, match="object lacks load_many, count, clear"):
-        TestPlainStore().as_bulk(object())  # type: ignore[arg-type]
 
 
 def test_together_passes_results_and_exceptions_on() -> None:
