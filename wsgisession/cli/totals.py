@@ -8,7 +8,6 @@ from __future__ import annotations
 from argparse import Namespace
 from bisect import bisect_right
 from collections import Counter
-from heapq import heappush, heappushpop
 from math import inf
 
 from wsgisession.cli.outcome import OK, closed, plural
@@ -69,32 +68,27 @@ def stats(manager: SessionManager, terminal: Terminal, arguments: Namespace) -> 
 class Different:
     """How many different names there were, in bounded memory: exact up to EXACT, an estimate beyond.
 
-    The smallest hashes of names are kept. Hashes are spread evenly: if the k smallest ones fill a part p of all
-    possible values, there were about k / p names.
+    Names are kept as hashes. Hashes are spread evenly: if only those below a limit are kept, their number tells that of
+    all. Whenever there are too many, the limit is halved.
 
-    Source: Bar-Yossef et al., Counting Distinct Elements in a Data Stream, 2002.
+    Source: Flajolet, On Adaptive Sampling, 1990.
     """
 
     def __init__(self) -> None:
-        self._smallest: list[int] = []  # a heap of negative numbers, so that the largest hash comes first
         self._kept: set[int] = set()
+        self._halved = 0
 
     def add(self, name: str) -> None:
         """Count a name, if it was not counted before."""
         hashed = hash(name) % 2**64
-        if hashed in self._kept:
-            return
-        if len(self._kept) < EXACT:
-            heappush(self._smallest, -hashed)
+        if hashed < 2**64 >> self._halved:
             self._kept.add(hashed)
-        elif hashed < -self._smallest[0]:
-            self._kept.discard(-heappushpop(self._smallest, -hashed))
-            self._kept.add(hashed)
+            if len(self._kept) > EXACT:
+                self._halved += 1
+                self._kept = {one for one in self._kept if one < 2**64 >> self._halved}
 
     def __len__(self) -> int:
-        if len(self._kept) < EXACT:
-            return len(self._kept)
-        return round((EXACT - 1) * 2**64 / -self._smallest[0])
+        return len(self._kept) << self._halved
 
 
 class Totals:
