@@ -128,13 +128,14 @@ class Line:
         commands: Sequence[Command],
         client: Any,
         alone: Callable[[Command], Any],
-        unsettled: tuple[type[Exception], ...],
+        passing: tuple[type[Exception], ...] = (),
     ) -> list[Any]:
         """Return what the replies to these commands say, in one round trip.
 
         Args:
             client: a ``redis.Redis`` for this server.
-            alone: sends a single command, after an ``unsettled`` error and if the reply is a foreign one.
+            alone: sends a single command, if its reply is an error or a foreign one: this sets it right, or says why not.
+            passing: after these errors of the connection all commands are sent alone.
         """
         try:
             if self._outage.lasts:
@@ -146,17 +147,14 @@ class Line:
             replies = pipeline.execute(raise_on_error=False)
         except self._calls.troubles as error:
             self._learn(error)
-            if not isinstance(error, unsettled):
+            if not isinstance(error, passing):
                 raise
             replies = [error] * len(commands)
         found = []
         for command, reply in zip(commands, replies, strict=True):
             try:
                 found.append(read(command, reply))
-            except ForeignReply:
-                self._calls.close_idle()
-                found.append(alone(command))
-            except unsettled:
+            except self._calls.troubles:
                 found.append(alone(command))
         return found
 

@@ -61,7 +61,7 @@ class ToServer:
 
     def _all(self, commands: Sequence[Command]) -> list[Any]:
         self._prepare()
-        return self._line.pipelined(commands, self._client, self._one, (self.calls.unknown_script,))
+        return self._line.pipelined(commands, self._client, self._one)
 
     def _prepare(self) -> None:
         """Let the client itself use its pool: it finds all connections there."""
@@ -104,13 +104,6 @@ class ToCluster:
         # command would hang several times as long. So the repetition is made here.
         self._passing = tuple(
             kind for kind in client.ERRORS_ALLOW_RETRY if kind is not exceptions.TimeoutError
-        )
-        # After these errors in a pipeline to one node, a command is sent again by itself.
-        self._unsettled = (
-            *self._passing,
-            exceptions.AskError,
-            exceptions.TryAgainError,
-            exceptions.NoScriptError,
         )
 
     def run(self, command: Command) -> Any:
@@ -156,7 +149,7 @@ class ToCluster:
         found: dict[int, Any] = {}
         for node, its_own in by_node.values():
             client = self._client.get_redis_connection(node)
-            answers = self._line(node).pipelined(its_own, client, self._one, self._unsettled)
+            answers = self._line(node).pipelined(its_own, client, self._one, self._passing)
             found.update(zip((command[TOKEN] for command in its_own), answers, strict=True))
         return [found[command[TOKEN]] for command in commands]
 
