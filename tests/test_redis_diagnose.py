@@ -12,8 +12,7 @@ from support.redis_servers import RedisServer, shared_one_node_cluster, shared_r
 
 from wsgisession.errors import StoreError
 from wsgisession.stores import from_url
-from wsgisession.stores.redis import RedisStore
-from wsgisession.stores.redis import findings
+from wsgisession.stores.redis import RedisStore, findings
 
 pytestmark = pytest.mark.skipif(redis_servers.missing() is not None, reason=str(redis_servers.missing()))
 
