@@ -50,17 +50,6 @@ def test_a_refresh_does_not_prolong_what_stands_for_a_dead_session(end: str, per
     assert max(markers(site), default=0) <= 60
 
 
-def test_a_refresh_that_fails_is_one_logged_error(caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing is lost, and the response goes out."""
-    store = StoreDouble()
-    site = Site(store)
-    cookie = site.start({"a": 1})
-    due(site)
-    store.fail("touch")
-    assert site.request(lambda session: session["a"], cookie).result == 1
-    assert [record.levelname for record in caplog.records].count("ERROR") == 1
-
-
 def stale(site: Site) -> tuple[str, Handler]:
     cookie = Site(site.manager.store, secret=OLD_SECRET).start({"a": 1})
     return cookie, dict

@@ -77,12 +77,13 @@ class TestMapping:
             lambda m: m.__ior__({"z": 1}) is m,
             lambda m: m.__ior__([("z", 1)]) is m,
             lambda m: (m.copy(), type(m.copy())),
-            lambda m: (copy.copy(m), copy.deepcopy(m) == DATA),
+            lambda m: (copy.copy(m), copy.deepcopy(m) == DATA, copy.deepcopy(m)["b"].append(3)),
             lambda m: dict(m),
             lambda m: {**m},
             lambda m: m["b"].append(3),
             lambda m: [m.__delitem__(key) for key in m],
             lambda m: m.__setitem__("z", m.pop("a")),
+            lambda m: m.__setitem__("a", m.pop("a")),
             lambda m: hash(m),
         ],
     )
@@ -117,10 +118,6 @@ class TestMapping:
         """Any other key is a TypeError at once."""
         with pytest.raises(TypeError, match="keys are str"):
             inside(site, DATA, act)
-
-    def test_a_deepcopy_is_independent(self, site: Site) -> None:
-        """Changing it changes no session."""
-        assert inside(site, DATA, lambda s: copy.deepcopy(s)["b"].append(9) or s["b"]) == [1, 2]
 
     def test_it_is_not_pickled(self, site: Site) -> None:
         """The id must not leave the process."""
@@ -178,12 +175,6 @@ class TestMapping:
         store.fail("load", AttributeError("a bug of the store"), times=None)
         with pytest.raises(AttributeError, match="^a bug of the store$"):
             site.request(lambda s: getattr(s, name), cookie)
-
-    def test_changing_only_the_order_is_a_change(self, site: Site) -> None:
-        """A key deleted and set again moves to the end, for the next request too."""
-        cookie = site.start({"a": 1, "b": 2})
-        site.request(lambda s: s.__setitem__("a", s.pop("a")), cookie)
-        assert list(site.read(cookie)) == ["b", "a"]
 
 
 class TestLife:
@@ -244,13 +235,6 @@ class TestLife:
         clock.advance(-2 * 86400)
         assert site.read(cookie) == {"a": 2}
 
-    def test_without_an_idle_timeout_only_the_lifetime_counts(self) -> None:
-        """Nothing is refreshed, nothing ends earlier."""
-        site = Site(idle_timeout=None, lifetime=500)
-        cookie = site.start({"a": 1})
-        left = site.request(lambda s: s.expires - s.created, cookie).result
-        assert left == pytest.approx(500, abs=1)
-
     def test_login_and_logout_by_owner(self) -> None:
         """A different owner is a new id and a new beginning; the same owner is nothing."""
         clock = Clock()
@@ -282,23 +266,11 @@ class TestLife:
         begun = start if before == after else clock()
         assert site.request(view, cookie).result == (start, begun)
 
-    def test_an_owner_alone_makes_a_session(self, site: Site) -> None:
-        """No data is needed to be logged in."""
-        answer = site.request(lambda s: setattr(s, "owner", "ada"))
-        assert site.request(lambda s: s.owner, answer.cookie).result == "ada"
-
-    @pytest.mark.parametrize("owner", [1, b"ada", True], ids=repr)
-    def test_owners_are_text(self, site: Site, owner: Any) -> None:
-        """Anything else is a TypeError that says what to pass."""
-        with pytest.raises(TypeError, match=r"str\(user\.id\)"):
-            site.request(lambda s: setattr(s, "owner", owner))
-
-    @pytest.mark.parametrize(
-        "owner", ["", "x" * 256, "a\0b", "\ud800"], ids=["empty", "long", "NUL", "surrogate"]
-    )
-    def test_owners_within_bounds(self, site: Site, owner: str) -> None:
-        """1 to 255 characters without NUL or lone surrogates."""
-        with pytest.raises(ValueError, match="owner"):
+    @pytest.mark.parametrize("owner", ["", "x" * 256, "a\0b", "\ud800", 1, b"ada", True], ids=ascii)
+    def test_owners_are_text_within_bounds(self, site: Site, owner: Any) -> None:
+        """1 to 255 characters without NUL or lone surrogates. For another type the error says what to pass."""
+        error, said = (ValueError, "owner") if isinstance(owner, str) else (TypeError, r"str\(user\.id\)")
+        with pytest.raises(error, match=said):
             site.request(lambda s: setattr(s, "owner", owner))
 
     def test_created_stays_with_regenerate(self) -> None:
@@ -372,15 +344,6 @@ class TestLife:
         """The request brought no cookie, so none is deleted."""
         answer = site.request(lambda s: s.update(a=1) or s.save() and s.destroy())
         assert answer.set_cookie is None and site.live() == []
-
-    def test_the_deletion_repeats_the_cookie(self) -> None:
-        """Same name, path, domain and flags (RFC 6265 5.3 step 11)."""
-        site = Site(cookie=Cookie(path="/app", domain="example.org", samesite="Strict"))
-        told = site.request(lambda s: s.destroy(), site.start({"a": 1})).set_cookie
-        assert told is not None
-        assert {"Path=/app", "Domain=example.org", "SameSite=Strict", "HttpOnly", "Max-Age=0"} <= set(
-            told.split("; ")
-        )
 
     def test_https_has_a_cookie_of_its_own(self, site: Site) -> None:
         """__Host- and Secure; the http cookie is worthless there."""
@@ -472,22 +435,6 @@ class TestPersistent:
         site = Site(cookie=Cookie(persistent=True), remember=1000)
         assert "Max-Age=1000" in str(site.request(lambda s: s.update(a=1)).set_cookie)
 
-    def test_it_alone_makes_no_session(self, site: Site) -> None:
-        """A visitor who stores nothing has none."""
-        assert site.request(lambda s: setattr(s, "persistent", True)).set_cookie is None
-
-    def test_it_is_a_bool(self, site: Site) -> None:
-        """Anything else is a TypeError."""
-        with pytest.raises(TypeError, match="True or False"):
-            site.request(lambda s: setattr(s, "persistent", 1))
-
-    def test_on_a_detached_session_it_only_shows(self, site: Site) -> None:
-        """Nothing is stored and no cookie set."""
-        cookie = site.start({"a": 1})
-        site.request(lambda s: s.destroy(), cookie)
-        answer = site.request(lambda s: setattr(s, "persistent", True) or s.persistent, cookie)
-        assert answer.result is True and answer.set_cookie is None
-
 
 class TestTooLate:
     """After the headers."""
@@ -552,17 +499,6 @@ class TestOwner:
 
         assert site.request(login, cookie).result == 0
         assert len(site.live()) == 1 and key not in site.live()
-
-    def test_the_same_owner_again_is_no_login(self, site: Site) -> None:
-        """Nothing is written, and the id stays."""
-        cookie = site.start({"a": 1}, "ada")
-        assert site.request(lambda session: setattr(session, "owner", "ada"), cookie).set_cookie is None
-        assert site.read(cookie) == {"a": 1}
-
-    def test_the_same_persistence_again_changes_nothing(self, site: Site) -> None:
-        """No cookie is set again."""
-        cookie = site.start({"a": 1})
-        assert site.request(lambda session: setattr(session, "persistent", False), cookie).set_cookie is None
 
     def test_a_login_with_a_value_that_cannot_be_stored(self, site: Site) -> None:
         """It fails before anything was written: the old id lives, and no new one was made."""

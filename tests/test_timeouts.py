@@ -13,7 +13,7 @@ from support.server import Server, wrap
 from support.store_double import StoreDouble
 from support.web import Site
 
-from wsgisession import HeadersSent, MemoryStore, Session, SessionError, StoreError
+from wsgisession import HeadersSent, MemoryStore, Session, SessionError
 from wsgisession.stores.base import NO_EXPIRY
 
 DAY, REMEMBER = 86400, 2592000
@@ -90,28 +90,21 @@ class TestIdleTimeout:
             site.read(cookie)
             assert left(site) == about(after)
 
-    def test_it_is_merged(self, site: Site) -> None:
-        """An overlapping request that saves something else keeps it, and what was saved is kept too."""
+    @pytest.mark.parametrize(
+        ("ours", "stays"), [({}, 900), ({"idle_timeout": 600}, 600)], ids=["data", "both"]
+    )
+    def test_it_is_merged(self, site: Site, ours: dict[str, Any], stays: float) -> None:
+        """An overlapping request that saves something else keeps it; if both set it, the later save wins."""
         cookie = site.start({"a": 1})
 
         def handler(session: Session) -> None:
+            put(**ours)(session)
             session["b"] = 2
             site.request(put(idle_timeout=900), cookie)
 
         site.request(handler, cookie)
-        assert site.read(cookie) == {"a": 1, "b": 2} and left(site) == about(900)
-        assert site.request(lambda s: s.idle_timeout, cookie).result == 900
-
-    def test_the_later_save_wins(self, site: Site) -> None:
-        """Two requests that set it."""
-        cookie = site.start({"a": 1})
-
-        def handler(session: Session) -> None:
-            session.idle_timeout = 600
-            site.request(put(idle_timeout=900), cookie)
-
-        site.request(handler, cookie)
-        assert left(site) == about(600)
+        assert site.read(cookie) == {"a": 1, "b": 2} and left(site) == about(stays)
+        assert site.request(lambda s: s.idle_timeout, cookie).result == stays
 
     @pytest.mark.parametrize("act", [Session.regenerate, put(owner="ada")], ids=["regenerate", "login"])
     def test_it_is_kept_over_a_change_of_id(self, site: Site, act: Any) -> None:
@@ -157,10 +150,11 @@ def test_what_it_may_not_be(wrong: Any, error: type[Exception]) -> None:
         Site().request(put(idle_timeout=wrong))
 
 
-def test_it_alone_makes_no_session() -> None:
+@pytest.mark.parametrize("switch", [{"idle_timeout": 900}, {"persistent": True}], ids=["idle", "persistent"])
+def test_it_alone_makes_no_session(switch: Any) -> None:
     """Visitors who store nothing get no cookie."""
     site = Site()
-    assert site.request(put(idle_timeout=900)).set_cookie is None and site.live() == []
+    assert site.request(put(**switch)).set_cookie is None and site.live() == []
 
 
 def test_on_a_session_that_is_gone_it_only_shows() -> None:
@@ -173,14 +167,17 @@ def test_on_a_session_that_is_gone_it_only_shows() -> None:
     )
 
 
-def test_the_same_again_is_no_change() -> None:
-    """Nothing is written."""
+@pytest.mark.parametrize(
+    "facts", [{"idle_timeout": 900.0}, {"persistent": False}, {"owner": "ada"}], ids=repr
+)
+def test_the_same_again_is_no_change(facts: Any) -> None:
+    """Nothing is written, and no cookie is set."""
     store = StoreDouble()
     site = Site(store)
-    cookie = site.start({"a": 1})
+    cookie = site.start({"a": 1}, "ada")
     site.request(put(idle_timeout=900), cookie)
     store.calls.clear()
-    site.request(put(idle_timeout=900.0), cookie)
+    assert site.request(put(**facts), cookie).set_cookie is None
     assert store.calls == ["load"]
 
 
@@ -388,10 +385,11 @@ class TestPassive:
         assert site.request(taken_back, cookie).result is False
         assert left(site) == about(7200)
 
-    def test_it_is_a_bool(self) -> None:
-        """Anything else is a TypeError."""
-        with pytest.raises(TypeError, match="passive"):
-            Site().request(put(passive=1))
+    @pytest.mark.parametrize("name", ["passive", "persistent"])
+    def test_it_is_a_bool(self, name: str) -> None:
+        """Anything else is a TypeError. So it is for ``persistent``."""
+        with pytest.raises(TypeError, match=f"{name}.*True or False"):
+            Site().request(put(**{name: 1}))
 
 
 class Lasting(MemoryStore):
@@ -468,15 +466,3 @@ class TestAtTheEndOfTheLifetime:
         cookie = answer.cookie if answer.set_cookie else cookie
         clock.advance(0.01)
         assert site.request(lambda s: s.new, cookie).result is True
-
-
-def test_a_refresh_that_fails_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    """Shorter limits too: one logged error, and the next request tries again."""
-    store = StoreDouble()
-    cookie = Site(store).start({"a": 1})
-    site = Site(store, idle_timeout=300)
-    store.fail("touch", StoreError("down"))
-    assert site.read(cookie) == {"a": 1}
-    assert [record.levelname for record in caplog.records] == ["ERROR"]
-    site.read(cookie)
-    assert left(site) == about(300)
