@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import timedelta
 from typing import Any
@@ -14,13 +13,11 @@ from support.store_double import StoreDouble
 from support.web import SECRET, Site
 
 from wsgisession import (
-    Cookie,
     JSONCodec,
     MemoryStore,
     SessionManager,
     SessionMiddleware,
     UnreadableValue,
-    UnsupportedType,
 )
 
 TOKEN = "T"  # stands for a valid token's value in the tables
@@ -221,22 +218,15 @@ def test_a_value_nobody_can_read(line: bytes, read: Any, caplog: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "mend",
-    [lambda s: s.update(bad=3), lambda s: s.pop("bad", None) or s.__delitem__("bad")],
+    ("mend", "mended"),
+    [(lambda s: s.update(bad=3), {"good": 1, "bad": 3}), (lambda s: s.__delitem__("bad"), {"good": 1})],
     ids=["assign", "delete"],
 )
-def test_a_value_nobody_can_read_is_mended(mend: Any) -> None:
+def test_a_value_nobody_can_read_is_mended(mend: Any, mended: dict[str, int]) -> None:
     """By assigning or deleting its key."""
     site, cookie, _ = with_a_broken_value(b"nonsense")
-
-    def handler(s: Any) -> None:
-        try:
-            mend(s)
-        except UnreadableValue:
-            del s["bad"]
-
-    site.request(handler, cookie)
-    assert site.read(cookie) in ({"good": 1, "bad": 3}, {"good": 1})
+    site.request(mend, cookie)
+    assert site.read(cookie) == mended
 
 
 def with_a_broken_value(line: bytes) -> tuple[Site, str, str]:
@@ -261,63 +251,16 @@ def test_a_value_nobody_can_read_moves_to_a_new_id() -> None:
     assert site.request(lambda s: s["good"], answer.cookie).result == 1
 
 
-def test_a_broken_value_that_two_requests_replace(caplog: Any) -> None:
-    """Where the other side of a merge cannot be read, the later save is ours."""
-    site = Site()
-    cookie = site.start({"a": 1})
-    (key,) = site.live()
-    store = site.manager.store
-
-    def handler(s: Any) -> None:
-        s["a"] = 2
-        payload = store.load(key)[0]  # type: ignore[index]
-        broken = payload.replace(b'[1,"', b'[1,"x').rpartition(b"\n")[0] + b"\nnonsense"
-        assert store.replace(key, payload, broken, 60)
-
-    site.request(handler, cookie)
-    assert site.read(cookie) == {"a": 2}
-
-
-def test_a_broken_value_that_another_request_wrote() -> None:
-    """A value handed out here and broken elsewhere: found out when it is read next."""
-    site = Site()
-    cookie = site.start({"a": [1], "b": 1})
-    (key,) = site.live()
-    store = site.manager.store
-
-    def handler(s: Any) -> bool:
-        assert s["a"] == [1]
-        s["b"] = 2
-        payload = store.load(key)[0]  # type: ignore[index]
-        assert store.replace(key, payload, payload.replace(b"[1]", b"[1").replace(b'[1,"', b'[1,"x'), 60)
-        assert s.save()
-        with pytest.raises(UnreadableValue):
-            s.get("a")
-        return bool(s["b"] == 2)
-
-    assert site.request(handler, cookie).result is True
-
-
 CONFIGURATIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"app": None}, TypeError, "callable"),
     ({"secret": None}, TypeError, "python -m wsgisession secret"),
     ({"secret": "short"}, ValueError, "32 bytes"),
-    ({"secret": []}, ValueError, "32 bytes"),
-    ({"secret": [SECRET, "short"]}, ValueError, "32 bytes"),
-    ({"secret": 7}, TypeError, "str or bytes"),
-    ({"secret": [7]}, TypeError, "str or bytes"),
     ({"store": 7}, TypeError, "store"),
     ({"store": MemoryStore}, TypeError, "store"),
     ({"store": "nonsense"}, ValueError, "memory:"),
     ({"cookie": "sid"}, TypeError, "Cookie"),
     ({"idle_timeout": 0}, ValueError, "idle_timeout"),
-    ({"idle_timeout": -1}, ValueError, "idle_timeout"),
-    ({"idle_timeout": "7200"}, TypeError, "seconds"),
-    ({"idle_timeout": True}, TypeError, "seconds"),
     ({"lifetime": None}, TypeError, "lifetime"),
-    ({"lifetime": math.inf}, ValueError, "finite"),
-    ({"lifetime": math.nan}, ValueError, "finite"),
-    ({"lifetime": 10**400}, ValueError, "finite"),
     ({"lifetime": timedelta(0)}, ValueError, "lifetime"),
     ({"remember": 0}, ValueError, "remember"),
     ({"max_size": 0}, ValueError, "max_size"),
@@ -346,10 +289,8 @@ def test_a_wrong_configuration(wrong: dict[str, Any], error: type[Exception], wo
 
 def test_timeouts_may_be_timedeltas() -> None:
     """Seconds as a number or a timedelta, the same."""
-    manager = SessionManager(
-        idle_timeout=timedelta(minutes=2), lifetime=timedelta(hours=1), cookie=Cookie(), codec=JSONCodec()
-    )
-    assert (manager.records.limits.usual, manager.records.limits.lifetime) == (120.0, 3600.0)
+    site = Site(idle_timeout=timedelta(minutes=2))
+    assert site.request(lambda s: s.expires - s.created).result == pytest.approx(120)
 
 
 def test_a_store_url() -> None:
@@ -357,26 +298,9 @@ def test_a_store_url() -> None:
     assert isinstance(SessionManager("memory:").store, MemoryStore)
 
 
-def test_a_codec_that_takes_fewer_types() -> None:
-    """What a codec of one's own refuses is refused on assignment."""
-
-    class Strict(JSONCodec):
-        def encode(self, value: Any, path: str) -> bytes:
-            if type(value) is float:
-                raise UnsupportedType(f"{path}: no floats here")
-            return super().encode(value, path)
-
-    codec = Strict()
-    codec.accepts = codec.accepts - {float}
-    with pytest.raises(UnsupportedType, match="no floats"):
-        Site(codec=codec).request(lambda s: s.update(a=1.5))
-
-
 def test_a_logout_beside_a_forged_cookie() -> None:
-    """The visitor's own session ends; the forged cookie is looked up nowhere."""
-    store = StoreDouble()
-    site = Site(store)
+    """The visitor's own session ends; the forged cookie is nobody's."""
+    site = Site()
     cookie = site.start({"a": 1})
-    store.calls.clear()
     answer = site.request(lambda s: s.destroy(), f"{cookie[:-4]}AAAA; {cookie}")
     assert "Max-Age=0" in str(answer.set_cookie) and site.live() == []

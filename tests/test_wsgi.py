@@ -10,7 +10,7 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
-from support.server import KEY, TEXT, Body, Server, stored, wrap
+from support.server import KEY, TEXT, Body, Server, start_error_page, stored, wrap
 from support.store_double import failing
 
 from wsgisession import Cookie, SessionError, StoreError
@@ -69,10 +69,7 @@ def writing_first(environ: Any, start_response: Any) -> Any:
 def error_page(environ: Any, start_response: Any) -> Any:
     environ[KEY]["a"] = 1
     start_response("404 Not Found", TEXT)
-    try:
-        raise ZeroDivisionError
-    except ZeroDivisionError:
-        start_response("200 OK", TEXT, sys.exc_info())
+    start_error_page(start_response, "200 OK")
     return [b"one", b"two"]
 
 
@@ -130,19 +127,6 @@ def test_handed_on_as_the_same_object(body: Any) -> None:
     assert server.app(server.environ, server.start_response) is body
 
 
-def test_an_untouched_response_is_the_bare_one() -> None:
-    """Byte- and header-identical: the very list object."""
-    headers = [("Content-Type", "text/plain"), ("Vary", "Accept")]
-    seen: list[Any] = []
-
-    def app(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", headers)
-        return [b"x"]
-
-    wrap(app)(Server(app).environ, lambda status, given: seen.append(given))
-    assert seen[0] is headers
-
-
 def test_chunks_pass_one_by_one() -> None:
     """No read-ahead, and one close at the end."""
     log: list[Any] = []
@@ -160,18 +144,16 @@ def test_chunks_pass_one_by_one() -> None:
 
 @pytest.mark.parametrize("chunks", [0, 1])
 def test_an_abandoned_body_is_closed_once(chunks: int) -> None:
-    """Before its first chunk nothing is saved; after it, late changes are."""
+    """Before its first chunk nothing is saved."""
     log: list[Any] = []
-    middleware = wrap(lambda environ, start_response: None)
-    cookie = middleware.manager.issue({"a": 1})
 
     def app(environ: Any, start_response: Any) -> Any:
-        session = environ[KEY]
-        session["a"] = 2
+        environ[KEY]["a"] = 2
         start_response("200 OK", TEXT)
         return Body(log, [b"1", b"2"])
 
-    middleware.app = app
+    middleware = wrap(app)
+    cookie = middleware.manager.issue({"a": 1})
     Server(middleware, cookie).run(chunks)
     assert log.count("closed") == 1
     assert stored(middleware, cookie) == {"a": 1 if chunks == 0 else 2}
@@ -218,30 +200,6 @@ def test_the_application_may_handle_a_failing_commit() -> None:
     assert server.log == ["503 Service Unavailable", b"sorry"] and server.cookie is None
 
 
-def test_a_later_start_response_carries_our_headers_again() -> None:
-    """Where the server still accepts it; where its headers have left, it raises."""
-
-    def app(environ: Any, start_response: Any) -> Any:
-        environ[KEY]["a"] = 1
-        write = start_response("200 OK", TEXT)
-        write(b"")
-        try:
-            raise ZeroDivisionError
-        except ZeroDivisionError:
-            start_response(environ["test.status"], TEXT, sys.exc_info())
-        return [b"x"]
-
-    for status in ("500 Internal Server Error", "200 Fine"):
-        middleware = wrap(app)
-        server = Server(middleware, **{"test.status": status})
-        server.write = server.log.append  # type: ignore[method-assign] # headers wait for bytes
-        server.run()
-        assert server.status == status and stored(middleware, server.cookie) == {"a": 1}
-    server = Server(wrap(app), **{"test.status": "500 Internal Server Error"})
-    with pytest.raises(ZeroDivisionError):
-        server.run()
-
-
 @pytest.mark.parametrize(
     ("touches", "added"), [(False, []), (True, [("Vary", "Cookie")])], ids=["untouched", "looked at"]
 )
@@ -252,36 +210,36 @@ def test_a_later_start_response_of_a_request_that_sets_no_cookie(touches: bool, 
         if touches:
             len(environ[KEY])
         start_response("200 OK", TEXT)(b"")
-        try:
-            raise ZeroDivisionError
-        except ZeroDivisionError:
-            start_response("500 Internal Server Error", TEXT, sys.exc_info())
+        start_error_page(start_response)
         return [b"x"]
 
-    server = Server(wrap(app))
-    server.write = server.log.append  # type: ignore[method-assign] # headers wait for bytes
-    assert server.run().headers == TEXT + added
+    assert patient(wrap(app)).run().headers == TEXT + added
 
 
 @pytest.mark.parametrize(("status", "saved"), [("500 Internal Server Error", False), ("200 Fine", True)])
-def test_an_error_page_that_still_reaches_the_client_drops_late_changes(status: str, saved: bool) -> None:
-    """What was saved with the first headers stands; what came after them is saved where the page tells of no failure."""
+def test_a_later_start_response_carries_our_headers_again(status: str, saved: bool) -> None:
+    """If the server still accepts it. What came after the first headers is saved if the page tells of no failure."""
 
     def app(environ: Any, start_response: Any) -> Any:
         environ[KEY]["a"] = 1
         start_response("200 OK", TEXT)(b"")
         environ[KEY]["late"] = 2
-        try:
-            raise ZeroDivisionError
-        except ZeroDivisionError:
-            start_response(status, TEXT, sys.exc_info())
+        start_error_page(start_response, status)
         return [b"x"]
 
     middleware = wrap(app)
-    server = Server(middleware)
-    server.write = server.log.append  # type: ignore[method-assign] # headers wait for bytes
-    server.run()
+    server = patient(middleware).run()
+    assert server.status == status
     assert stored(middleware, server.cookie) == {"a": 1, **({"late": 2} if saved else {})}
+    with pytest.raises(ZeroDivisionError):
+        Server(wrap(app)).run()  # its headers have left
+
+
+def patient(app: Any) -> Server:
+    """Return a server whose headers wait for bytes."""
+    server = Server(app)
+    server.write = server.log.append  # type: ignore[method-assign]
+    return server
 
 
 def test_changes_after_write_are_saved_when_a_list_ends_the_response() -> None:
@@ -360,7 +318,7 @@ def test_two_managers_need_two_keys() -> None:
 
 
 def test_an_environ_used_again_gets_a_session_of_its_own() -> None:
-    """Also after a request that failed."""
+    """An inner redirect serves it twice."""
     middleware = wrap(plain_list)
     server = Server(middleware).run()
     first = server.environ[KEY]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.server import KEY, TEXT, Body, Server, stored, wrap
+from support.server import KEY, TEXT, Body, Server, late, stored, wrap
 from support.web import Site
 
 from wsgisession import HeadersSent, Session
@@ -16,8 +16,6 @@ from wsgisession import HeadersSent, Session
 def test_a_failing_application(where: str) -> None:
     """Its error goes on, close is called, and late changes are not saved."""
     log: list[Any] = []
-    middleware = wrap(lambda environ, start_response: None)
-    cookie = middleware.manager.issue({"a": 1})
 
     def app(environ: Any, start_response: Any) -> Any:
         session = environ[KEY]
@@ -48,7 +46,8 @@ def test_a_failing_application(where: str) -> None:
             return Body(log, [b"1", change, ZeroDivisionError()])
         return Body(log, [b"1", change], close=ZeroDivisionError())
 
-    middleware.app = app
+    middleware = wrap(app)
+    cookie = middleware.manager.issue({"a": 1})
     with pytest.raises(ZeroDivisionError):
         Server(middleware, cookie).run()
     assert log.count("closed") == (0 if where == "call" else 1)
@@ -74,41 +73,32 @@ def test_late_changes_are_saved_after_the_application_closed() -> None:
     assert stored(middleware, server.cookie) == {"log": ["start", "late", "closed"]}
 
 
-@pytest.mark.parametrize("late", ["write", "regenerate", "owner", "persistent"])
-def test_what_can_no_longer_reach_the_client(late: str) -> None:
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda s: s.update(a=1),
+        Session.regenerate,
+        lambda s: setattr(s, "owner", "ada"),
+        lambda s: setattr(s, "persistent", True),
+    ],
+    ids=["write", "regenerate", "owner", "persistent"],
+)
+def test_what_can_no_longer_reach_the_client(act: Any) -> None:
     """HeadersSent, where it is done; the response goes on."""
-    told: list[Any] = []
-    act: dict[str, Any] = {
-        "write": lambda s: s.update(a=1),
-        "regenerate": lambda s: s.regenerate(),
-        "owner": lambda s: setattr(s, "owner", "ada"),
-        "persistent": lambda s: setattr(s, "persistent", True),
-    }
 
-    def app(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", TEXT)
-        yield b"1"
-        try:
-            act[late](environ[KEY])
-        except HeadersSent as error:
-            told.append(error)
+    def change(session: Session) -> None:
+        with pytest.raises(HeadersSent):
+            act(session)
 
-    middleware = wrap(app)
-    Server(middleware).run()
-    assert len(told) == 1 and middleware.manager.count() == 0
+    middleware = wrap(late(change))
+    assert Server(middleware).run().log == ["200 OK", b"1"]
+    assert middleware.manager.count() == 0
 
 
 def test_a_late_logout_acts() -> None:
     """And raises nothing."""
-    middleware = wrap(lambda environ, start_response: None)
+    middleware = wrap(late(Session.destroy))
     cookie = middleware.manager.issue({"a": 1})
-
-    def app(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", TEXT)
-        yield b"1"
-        environ[KEY].destroy()
-
-    middleware.app = app
     assert Server(middleware, cookie).run().cookie is None
     assert stored(middleware, cookie) == {}
 
@@ -116,61 +106,39 @@ def test_a_late_logout_acts() -> None:
 def test_after_a_5xx_late_changes_are_dropped() -> None:
     """save() says False."""
     told: list[bool] = []
-    middleware = wrap(lambda environ, start_response: None)
+    middleware = wrap(late(lambda s: (s.update(a=2), told.append(s.save())), "500 Internal Server Error"))
     cookie = middleware.manager.issue({"a": 1})
-
-    def app(environ: Any, start_response: Any) -> Any:
-        start_response("500 Internal Server Error", TEXT)
-        yield b"1"
-        environ[KEY]["a"] = 2
-        told.append(environ[KEY].save())
-
-    middleware.app = app
     Server(middleware, cookie).run()
     assert told == [False] and stored(middleware, cookie) == {"a": 1}
 
 
-@pytest.mark.parametrize("write", [True, False])
-def test_a_persistent_expiry_stays_once_the_headers_have_left(write: bool) -> None:
+@pytest.mark.parametrize(
+    ("persistent", "seconds"), [(True, 500), (False, 7200)], ids=["remember me", "usual"]
+)
+@pytest.mark.parametrize("act", [dict, lambda s: s.update(b=2)], ids=["read", "write"])
+def test_a_persistent_expiry_stays_once_the_headers_have_left(
+    act: Any, persistent: bool, seconds: int
+) -> None:
     """Its cookie could no longer follow; a session that ends with the browser has nothing to follow, and is refreshed."""
-    seconds = {}
-    for persistent in (True, False):
-        middleware = wrap(lambda environ, start_response: None)
-        site = Site(middleware.manager.store)
-        cookie = site.start({"a": 1})
-        site.request(
-            lambda session, persistent=persistent: setattr(session, "persistent", persistent), cookie
-        )
-        (key,) = site.live()
-        middleware.manager.store.touch(key, 500)
-
-        def app(environ: Any, start_response: Any) -> Any:
-            start_response("200 OK", TEXT)
-            yield b"1"
-            assert environ[KEY]["a"] == 1
-            if write:
-                environ[KEY]["b"] = 2
-
-        middleware.app = app
-        assert Server(middleware, cookie).run().cookie is None
-        seconds[persistent] = round(middleware.manager.store.load(key)[1])  # type: ignore[index]
-    assert seconds == {True: 500, False: 7200}
+    middleware = wrap(late(act))
+    site = Site(middleware.manager.store)
+    cookie = site.request(lambda s: (s.update(a=1), setattr(s, "persistent", persistent))).cookie
+    (key,) = site.live()
+    middleware.manager.store.touch(key, 500)
+    assert Server(middleware, cookie).run().cookie is None
+    assert round(middleware.manager.store.load(key)[1]) == seconds  # type: ignore[index]
 
 
 def test_late_changes_of_a_session_that_is_gone_raise_nothing() -> None:
     """They show in this request and are dropped."""
     seen: list[Any] = []
-    middleware = wrap(lambda environ, start_response: None)
-    cookie = middleware.manager.issue({"a": 1})
-    Site(middleware.manager.store).request(Session.regenerate, cookie)
 
-    def app(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", TEXT)
-        yield b"1"
-        session = environ[KEY]
+    def change(session: Session) -> None:
         session["a"], session.persistent = 2, True
         seen.append((session.gone, session["a"], session.persistent, session.save()))
 
-    middleware.app = app
+    middleware = wrap(late(change))
+    cookie = middleware.manager.issue({"a": 1})
+    Site(middleware.manager.store).request(Session.regenerate, cookie)
     assert Server(middleware, cookie).run().cookie is None
     assert seen == [(True, 2, True, False)] and stored(middleware, cookie) == {}

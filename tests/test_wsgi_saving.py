@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
 import pytest
-from support.server import BODIES, KEY, TEXT, Body, Make, Server, answering, stored, wrap
+from support.server import (
+    BODIES,
+    KEY,
+    TEXT,
+    Body,
+    Make,
+    Server,
+    answering,
+    late,
+    start_error_page,
+    stored,
+    wrap,
+)
 from support.store_double import failing
 from support.web import Site
 
-from wsgisession import StoreError
+from wsgisession import Session, StoreError
 
 
 @pytest.mark.parametrize("write", [False, True], ids=["returned", "written"])
@@ -60,17 +71,14 @@ def test_the_applications_headers_are_left_alone(make: Make, touch: bool) -> Non
 def test_a_response_that_only_read(visitor: str) -> None:
     """Vary says that it depends on the cookie; private is added where there was something to read."""
 
-    def app(environ: Any, start_response: Any) -> Any:
-        assert environ[KEY].get("a") == (1 if visitor == "live" else None)
-        start_response("200 OK", [])
-        return [b"x"]
-
-    middleware = wrap(app)
-    cookie = "" if visitor == "new" else middleware.manager.issue({"a": 1})
+    site = Site()
+    cookie = "" if visitor == "new" else site.start({"a": 1})
     if visitor == "ended":
-        Site(middleware.manager.store).request(lambda session: session.destroy(), cookie)
+        site.request(lambda session: session.destroy(), cookie)
     private = [("Cache-Control", "private")] if visitor == "live" else []
-    assert Server(middleware, cookie).run().headers == [("Vary", "Cookie"), *private]
+    answer = site.request(lambda session: session.get("a"), cookie)
+    assert answer.result == (1 if visitor == "live" else None)
+    assert answer.headers == [*TEXT, ("Vary", "Cookie"), *private]
 
 
 @pytest.mark.parametrize("late", ["write", "destroy"])
@@ -114,29 +122,22 @@ def test_a_generator_that_fails_before_its_first_chunk(early: bool) -> None:
 def test_a_5xx_saves_nothing(status: str) -> None:
     """No change, no new id, no cookie."""
 
-    def app(environ: Any, start_response: Any) -> Any:
-        session = environ[KEY]
+    def handler(session: Session) -> None:
         session["a"] = 2
         session.owner = "ada"
-        start_response(status, TEXT)
-        return [b"sorry"]
 
-    middleware = wrap(app)
-    cookie = middleware.manager.issue({"a": 1})
-    server = Server(middleware, cookie).run()
-    assert server.cookie is None and stored(middleware, cookie) == {"a": 1}
-    assert Server(middleware).run().cookie is None and middleware.manager.count() == 1
+    site = Site()
+    cookie = site.start({"a": 1})
+    assert site.request(handler, cookie, status=status).set_cookie is None
+    assert site.request(handler, status=status).set_cookie is None
+    assert site.read(cookie) == {"a": 1} and site.manager.count() == 1
 
 
 def test_a_4xx_saves() -> None:
     """The visitor's mistake is no failure."""
-    middleware = wrap(answering(BODIES["list"]))
-    app, middleware.app = (
-        middleware.app,
-        lambda environ, start: app(environ, lambda s, *rest: start("404 Not Found", *rest)),
-    )
-    server = Server(middleware).run()
-    assert server.status == "404 Not Found" and stored(middleware, server.cookie) == {"a": 1}
+    site = Site()
+    answer = site.request(lambda session: session.update(a=1), status="404 Not Found")
+    assert answer.status == "404 Not Found" and site.read(answer.cookie) == {"a": 1}
 
 
 @pytest.mark.parametrize("make", [BODIES["list"], BODIES["iterator"]], ids=["list", "iterator"])
@@ -216,15 +217,10 @@ def test_a_failing_commit_closes_the_body(shape: str, write: bool) -> None:
 def test_a_commit_that_fails_at_close_is_an_error() -> None:
     """Late changes that cannot be saved are told to the server, once."""
 
-    def app(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", TEXT)
-        yield b"x"
-        environ[KEY]["a"] = 2
-
-    middleware = wrap(app, store=failing("replace"))
+    middleware = wrap(late(lambda session: session.update(a=2)), store=failing("replace"))
     server = Server(middleware, middleware.manager.issue({"a": 1}))
     body = server.app(server.environ, server.start_response)
-    assert list(body) == [b"x"]
+    assert list(body) == [b"1"]
     with pytest.raises(StoreError):
         body.close()
     body.close()
@@ -272,10 +268,7 @@ def test_an_error_page_for_an_error_seen_in_the_stream() -> None:
     def app(environ: Any, start_response: Any) -> Any:
         environ[KEY]["a"] = 1
         start_response("200 OK", [*TEXT, ("X-First", "1")])
-        try:
-            raise ZeroDivisionError
-        except ZeroDivisionError:
-            start_response("500 Internal Server Error", TEXT, sys.exc_info())
+        start_error_page(start_response)
         yield b"sorry"
 
     middleware = wrap(validator(app))

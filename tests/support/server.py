@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable
 from typing import Any
 from wsgiref.util import FileWrapper, setup_testing_defaults
 
 from support.web import SECRET, Site
 
-from wsgisession import SessionMiddleware
+from wsgisession import Session, SessionMiddleware
 
 KEY = "wsgisession.session"
 TEXT = [("Content-Type", "text/plain")]
@@ -123,3 +124,22 @@ def answering(make: Make, *, write: bool = False, touch: bool = True, headers: A
         return make([])
 
     return app
+
+
+def late(act: Callable[[Session], object], status: str = "200 OK") -> Any:
+    """Return an application that acts on its session after the first chunk has left."""
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response(status, TEXT)
+        yield b"1"
+        act(environ[KEY])
+
+    return app
+
+
+def start_error_page(start_response: Any, status: str = "500 Internal Server Error") -> None:
+    """Start a response again because of an error, as PEP 3333 has it."""
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        start_response(status, TEXT, sys.exc_info())
