@@ -5,19 +5,17 @@ from __future__ import annotations
 import enum
 import json
 import sys
-from collections import Counter, OrderedDict, UserDict, defaultdict, deque, namedtuple
+from collections import OrderedDict, UserDict, namedtuple
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from support.values import CODEC, PATH, PLAIN, VALUES, back, encode, zone_from_file
 
 from wsgisession.errors import SessionError, UnsupportedType
@@ -31,32 +29,12 @@ class Str(str):
     pass
 
 
-class Float(float):
-    pass
-
-
-class Int(int):
-    pass
-
-
-class List(list):  # type: ignore[type-arg]
-    pass
-
-
-class Set(set):  # type: ignore[type-arg]
-    pass
-
-
 class Color(enum.IntEnum):
     RED = 1
 
 
 class Word(enum.StrEnum):
     A = "a"
-
-
-class Moment(datetime):
-    pass
 
 
 class User:
@@ -155,15 +133,6 @@ def test_deterministic(value: Any) -> None:
     assert encode(CODEC.decode(line)) == line
 
 
-@given(st.sets(st.integers() | st.text(max_size=3), max_size=6), st.randoms())
-@settings(deadline=None)
-def test_sets_have_one_order(members: set[Any], random: Any) -> None:
-    """Two equal sets have one encoding, however they came about."""
-    shuffled = list(members)
-    random.shuffle(shuffled)
-    assert encode(set(shuffled)) == encode(members)
-
-
 @given(PLAIN)
 @settings(deadline=None)
 def test_plain_data_is_plain_json(value: Any) -> None:
@@ -171,17 +140,6 @@ def test_plain_data_is_plain_json(value: Any) -> None:
     line = json.dumps(value, separators=(",", ":"))
     if "~" not in line and same(json.loads(line), value):
         assert encode(value) == line.encode()
-
-
-@pytest.mark.parametrize(
-    "wrap", [lambda x: x, lambda x: [x], lambda x: {"k": x}], ids=["bare", "list", "dict"]
-)
-@pytest.mark.parametrize(
-    "pair", [(1, True), (1, 1.0), (0.0, -0.0), ([1], (1,)), ({1}, frozenset({1})), (b"a", "a")]
-)
-def test_types_stay_apart(pair: tuple[Any, Any], wrap: Any) -> None:
-    """Values of two types do not share an encoding, even if Python calls them equal."""
-    assert encode(wrap(pair[0])) != encode(wrap(pair[1]))
 
 
 def test_zone_stays_a_zone() -> None:
@@ -193,12 +151,6 @@ def test_zone_stays_a_zone() -> None:
 def test_zone_object_of_the_same_name() -> None:
     """A ZoneInfo from outside the cache is stored by its name while the moment stays equal."""
     assert back(datetime(2024, 7, 1, tzinfo=ZoneInfo.no_cache("Europe/Berlin"))).tzinfo is BERLIN
-
-
-def test_tags_inside_each_other() -> None:
-    """Tagged values nest in lists, in dicts, in their keys and in each other."""
-    value = {(1, date(2024, 1, 1)): [frozenset({(b"x",)}), {"~tuple": ({1: {2}},)}]}
-    assert same(back(value), value)
 
 
 def test_shared_parts_come_back_as_copies() -> None:
@@ -214,7 +166,7 @@ def test_immutable_types_are_accepted() -> None:
     assert CODEC.accepts - IMMUTABLE == {list, dict, tuple, set, frozenset}
 
 
-# What is refused
+# What is refused. What can be stored instead of values of the standard library, ``test_advice.py`` tries out.
 
 REFUSED = [
     pytest.param(float("nan"), "no NaN", id="NaN"),
@@ -224,34 +176,14 @@ REFUSED = [
     pytest.param(Color.RED, "store x.value", id="IntEnum"),
     pytest.param(Word.A, ".value", id="StrEnum"),
     pytest.param(Str("a"), "str(x)", id="str subclass"),
-    pytest.param(Int(1), "int(x)", id="int subclass"),
-    pytest.param(Float(1), "float(x)", id="float subclass"),
-    pytest.param(List(), "list(x)", id="list subclass"),
-    pytest.param(Set(), "set(x)", id="set subclass"),
     pytest.param(OrderedDict(a=1), "dict(x)", id="OrderedDict"),
-    pytest.param(defaultdict(list), "dict(x)", id="defaultdict"),
-    pytest.param(Counter("a"), "dict(x)", id="Counter"),
     pytest.param(UserDict(), "dict(x)", id="Mapping"),
     pytest.param(Pair(1, 2), "tuple(x)", id="namedtuple"),
     pytest.param(type("T", (tuple,), {})(), "tuple(x)", id="tuple subclass"),
-    pytest.param(bytearray(b"a"), "bytes(x)", id="bytearray"),
-    pytest.param(memoryview(b"a"), "bytes(x)", id="memoryview"),
-    pytest.param(Moment(2024, 1, 1), ".isoformat()", id="datetime subclass"),
-    pytest.param(type("D", (Decimal,), {})(), "Decimal(x)", id="Decimal subclass"),
-    pytest.param(
-        type("T", (timedelta,), {})(1),
-        "timedelta(x.days, x.seconds, x.microseconds)",
-        id="timedelta subclass",
-    ),
     pytest.param(User(7), "str(user.id)", id="object with an id"),
     pytest.param(object(), "JSONCodec(types=", id="object"),
     pytest.param(Point(1), "dataclasses.asdict(x)", id="dataclass"),
-    pytest.param(PurePosixPath("a"), "str(x)", id="path"),
-    pytest.param(deque([1]), "list(x)", id="deque"),
-    pytest.param({}.keys(), "list(x)", id="view"),
-    pytest.param(range(3), "[x.start, x.stop, x.step]", id="range"),
     pytest.param(User, "JSONCodec(types=", id="class"),
-    pytest.param(1j, "[x.real, x.imag]", id="complex"),
     pytest.param(datetime(2024, 1, 1, tzinfo=OwnZone()), "astimezone(timezone.utc)", id="own time zone"),
     pytest.param(time(1, tzinfo=OwnZone()), "x.replace(tzinfo=None)", id="time with its own time zone"),
 ]

@@ -49,28 +49,6 @@ def test_cycle() -> None:
         encode(value)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        pytest.param(b'{"a":' * 101 + b"1" + b"}" * 101, id="dicts"),
-        pytest.param(b"[" * 100_000 + b"]" * 100_000, id="very deep"),
-        pytest.param(b'{"~tuple":[' * 5_000 + b"]}" * 5_000, id="very deep tags"),
-        pytest.param(b"[" * 100_000, id="open"),
-    ],
-)
-def test_too_deep_a_line(line: bytes) -> None:
-    """A line that is nested too deep is a ValueError, never a RecursionError."""
-    with pytest.raises(ValueError, match="cannot be read"):
-        CODEC.decode(line)
-
-
-@pytest.mark.parametrize("text", ["[" * 500, "]" * 500 + "[" * 500, '"[\\' * 300, "[]" * 300])
-def test_brackets_in_text_are_not_depth(text: str) -> None:
-    """Brackets inside strings do not count as levels. Many containers side by side do not either."""
-    value = [text, [[]] * 200, {"a": {}}]
-    assert back(value) == value
-
-
 # Broken lines
 
 NO_ZONES = [
