@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, date, datetime
-from decimal import Decimal
 from enum import IntEnum
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -180,16 +177,12 @@ class TestReading:
 
     @pytest.mark.parametrize(
         "line",
-        [b"", b"1 2", b"{", b"\xff", b"NaN", b"[" * 101 + b"]" * 101, b'{"a":' * 101 + b"1" + b"}" * 101],
+        [b"", b"1 2", b"{", b"\xff", b"NaN"],
     )
     def test_a_value_that_cannot_be_read_is_a_value_error(self, codec: ExpressCodec, line: bytes) -> None:
-        """Also one that is nested deeper than could be written."""
+        """How deep one may nest is in ``test_values_faults.py``."""
         with pytest.raises(ValueError, match="a stored value cannot be read"):
             codec.decode(line)
-
-    def test_many_brackets_are_not_deep(self, codec: ExpressCodec) -> None:
-        """A hundred levels are read, and so is a long list of lists."""
-        assert codec.decode(b"[" * 100 + b"]" * 100) and codec.decode(b'[{"a":[1]},' + b"[]," * 200 + b"[]]")
 
 
 class TestWriting:
@@ -286,10 +279,6 @@ class Colour(IntEnum):
     RED = 1
 
 
-class Pair(NamedTuple):
-    a: int
-
-
 class Text(str):
     pass
 
@@ -320,21 +309,12 @@ CARRIED = {
 REFUSED = {
     "1.0": (1.0, "int\\(x\\)"),
     "-0.0": (-0.0, "without a fraction"),
-    "1e20": (1e20, "without a fraction"),
     "nan": (math.nan, "NaN"),
     "inf": (-math.inf, "infinities"),
     "past 2**53": (2**53 + 1, "str\\(x\\)"),
     "past -2**53": (-(2**53) - 1, "round"),
     "a pair of surrogates": (HIGH + LOW, "one character"),
     "tuple": ((1,), "tuple cannot be shared with JavaScript; store list\\(x\\)"),
-    "named tuple": (Pair(1), "list\\(x\\)"),
-    "set": ({1}, "list\\(x\\)"),
-    "frozenset": (frozenset(), "list\\(x\\)"),
-    "datetime": (datetime.now(UTC), "isoformat"),
-    "date": (date.today(), "isoformat"),
-    "bytes": (b"a", "hex"),
-    "UUID": (UUID(int=1), "str\\(x\\)"),
-    "Decimal": (Decimal(1), "str\\(x\\)"),
     "enum": (Colour.RED, "store x.value"),
     "str's subclass": (Text("a"), "str\\(x\\)"),
     "dict's subclass": (type("D", (dict,), {})(), "dict\\(x\\)"),
@@ -352,16 +332,10 @@ class TestValues:
         assert repr(codec.decode(line)) == repr(value) and line.decode()
 
     @pytest.mark.parametrize(("value", "words"), REFUSED.values(), ids=REFUSED.keys())
-    def test_what_would_not_come_back_is_refused(self, codec: ExpressCodec, value: Any, words: str) -> None:
-        """With words that say what to store instead."""
-        with pytest.raises(UnsupportedType, match=rf"^x: .*{words}"):
-            codec.encode(value, "x")
-
-    @pytest.mark.parametrize(("value", "words"), REFUSED.values(), ids=REFUSED.keys())
     def test_what_hides_inside_is_refused_with_its_path(
         self, codec: ExpressCodec, value: Any, words: str
     ) -> None:
-        """Which leads to the value."""
+        """With words that say what to store instead."""
         with pytest.raises(UnsupportedType, match=rf"^x\[0\]\['a'\]: .*{words}"):
             codec.encode([{"a": value}], "x")
 

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 from support.clock import Clock
 from support.redis_servers import shared_redis
-from support.store_double import StoreDouble
 from support.web import SECRET, Answer, Site
 
-from wsgisession import MemoryStore, Session, SessionError, SessionMiddleware, UnsupportedType, express
+from wsgisession import MemoryStore, Session, SessionMiddleware, express
 
 ID = "q8Jd_0sB-xW3vR1kZy7mLpT5nU2cAeFh"
 TOKEN = express.ExpressIdentity([SECRET.encode()]).sign("connect.sid", ID)
@@ -112,15 +111,11 @@ class TestOptions:
         Site(**express.options(client, prefix="shop:")).request(write)
         assert [key[:5] for key in client.keys()] == [b"shop:"]
 
-    @pytest.mark.parametrize(
-        ("arguments", "error"),
-        [(("redis://",), TypeError), ((None,), TypeError), ((MemoryStore(),), TypeError)],
-        ids=["url", "none", "store"],
-    )
-    def test_a_client_is_one_of_redis_py(self, arguments: Any, error: type[Exception]) -> None:
+    @pytest.mark.parametrize("client", ["redis://", None, MemoryStore()], ids=["url", "none", "store"])
+    def test_a_client_is_one_of_redis_py(self, client: Any) -> None:
         """As for RedisStore."""
-        with pytest.raises(error, match="redis-py"):
-            express.options(*arguments)
+        with pytest.raises(TypeError, match="redis-py"):
+            express.options(client)
 
     def test_wrong_cookies_are_refused(self, client: Any) -> None:
         """With the words of Cookie."""
@@ -141,16 +136,6 @@ class TestReading:
         assert (answer.result, answer.set_cookie) == ({"views": 3, "user": {"name": "Zoë"}}, None)
         assert theirs.client.get(f"sess:{ID}") == before and theirs.client.keys("*owner*") == []
 
-    @pytest.mark.parametrize("cookie", [f"connect.sid={ID}", f"connect.sid=s%3A{ID}", COOKIE[:-1] + "F"])
-    def test_a_forged_cookie_never_reaches_the_store(self, client: Any, theirs: Express, cookie: str) -> None:
-        """Unsigned or signed with something else."""
-        theirs.save(views=3)
-
-        options = express.options(client)
-        store = StoreDouble(options["store"])
-        assert Site(**{**options, "store": store}).request(views, cookie).result is None
-        assert store.calls == []
-
     def test_a_record_nobody_can_read_is_no_session(
         self, site: Site, theirs: Express, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -160,19 +145,6 @@ class TestReading:
         assert id_of(answer) != ID and theirs.load() == {"views": 1}
         [error] = [record for record in caplog.records if record.levelno == logging.ERROR]
         assert error.__dict__["event"] == "unreadable" and ID not in error.getMessage()
-
-    def test_an_old_secret_is_renewed(self, client: Any, theirs: Express) -> None:
-        """The cookie of the second secret is read, and set again with the first."""
-        theirs.save(views=3)
-        site = Site(secret=["a newer secret of at least 32 bytes!", SECRET], **express.options(client))
-        answer = site.request(views, COOKIE)
-        assert (
-            answer.result == 3
-            and answer.cookie.startswith(f"connect.sid=s%3A{ID}.")
-            and answer.cookie != COOKIE
-        )
-        again = site.request(views, answer.cookie)
-        assert (again.result, again.set_cookie) == (3, None)
 
 
 class TestWriting:
@@ -191,12 +163,6 @@ class TestWriting:
         """Under the prefix and the id that the cookie carries, with the cookie member it needs."""
         record = theirs.load(id_of(site.request(write)))
         assert record["written"] is True and record["cookie"]["originalMaxAge"] is None
-
-    @pytest.mark.parametrize("name", ["id", "cookie", "save", "wsgisession", "__proto__"])
-    def test_names_that_express_takes_are_refused(self, site: Site, name: str) -> None:
-        """Where they are assigned."""
-        with pytest.raises(UnsupportedType, match=f"session\\['{name}'\\]"):
-            site.request(lambda session: session.update({name: 1}))
 
     def test_two_writers_lose_nothing(self, site: Site, theirs: Express) -> None:
         """An overlapping request's changes are merged, Express' record or not."""
@@ -344,12 +310,6 @@ class TestEnding:
         assert [answer.set_cookie is None for answer in answers] == [False, True]
         assert site.live() == [id_of(answers[0])]
 
-    def test_a_late_request_with_the_old_cookie_is_a_new_visitors(self, site: Site, theirs: Express) -> None:
-        """There are no markers: after a change of id nothing stands under the old one."""
-        theirs.save(views=3)
-        site.request(lambda session: session.regenerate(), COOKIE)
-        assert theirs.load() is None and site.request(lambda session: session.new, COOKIE).result is True
-
 
 class TestOwners:
     """Sessions that belong to somebody since Python said so."""
@@ -369,13 +329,6 @@ class TestOwners:
         """It knows a session for 400 days after we last wrote or refreshed it."""
         site.start(owner="ada")
         assert theirs.client.ttl("sess:owner:ada") > 399 * DAY
-
-    def test_without_an_owner_there_is_no_index(self, site: Site, theirs: Express) -> None:
-        """And nothing to list."""
-        cookie = site.start({"a": 1})
-        with pytest.raises(SessionError):
-            site.request(lambda session: session.siblings(), cookie)
-        assert theirs.client.keys("*owner*") == []
 
 
 def test_no_log_shows_an_id(site: Site, theirs: Express, caplog: pytest.LogCaptureFixture) -> None:

@@ -63,14 +63,20 @@ def switched(site: Site) -> tuple[str, Handler]:
     return site.start({"a": 1}), handler
 
 
+def moved(site: Site) -> tuple[str, Handler]:
+    return Site(site.manager.store, cookie=Cookie(name="old")).start({"a": 1}), dict
+
+
 @pytest.mark.parametrize("status", ["200 OK", "500 Internal Server Error"])
 @pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("why", [stale, switched], ids=["an old secret", "persistence was saved"])
+@pytest.mark.parametrize(
+    "why", [stale, switched, moved], ids=["an old secret", "persistence was saved", "a former name"]
+)
 def test_a_cookie_that_was_due_is_not_set_once_the_session_is_gone(
     why: Callable[[Site], tuple[str, Handler]], end: str, status: str
 ) -> None:
     """It would take the place of the one that the login, or whatever came meanwhile, has just set."""
-    site = Site(StoreDouble(), secret=[SECRET, OLD_SECRET])
+    site = Site(StoreDouble(), secret=[SECRET, OLD_SECRET], cookie=Cookie(formerly=("old",)))
     cookie, first = why(site)
 
     def handler(session: Session) -> None:

@@ -244,15 +244,6 @@ def test_store_errors_are_summed_up(caplog: pytest.LogCaptureFixture) -> None:
     assert (record.count, record.operation) == (1, "load") and record.seconds < 5  # type: ignore[attr-defined]
 
 
-def test_what_was_decided_can_be_counted(caplog: pytest.LogCaptureFixture) -> None:
-    """A merge and a late write that was dropped are events without DEBUG."""
-    with caplog.at_level(logging.INFO, "wsgisession"):
-        merged(Stage())
-        dropped(Stage())
-    names = [record.event for record in caplog.records]  # type: ignore[attr-defined]
-    assert "conflict" in names and "dropped" in names
-
-
 def test_an_error_that_passes_twice_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     """However many hands it goes through."""
     stage, error = Stage(), StoreError("the store is down")

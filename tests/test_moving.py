@@ -184,17 +184,6 @@ class TestFailures:
         assert site.request(dict, cookie, status=status).set_cookie is None
         assert site.request(dict, cookie).headers[-2][1].startswith("shop=")
 
-    def test_a_session_that_ended_meanwhile_is_not_moved(self, store: MemoryStore) -> None:
-        """No cookie is set, and none is expired."""
-        cookie = Site(store).start({"a": 1})
-        site = Site(store, cookie=PRESENT)
-
-        def handler(session: Session) -> None:
-            assert session["a"] == 1
-            Site(store).request(Session.destroy, cookie)
-
-        assert site.request(handler, cookie).set_cookie is None
-
     def test_a_persistent_one_keeps_its_max_age(self, store: MemoryStore) -> None:
         """The present cookie has what is left."""
         cookie = Site(store).request(lambda s: (s.update(a=1), setattr(s, "persistent", True))).cookie

@@ -78,16 +78,18 @@ class TestFromCookie:
         session = manager.from_cookie(cookie)
         assert session is not None and dict(session) == {"a": 1}
 
-    def test_what_is_written_is_saved_by_save(self) -> None:
+    @pytest.mark.parametrize("by_key", [False, True], ids=["by its cookie", "by its key"])
+    def test_what_is_written_is_saved_by_save(self, by_key: bool) -> None:
         """It merges like any commit, and sees what requests wrote when it reloads."""
         site = Site()
-        cookie = site.start({"a": 1}, "ada")
-        session = site.manager.from_cookie(cookie)
-        assert session is not None
-        session["socket"] = 1
-        site.request(lambda s: s.update(page=2), cookie)
+        cookie = site.start({"a": 1, "list": []}, "ada")
+        (key,) = site.live()
+        session = site.manager.open(key) if by_key else site.manager.from_cookie(cookie)
+        assert session is not None and session.key == key and not session.new
+        session["list"].append("socket")
+        site.request(lambda s: (s["list"].append("request"), s.update(page=2)), cookie)
         assert session.save()
-        assert site.read(cookie) == {"a": 1, "socket": 1, "page": 2} == dict(session)
+        assert site.read(cookie) == {"a": 1, "list": ["request", "socket"], "page": 2} == dict(session)
         site.request(lambda s: s.update(page=3), cookie)
         session.reload()
         assert session["page"] == 3

@@ -472,18 +472,6 @@ class TestOwner:
         assert site.read(first) == site.read(second) == {}
         assert len(site.manager.owned_by("bob")) == 1
 
-    def test_sessions_whose_cookies_contradict_each_other_are_others(self, site: Site) -> None:
-        """A login that such a request begins ends both, so that one cookie is left that means anything."""
-        both = f"{site.start({}, 'ada')}; {site.start({}, 'ada')}"
-
-        def handler(session: Session) -> Any:
-            session.owner = "ada"
-            return session.save(), len(session.siblings()), session.destroy_siblings(), session.key
-
-        answer = site.request(handler, both)
-        assert answer.result[:3] == (True, 0, 0)
-        assert site.live() == [answer.result[3]]
-
     def test_a_login_over_a_broken_value_leaves_it_behind(self, site: Site) -> None:
         """Another owner begins without the data of the last one, readable or not."""
         cookie = site.start({"a": 1}, "ada")

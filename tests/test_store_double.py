@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from support.clock import Clock
 from support.plain_store import PlainStore
 from support.store_double import StoreDouble
 
-from wsgisession import MemoryStore, StoreError
-from wsgisession.stores.base import Store
-from wsgisession.testing import BulkStoreContract, together
-
-
-class TestOfMemory(BulkStoreContract):
-    """A double that is told nothing is the store it wraps."""
-
-    owners_exactly = True
-
-    def make_store(self) -> Store:
-        self.clock = Clock()
-        return StoreDouble(MemoryStore(clock=self.clock))
-
-    def advance(self, seconds: float) -> None:
-        self.clock.advance(seconds)
+from wsgisession import StoreError
+from wsgisession.testing import together
 
 
 @pytest.fixture
@@ -33,11 +18,6 @@ def store() -> StoreDouble:
     store = StoreDouble()
     store.store.create("a", b"1", 60, "ada")
     return store
-
-
-def test_it_is_a_store(store: StoreDouble) -> None:
-    """It can be used as any store."""
-    assert isinstance(store, Store)
 
 
 def test_it_writes_down_what_it_is_asked(store: StoreDouble) -> None:
@@ -60,12 +40,6 @@ def test_optional_operations_are_those_of_the_store(store: StoreDouble) -> None:
     assert store.count() == 1 and store.load_many(["b"]) == [None]
     assert store.calls == ["count", "load_many"]
     assert list(StoreDouble(PlainStore(Clock())).diagnose()) == []
-
-
-def test_other_attributes_are_those_of_the_store() -> None:
-    """A test may ask the wrapped store for more than a store has."""
-    clock = Clock()
-    assert StoreDouble(PlainStore(clock)).clock is clock
 
 
 @pytest.mark.parametrize(
@@ -132,19 +106,6 @@ def test_it_repeats_a_command(store: StoreDouble) -> None:
     store.repeat("delete")
     assert store.delete("a") is False
     assert store.load("a") is None
-
-
-def test_a_script_of_failures(store: StoreDouble) -> None:
-    """Several rules at once: each counts all calls, those that fail included."""
-    store.lose_reply("touch")
-    store.fail("touch", call=2)
-    outcomes: list[Any] = []
-    for _ in range(3):
-        try:
-            outcomes.append(store.touch("a", 60))
-        except StoreError as error:
-            outcomes.append(str(error))
-    assert outcomes == ["the reply was lost", "the store is down", True]
 
 
 def test_a_listing_is_what_it_was_when_it_was_called(store: StoreDouble) -> None:

@@ -7,13 +7,7 @@ import logging
 import pytest
 from support.clock import Clock
 
-from wsgisession.diagnosis import SUSPICIOUS, Advice, BadSignatures
 from wsgisession.log import Summed
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 def store_errors(clock: Clock) -> Summed:
@@ -50,18 +44,3 @@ def test_a_quiet_time_ends_a_flood(clock: Clock, caplog: pytest.LogCaptureFixtur
     clock.advance(3600)
     errors.add("refused")
     assert [record.count for record in caplog.records] == [1, 1]  # type: ignore[attr-defined]
-
-
-def test_each_event_has_a_count_of_its_own(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """A flood of one kind hides nothing of another."""
-    store_errors(clock).add("refused")
-    Summed("bad signature", logging.WARNING, clock=clock).add("ignored")
-    assert [record.event for record in caplog.records] == ["store error", "bad signature"]  # type: ignore[attr-defined]
-
-
-def test_bad_signatures_are_summed_up_and_judged(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """Many different ones of the right form are two lines: that they came, and that the secrets may differ."""
-    bad = BadSignatures(Advice(), clock)
-    for number in range(SUSPICIOUS * 3):
-        bad.add(f"{number:x>80}")
-    assert [record.event for record in caplog.records] == ["bad signature", "misconfiguration"]  # type: ignore[attr-defined]
