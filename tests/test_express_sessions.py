@@ -159,11 +159,6 @@ class TestWriting:
         assert after.pop("wsgisession").keys() == {"version", "nonce", "created", "owner", "persistent"}
         assert after == {**before, "written": True}
 
-    def test_a_new_session_is_one_for_express(self, site: Site, theirs: Express) -> None:
-        """Under the prefix and the id that the cookie carries, with the cookie member it needs."""
-        record = theirs.load(id_of(site.request(write)))
-        assert record["written"] is True and record["cookie"]["originalMaxAge"] is None
-
     def test_two_writers_lose_nothing(self, site: Site, theirs: Express) -> None:
         """An overlapping request's changes are merged, Express' record or not."""
         theirs.save(views=3, cart=["a"])
@@ -187,16 +182,6 @@ class TestWriting:
         site.request(handler, COOKIE)
         record = theirs.load()
         assert record["views"] == 4 and record["mine"] == 1 and record["cookie"]["originalMaxAge"] == 60_000
-
-    def test_what_express_ended_meanwhile_stays_ended(self, site: Site, theirs: Express) -> None:
-        """The late write is dropped, and sets no cookie."""
-        theirs.save(views=3)
-
-        def handler(session: Session) -> None:
-            session["mine"] = 1
-            theirs.client.delete(f"sess:{ID}")
-
-        assert site.request(handler, COOKIE).set_cookie is None and theirs.load() is None
 
 
 class TestExpiry:
@@ -226,17 +211,6 @@ class TestExpiry:
         theirs.save(ttl=60, views=3)
         assert site.request(views, COOKIE).set_cookie is None
         assert theirs.left() == about(7200)
-
-    def test_the_lifetime_still_ends_it(self, client: Any, theirs: Express, clock: Clock) -> None:
-        """From our first write on, which says when it began, it is not refreshed past that."""
-        options = {**express.options(client), "codec": express.ExpressCodec(clock=clock)}
-        site = Site(clock=clock, lifetime=1000, **options)
-        theirs.save(ttl=60, max_age=600_000)
-        site.request(write, COOKIE)
-        clock.advance(700)
-        theirs.client.expire(f"sess:{ID}", 60)
-        site.request(views, COOKIE)
-        assert theirs.left() == about(300)
 
     def test_a_regenerated_session_keeps_it(self, site: Site, theirs: Express) -> None:
         """The cookie member moves along with the data."""
@@ -268,15 +242,6 @@ class TestExpiry:
         assert session is not None
         session["job"] = "done"
         assert session.save() and theirs.load()["job"] == "done" and theirs.left() == about(600)
-
-    def test_a_key_without_a_ttl_gets_one_past_the_lifetime(
-        self, client: Any, theirs: Express, clock: Clock
-    ) -> None:
-        """A last idle timeout, for a read as well; then it ends."""
-        site = Site(clock=clock, **express.options(client))
-        theirs.save(ttl=None, wsgisession={"created": clock.now - 2 * DAY})
-        site.request(views, COOKIE)
-        assert theirs.left() == about(7200)
 
 
 class TestEnding:

@@ -158,6 +158,7 @@ def test_environs(environ: dict[str, Any], name: str) -> None:
     environ = {**environ, "test.handler": lambda s: s.update(a=1), "test.status": "200 OK"}
     Site().middleware(environ, lambda status, headers: seen.append(dict(headers)))
     assert seen[0]["Set-Cookie"].startswith(name + "=")
+    assert ("; Secure" in seen[0]["Set-Cookie"]) is (name == "__Host-sid")
 
 
 # A few of those that the codec cannot unpack; its own tests have them all.

@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import os
 import random
-import string
 import traceback
 from typing import Any
 
@@ -80,13 +79,6 @@ def test_the_signature_is_what_it_was(identity: Identity) -> None:
     key = hmac.digest(NEW, b"wsgisession 1 cookie\0" + b"__Host-sid", "sha256")
     tag = base64.urlsafe_b64encode(hmac.digest(key, b"A" * 43, "sha256")).rstrip(b"=").decode()
     assert identity.sign("__Host-sid", "A" * 43) == "A" * 43 + "." + tag
-
-
-def test_one_spelling_of_the_last_character(identity: Identity) -> None:
-    """Four of the 64 decode alike; one is accepted."""
-    token = identity.sign("sid", identity.new_id())
-    alphabet = string.ascii_letters + string.digits + "-_"
-    assert [last for last in alphabet if identity.unsign("sid", token[:-1] + last)] == [token[-1]]
 
 
 @pytest.mark.parametrize("strange", ["{}=", "{}\n", " {}", "{}.", ".{}", "{}A", "\ufeff{}"], ids=repr)

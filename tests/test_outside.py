@@ -11,7 +11,6 @@ from support.store_double import StoreDouble
 from support.web import SECRET, Site
 
 from wsgisession import (
-    Cookie,
     MemoryStore,
     Session,
     SessionError,
@@ -64,19 +63,6 @@ class TestFromCookie:
         cookie = site.start({"a": 1})
         site.request(act, cookie)
         assert site.manager.from_cookie(cookie) is None
-
-    def test_two_live_ones_contradict_each_other(self) -> None:
-        """None, as in a request."""
-        site = Site()
-        assert site.manager.from_cookie(f"{site.start({'a': 1})}; {site.start({'a': 2})}") is None
-
-    def test_a_former_name_and_an_old_secret(self) -> None:
-        """Both are read."""
-        store, new = MemoryStore(), "another secret of at least 32 bytes"
-        cookie = Site(store).start({"a": 1})
-        manager = SessionManager(store, secret=[new, SECRET], cookie=Cookie(name="shop", formerly=("sid",)))
-        session = manager.from_cookie(cookie)
-        assert session is not None and dict(session) == {"a": 1}
 
     @pytest.mark.parametrize("by_key", [False, True], ids=["by its cookie", "by its key"])
     def test_what_is_written_is_saved_by_save(self, by_key: bool) -> None:
@@ -139,16 +125,6 @@ class TestUsed:
             (info,) = site.manager.owned_by("ada")
             used.append(info.used - start)
         assert used == [pytest.approx(at, abs=1) for at in (0, 0, 101, 701)]
-
-    def test_a_passive_request_is_no_use(self) -> None:
-        """A tab that polls is not where somebody is."""
-        clock = Clock()
-        site = Site(MemoryStore(clock=clock), clock=clock, idle_timeout=1000)
-        cookie = site.start({}, "ada")
-        clock.advance(500)
-        site.request(lambda s: (setattr(s, "passive", True), s.owner), cookie)
-        (info,) = site.manager.owned_by("ada")
-        assert info.used == pytest.approx(clock() - 500, abs=1)
 
     def test_where_the_lifetime_caps_the_expiry(self) -> None:
         """The earliest it can have been; never before it began, and never later than now."""

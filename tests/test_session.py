@@ -345,13 +345,6 @@ class TestLife:
         answer = site.request(lambda s: s.update(a=1) or s.save() and s.destroy())
         assert answer.set_cookie is None and site.live() == []
 
-    def test_https_has_a_cookie_of_its_own(self, site: Site) -> None:
-        """__Host- and Secure; the http cookie is worthless there."""
-        answer = site.request(lambda s: s.update(a=1), https=True)
-        assert answer.cookie.startswith("__Host-sid=") and "Secure" in str(answer.set_cookie)
-        assert site.request(dict, answer.cookie, https=True).result == {"a": 1}
-        assert site.request(dict, answer.cookie.removeprefix("__Host-")).result == {}
-
     def test_an_old_secret_is_replaced(self) -> None:
         """Its token verifies and is signed again when the session is touched; a token of a removed secret is worthless."""
         store, new = MemoryStore(), "another secret of at least 32 bytes"

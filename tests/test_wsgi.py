@@ -23,16 +23,11 @@ def plain_list(environ: Any, start_response: Any) -> Any:
 
 
 def plain_tuple(environ: Any, start_response: Any) -> Any:
-    environ[KEY]["a"] = 1
-    start_response("200 OK", TEXT)
-    return (b"one", b"two")
+    return tuple(plain_list(environ, start_response))
 
 
 def generator(environ: Any, start_response: Any) -> Any:
-    environ[KEY]["a"] = 1
-    start_response("200 OK", TEXT)
-    yield b"one"
-    yield b"two"
+    yield from plain_list(environ, start_response)
 
 
 def touched_late(environ: Any, start_response: Any) -> Any:
