@@ -254,11 +254,9 @@ class TestMarkersInACircle:
 
     def test_a_cookie_that_leads_into_one(self, site: Site) -> None:
         """Gone, and a login leads on."""
-        store = site.manager.store
         cookie = site.start({"a": 1})
         (key,) = site.live()
-        payload = site.manager.codec.pack(Marker("A" * 43, True))
-        assert store.replace(key, store.load(key)[0], payload, 60)  # type: ignore[index]
+        site.rewrite(key, lambda _: site.manager.codec.pack(Marker("A" * 43, True)))
         assert site.request(lambda s: s.gone, cookie).result is True
         answer = site.request(
             lambda s: (setattr(s, "owner", "ada"), s.siblings(), s.destroy_siblings()), cookie

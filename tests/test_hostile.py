@@ -177,17 +177,15 @@ def test_a_payload_nobody_can_read(payload: bytes, caplog: Any) -> None:
     site = Site()
     cookie = site.start({"a": 1})
     (key,) = site.live()
-    store = site.manager.store
-    store.delete(key)
-    store.create(key, payload, 60)
+    site.rewrite(key, lambda _: payload)
     answer = site.request(lambda s: (dict(s), s.new), cookie)
     assert answer.result == ({}, True) and answer.set_cookie is None
     assert [record.event for record in caplog.records] == ["unreadable"]  # type: ignore[attr-defined]
     assert "n0nce" not in caplog.text
     assert site.request(lambda s: s.update(b=1), cookie).cookie != cookie
-    assert store.load(key)[0] == payload  # type: ignore[index]
+    assert site.manager.store.load(key)[0] == payload  # type: ignore[index]
     assert "Max-Age=0" in str(site.request(lambda s: s.destroy(), cookie).set_cookie)
-    assert store.load(key) is None and site.request(lambda s: s.new, cookie).result is True
+    assert site.manager.store.load(key) is None and site.request(lambda s: s.new, cookie).result is True
 
 
 VALUES = [b"", b"nonsense", b'{"~unknown":1}', b"[" * 5000]
@@ -235,10 +233,7 @@ def with_a_broken_value(line: bytes) -> tuple[Site, str, str]:
     site = Site()
     cookie = site.start({"good": 1, "bad": 2})
     (key,) = site.live()
-    store = site.manager.store
-    payload, _ = store.load(key) or (b"", 0)
-    store.delete(key)
-    store.create(key, payload.rpartition(b"\n")[0] + b"\n" + line, 7200)
+    site.rewrite(key, lambda payload: payload.rpartition(b"\n")[0] + b"\n" + line)
     return site, cookie, key
 
 

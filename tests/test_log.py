@@ -122,16 +122,14 @@ def dropped(stage: Stage) -> None:
 def unreadable_record(stage: Stage) -> None:
     cookie = stage.site.start({"a": 1})
     (key,) = stage.site.live()
-    stage.store.delete(key)
-    stage.store.create(key, b"not a record", 60)
+    stage.site.rewrite(key, lambda _: b"not a record")
     stage.site.read(cookie)
 
 
 def unreadable_value(stage: Stage) -> None:
     cookie = stage.site.start({"a": 1})
     (key,) = stage.site.live()
-    payload, left = stage.store.load(key)
-    stage.store.replace(key, payload, payload[:-1] + b"}", left)
+    stage.site.rewrite(key, lambda payload: payload[:-1] + b"}")
     with pytest.raises(UnreadableValue):
         stage.site.read(cookie)
 

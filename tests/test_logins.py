@@ -463,12 +463,11 @@ class TestEndedElsewhere:
     def test_a_record_of_a_later_version_can_be_ended(self, site: Site, visitor: Visitor) -> None:
         """It is an error to read it, and none to log out."""
         (key,) = site.live()
-        store = site.manager.store
-        assert store.replace(key, store.load(key)[0], b'[9,"n0nce",{}]', 60)  # type: ignore[index]
+        site.rewrite(key, lambda _: b'[9,"n0nce",{}]')
         with pytest.raises(StoreError, match="later version"):
             visitor.send(dict)
         visitor.visit(Session.destroy)
-        assert store.load(key) is None and visitor.jar == {}
+        assert site.manager.store.load(key) is None and visitor.jar == {}
 
 
 class TestAnOwnerLeaves:

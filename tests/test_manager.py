@@ -89,9 +89,8 @@ def test_an_opened_session_that_is_destroyed_stays_so(site: Site) -> None:
     assert site.live() == [] and site.read(cookie) == {}
 
 
-def test_owned_by_lists_newest_first() -> None:
+def test_owned_by_lists_newest_first(clock: Clock) -> None:
     """SessionInfo: key, owner, created, expires; times in POSIX seconds."""
-    clock = Clock()
     site = Site(clock=clock, idle_timeout=100)
     for _ in range(3):
         site.start({}, "ada")
@@ -156,9 +155,8 @@ def test_a_session_ended_by_somebody_else_is_not_counted() -> None:
     assert site.manager.destroy_owned("ada") == 0
 
 
-def test_count_and_purge() -> None:
+def test_count_and_purge(clock: Clock) -> None:
     """count() may have the last minute's markers; purge() removes what has expired."""
-    clock = Clock()
     site = Site(MemoryStore(clock=clock), idle_timeout=100)
     cookie = site.start({"a": 1})
     site.start({"b": 1})

@@ -113,9 +113,8 @@ class TestFromCookie:
 
 
 class TestUsed:
-    def test_it_is_when_the_expiry_was_last_moved(self) -> None:
+    def test_it_is_when_the_expiry_was_last_moved(self, clock: Clock) -> None:
         """At most a tenth of the timeout before the last use."""
-        clock = Clock()
         site = Site(MemoryStore(clock=clock), clock=clock, idle_timeout=1000)
         cookie, start = site.start({"a": 1}, "ada"), clock()
         used = []
@@ -126,9 +125,8 @@ class TestUsed:
             used.append(info.used - start)
         assert used == [pytest.approx(at, abs=1) for at in (0, 0, 101, 701)]
 
-    def test_where_the_lifetime_caps_the_expiry(self) -> None:
+    def test_where_the_lifetime_caps_the_expiry(self, clock: Clock) -> None:
         """The earliest it can have been; never before it began, and never later than now."""
-        clock = Clock()
         site = Site(MemoryStore(clock=clock), clock=clock, idle_timeout=1000, lifetime=1500)
         cookie, start = site.start({}, "ada"), clock()
         clock.advance(900)
@@ -181,9 +179,7 @@ class TestData:
         site = Site()
         site.start({"good": 1, "bad": 2}, "ada")
         (key,) = site.live()
-        store = site.manager.store
-        payload = store.load(key)[0]  # type: ignore[index]
-        assert store.replace(key, payload, payload.rpartition(b"\n")[0] + b"\nnonsense", 7200, "ada")
+        site.rewrite(key, lambda payload: payload.rpartition(b"\n")[0] + b"\nnonsense")
         (info,) = site.manager.owned_by("ada")
         assert info.data["good"] == 1 and list(info.data) == ["good", "bad"] and len(info.data) == 2
         with pytest.raises(UnreadableValue, match=r"session\['bad'\]"):
@@ -212,15 +208,9 @@ class TestABrokenRecordInAListing:
             site.start({"n": number}, "ada")
         return site
 
-    def spoil(self, site: Site, payload: bytes) -> str:
-        key = site.live()[1]
-        store = site.manager.store
-        assert store.replace(key, store.load(key)[0], payload, 60, "ada")  # type: ignore[index]
-        return key
-
     def test_one_that_nobody_can_read(self, site: Site, caplog: pytest.LogCaptureFixture) -> None:
         """It is skipped, and one logged error."""
-        self.spoil(site, b"nonsense")
+        site.rewrite(site.live()[1], lambda _: b"nonsense")
         caplog.clear()
         assert len(list(site.manager.sessions())) == len(site.manager.owned_by("ada")) == 2
         assert {record.event for record in caplog.records if record.levelno >= logging.ERROR} == {
@@ -229,7 +219,8 @@ class TestABrokenRecordInAListing:
 
     def test_one_of_a_later_version(self, site: Site) -> None:
         """A listing raises after what it could read; the record can be ended all the same."""
-        key = self.spoil(site, b'[9,"n0nce",{}]')
+        key = site.live()[1]
+        site.rewrite(key, lambda _: b'[9,"n0nce",{}]')
         found = []
         with pytest.raises(StoreError, match="later version"):
             for info in site.manager.sessions():

@@ -193,9 +193,8 @@ class TestLife:
         assert answer.result == ((True, False, None), (False, False, True))
         assert answer.set_cookie is not None and "Max-Age" not in answer.set_cookie
 
-    def test_times(self) -> None:
+    def test_times(self, clock: Clock) -> None:
         """created and expires are POSIX seconds; both limits count."""
-        clock = Clock()
         site = Site(clock=clock, idle_timeout=100, lifetime=150)
         start = clock()
         assert site.request(lambda s: (s.created, s.expires)).result == (start, start + 100)
@@ -203,9 +202,8 @@ class TestLife:
         assert site.request(lambda s: s.created, cookie).result == start
         assert site.request(lambda s: s.expires, cookie).result == pytest.approx(start + 100, abs=1)
 
-    def test_a_session_begins_when_it_is_stored(self) -> None:
+    def test_a_session_begins_when_it_is_stored(self, clock: Clock) -> None:
         """Before that, and while an owner leaves, it begins now."""
-        clock = Clock()
         site = Site(clock=clock)
         start = clock()
 
@@ -224,9 +222,8 @@ class TestLife:
         assert answer.result == [start, start + 5, start + 5, start + 10]
         assert site.request(lambda s: s.created, answer.cookie).result == start + 10
 
-    def test_a_wrong_clock_kills_nothing(self) -> None:
+    def test_a_wrong_clock_kills_nothing(self, clock: Clock) -> None:
         """A day ahead: the session lives on, its expiry is no longer moved, and a write keeps what is left."""
-        clock = Clock()
         site = Site(clock=clock, idle_timeout=100, lifetime=150)
         cookie = site.start({"a": 1})
         clock.advance(86400)
@@ -235,9 +232,8 @@ class TestLife:
         clock.advance(-2 * 86400)
         assert site.read(cookie) == {"a": 2}
 
-    def test_login_and_logout_by_owner(self) -> None:
+    def test_login_and_logout_by_owner(self, clock: Clock) -> None:
         """A different owner is a new id and a new beginning; the same owner is nothing."""
-        clock = Clock()
         site = Site(clock=clock)
         cookie = site.start({"a": 1})
         clock.advance(10)
@@ -250,9 +246,10 @@ class TestLife:
 
     @pytest.mark.parametrize("before", [None, "eve"], ids=["nobody", "somebody"])
     @pytest.mark.parametrize("after", ["ada", None], ids=["login", "logout"])
-    def test_created_begins_again_as_the_owner_is_set(self, before: str | None, after: str | None) -> None:
+    def test_created_begins_again_as_the_owner_is_set(
+        self, before: str | None, after: str | None, clock: Clock
+    ) -> None:
         """The request that logs in or out sees it at once, also if it takes the session from another owner."""
-        clock = Clock()
         site = Site(clock=clock)
         cookie = site.start({"a": 1}, before)
         start = clock()
@@ -273,9 +270,8 @@ class TestLife:
         with pytest.raises(error, match=said):
             site.request(lambda s: setattr(s, "owner", owner))
 
-    def test_created_stays_with_regenerate(self) -> None:
+    def test_created_stays_with_regenerate(self, clock: Clock) -> None:
         """A new id for the same session; a regenerate of a new one is nothing."""
-        clock = Clock()
         site = Site(clock=clock)
         start, cookie = clock(), site.start({"a": 1}, "ada")
         clock.advance(10)
@@ -284,9 +280,8 @@ class TestLife:
         assert site.request(lambda s: s.created, fresh).result == start
         assert site.request(lambda s: s.regenerate()).set_cookie is None
 
-    def test_a_regenerate_does_not_outlive_the_lifetime(self) -> None:
+    def test_a_regenerate_does_not_outlive_the_lifetime(self, clock: Clock) -> None:
         """Nothing of it is left: the new id ends when the old one would have."""
-        clock = Clock()
         site = Site(idle_timeout=100, lifetime=200, clock=clock)
         cookie = site.start({"a": 1})
         site.manager.store.touch(*site.live(), 20)
@@ -411,9 +406,8 @@ class TestPersistent:
         assert site.manager.store.load(key)[1] == pytest.approx(500, abs=1)  # type: ignore[index]
         assert "Max-Age=1000" in str(site.request(dict, cookie).set_cookie)
 
-    def test_forgetting_sets_it_anew(self) -> None:
+    def test_forgetting_sets_it_anew(self, clock: Clock) -> None:
         """The cookie ends with the browser again; past the lifetime one idle timeout is left."""
-        clock = Clock()
         site = Site(idle_timeout=100, lifetime=200, remember=1000, clock=clock)
         cookie = site.start({"a": 1})
         site.request(lambda s: setattr(s, "persistent", True), cookie)
@@ -469,8 +463,7 @@ class TestOwner:
         """Another owner begins without the data of the last one, readable or not."""
         cookie = site.start({"a": 1}, "ada")
         (key,) = site.live()
-        payload, left = site.manager.store.load(key) or (b"", 0.0)
-        assert site.manager.store.replace(key, payload, payload[:-1] + b"}", left, "ada")
+        site.rewrite(key, lambda payload: payload[:-1] + b"}")
 
         def login(session: Session) -> int:
             with pytest.raises(UnreadableValue):

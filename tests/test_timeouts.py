@@ -212,9 +212,8 @@ class TestWithoutACookieThatFollows:
 
 
 @pytest.mark.parametrize("progress", [True, False], ids=["a page asks for its progress", "nobody asks"])
-def test_an_upload_that_takes_longer_than_the_timeout(progress: bool) -> None:
+def test_an_upload_that_takes_longer_than_the_timeout(progress: bool, clock: Clock) -> None:
     """A request is a use when it is answered. Another request in the meantime keeps the session."""
-    clock = Clock()
     site = Site(MemoryStore(clock=clock), clock=clock, idle_timeout=100)
     cookie = site.start({"a": 1})
 
@@ -263,9 +262,8 @@ class TestShorterLimits:
         site.request(lambda s: s.update(a=2), cookie)
         assert store.calls == ["load", "replace"] and left(site) == about(300)
 
-    def test_of_an_old_session_one_timeout_is_left(self) -> None:
+    def test_of_an_old_session_one_timeout_is_left(self, clock: Clock) -> None:
         """Nothing is left of its lifetime either: it ends when it was not used for one timeout."""
-        clock = Clock()
         store = MemoryStore()
         cookie = Site(store, clock=clock, lifetime=10 * DAY, idle_timeout=5 * DAY).start({"a": 1})
         clock.advance(3 * DAY)
@@ -323,9 +321,8 @@ class TestPassive:
         site.request(act, cookie)
         assert left(site) == about(7200)
 
-    def test_a_tab_that_only_polls_is_logged_out(self) -> None:
+    def test_a_tab_that_only_polls_is_logged_out(self, clock: Clock) -> None:
         """After the idle timeout, as if nobody were there."""
-        clock = Clock()
         site = Site(MemoryStore(clock=clock), clock=clock, idle_timeout=1800)
         cookie = site.start({}, "ada")
         polls = 0
@@ -415,9 +412,8 @@ class TestAnExpirySomebodyTookAway:
         [(0, 7200), (DAY - 600, 600), (2 * DAY, 7200)],
         ids=["young", "old", "past the lifetime"],
     )
-    def test_the_next_request_sets_one(self, act: Any, age: float, lasts: float) -> None:
+    def test_the_next_request_sets_one(self, act: Any, age: float, lasts: float, clock: Clock) -> None:
         """What is allowed, or one timeout where nothing of the lifetime is left; whatever the request does."""
-        clock = Clock()
         store = Lasting()
         site = Site(store, clock=clock)
         cookie = site.start({"a": 1})
@@ -430,9 +426,8 @@ class TestAnExpirySomebodyTookAway:
 
 
 class TestAtTheEndOfTheLifetime:
-    def test_a_slow_store_does_not_move_the_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_slow_store_does_not_move_the_end(self, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
         """However long its calls take: a session that is written to all the time lives no longer than its lifetime."""
-        clock = Clock()
         for module in ("records", "commit", "visit"):
             monkeypatch.setattr(f"wsgisession.{module}.monotonic", clock)
         store = StoreDouble(MemoryStore(clock=clock))
@@ -448,9 +443,8 @@ class TestAtTheEndOfTheLifetime:
         [lambda s: s["a"], lambda s: s.update(a=2), Session.regenerate],
         ids=["read", "write", "a new id"],
     )
-    def test_its_last_moment_is_no_missing_expiry(self, act: Any) -> None:
+    def test_its_last_moment_is_no_missing_expiry(self, act: Any, clock: Clock) -> None:
         """Less than a millisecond is left, and it stays so, under a new id too."""
-        clock = Clock()
         site = Site(MemoryStore(clock=clock), clock=clock, idle_timeout=60, lifetime=100)
         cookie = site.start({"a": 1})
         clock.advance(50)

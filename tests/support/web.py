@@ -77,6 +77,12 @@ class Site:
         """Return what a new request with this cookie finds."""
         return self.request(lambda session: session.copy(), cookie).result  # type: ignore[no-any-return]
 
+    def rewrite(self, key: str, change: Callable[[bytes], bytes]) -> None:
+        """Put another payload in place of a stored one, as another program may."""
+        store = self.manager.store
+        found = store.load(key)
+        assert found is not None and store.replace(key, found[0], change(found[0]), None)
+
     def live(self) -> list[str]:
         """Return the keys of the live sessions, tombstones left out."""
         return [info.key for info in self.manager.sessions()]
