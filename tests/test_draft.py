@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from enum import StrEnum
 from typing import Any
@@ -310,15 +309,6 @@ def test_a_change_of_one_value_leaves_the_others_as_they_came() -> None:
     assert changed.data["b"] is found.data["b"] and found.data["a"] == b"1"
     draft.saved(changed)
     assert draft.record() is changed and not draft.pending()
-
-
-@pytest.mark.parametrize("change", [lambda d: d.delete("b"), lambda d: d.set("c", 1)], ids=["goes", "comes"])
-def test_a_change_during_iteration_is_an_error(change: Callable[[Draft], None]) -> None:
-    """As with a dict: a key that comes or goes meanwhile."""
-    draft = Draft(CODEC, record({"a": b"1", "b": b"2"}))
-    with pytest.raises(RuntimeError, match="iterate over list"):
-        for _ in draft:
-            change(draft)
 
 
 def test_an_undone_change_of_a_lost_write_is_undone_in_the_store_too() -> None:

@@ -82,6 +82,7 @@ class TestMapping:
             lambda m: {**m},
             lambda m: m["b"].append(3),
             lambda m: [m.__delitem__(key) for key in m],
+            lambda m: [m.update({"z": 1}) for key in m],
             lambda m: m.__setitem__("z", m.pop("a")),
             lambda m: m.__setitem__("a", m.pop("a")),
             lambda m: hash(m),

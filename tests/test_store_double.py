@@ -10,7 +10,6 @@ from support.plain_store import PlainStore
 from support.store_double import StoreDouble
 
 from wsgisession import StoreError
-from wsgisession.testing import together
 
 
 @pytest.fixture
@@ -94,13 +93,6 @@ def test_it_fails(
     assert store.delete("a") is not carried_out
 
 
-def test_what_steps_in_may_use_the_store(store: StoreDouble) -> None:
-    """It comes before the call is carried out, and is not met again by what it calls itself."""
-    store.before("delete", lambda: store.delete("a"))
-    assert store.delete("a") is False
-    assert store.calls == ["delete", "delete"]
-
-
 def test_it_repeats_a_command(store: StoreDouble) -> None:
     """As a client library does whose reply was lost: the second reply counts."""
     store.repeat("delete")
@@ -113,17 +105,3 @@ def test_a_listing_is_what_it_was_when_it_was_called(store: StoreDouble) -> None
     store.after("keys", lambda: store.store.delete("a"))
     assert list(store.keys()) == ["a"]
     assert list(store.keys()) == []
-
-
-def test_repeated_commands_of_threads_do_not_mix(store: StoreDouble) -> None:
-    """Nobody's repeated command comes between another's command and its repetition."""
-    store.repeat("replace", times=None)
-
-    def count() -> None:
-        done = 0
-        while done < 20:
-            payload, _ = store.load("a")
-            done += store.replace("a", payload, b"%d" % (int(payload) + 1), 60)
-
-    together([count, count])
-    assert store.load("a")[0] == b"41"
