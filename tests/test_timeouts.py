@@ -307,12 +307,13 @@ class TestPassive:
         "act",
         [
             lambda s: s["a"],
+            lambda s: s.expires,
             lambda s: s.update(b=1),
             lambda s: s.save(),
             lambda s: s.atomic(lambda s: s.update(b=1)),
             lambda s: s.reload(),
         ],
-        ids=["read", "write", "save", "atomic", "reload"],
+        ids=["read", "expires", "write", "save", "atomic", "reload"],
     )
     def test_the_expiry_is_not_moved(self, site: Site, cookie: str, act: Any) -> None:
         """Neither by a read nor by a write; a request that is not passive moves it."""
@@ -320,24 +321,6 @@ class TestPassive:
         assert left(site) == about(1000)
         site.request(act, cookie)
         assert left(site) == about(7200)
-
-    def test_a_tab_that_only_polls_is_logged_out(self, clock: Clock) -> None:
-        """After the idle timeout, as if nobody were there."""
-        site = Site(MemoryStore(clock=clock), clock=clock, idle_timeout=1800)
-        cookie = site.start({}, "ada")
-        polls = 0
-        while site.request(quiet(lambda s: s.owner), cookie).result == "ada":
-            clock.advance(60)
-            polls += 1
-            assert polls <= 31
-        assert polls == 30
-
-    def test_asking_how_long_is_left_does_not_change_it(self, site: Site, cookie: str) -> None:
-        """Again and again."""
-        for seconds in (900, 400, 5):
-            site.manager.store.touch(site.live()[0], seconds)
-            found = site.request(quiet(lambda s: s.expires - site.manager.records.clock()), cookie)
-            assert found.result == about(seconds) and left(site) == about(seconds)
 
     @pytest.mark.parametrize(
         ("switch", "lasts"),

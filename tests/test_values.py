@@ -8,10 +8,9 @@ import sys
 from collections import OrderedDict, UserDict, namedtuple
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from datetime import datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -60,49 +59,26 @@ class Point:
 
 Pair = namedtuple("Pair", "a b")
 
-# What comes back
+# What comes back. Most spellings are in ``test_upgrade.py``, because they never change.
 
 LINES = [
-    pytest.param(None, b"null", id="None"),
-    pytest.param(True, b"true", id="bool"),
     pytest.param(-7, b"-7", id="int"),
     pytest.param(10**700, b"1" + b"0" * 700, id="long int"),
     pytest.param(-0.0, b"-0.0", id="negative zero"),
-    pytest.param("é", b'"\\u00e9"', id="str"),
-    pytest.param("\U0001f600", b'"\\ud83d\\ude00"', id="outside the BMP"),
     pytest.param(["\U0001f600"], b'["\\ud83d\\ude00"]', id="outside the BMP, in a list"),
-    pytest.param("\ud83d", b'"\\ud83d"', id="lone surrogate"),
-    pytest.param("\ud83d\ude00", b'{"~str":["\\ud83d","\\ude00"]}', id="two surrogates"),
-    pytest.param([1, {"a": [None]}], b'[1,{"a":[null]}]', id="list and dict"),
     pytest.param((1, ()), b'{"~tuple":[1,{"~tuple":[]}]}', id="tuple"),
     pytest.param({10, 9, "a"}, b'{"~set":["a",10,9]}', id="set, sorted by encoding"),
-    pytest.param(frozenset("ba"), b'{"~frozenset":["a","b"]}', id="frozenset"),
     pytest.param({1: "a", "1": "b"}, b'{"~dict":[[1,"a"],["1","b"]]}', id="keys 1 and '1'"),
-    pytest.param({"~set": [1]}, b'{"~dict":[["~set",[1]]]}', id="looks like a tag"),
     pytest.param({"~set": [1], "b": 2}, b'{"~set":[1],"b":2}', id="two members are no tag"),
     pytest.param({"a": '{"~set":[1]}'}, b'{"a":"{\\"~set\\":[1]}"}', id="text that looks like a tag"),
     pytest.param(
         {"\ud83d\ude00": 1}, b'{"~dict":[[{"~str":["\\ud83d","\\ude00"]},1]]}', id="key of two surrogates"
-    ),
-    pytest.param(b"\x00\xff", b'{"~bytes":"AP8="}', id="bytes"),
-    pytest.param(date(2024, 2, 29), b'{"~date":"2024-02-29"}', id="date"),
-    pytest.param(datetime(2024, 1, 2, 3, 4, 5, 6), b'{"~datetime":"2024-01-02T03:04:05.000006"}', id="naive"),
-    pytest.param(
-        datetime(2024, 1, 2, tzinfo=UTC), b'{"~datetime":"2024-01-02T00:00:00+00:00"}', id="datetime, UTC"
-    ),
-    pytest.param(
-        datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN, fold=1),
-        b'{"~datetime":["2024-10-27T02:30:00",1,"Europe/Berlin",null]}',
-        id="datetime, the second half past two",
     ),
     pytest.param(
         time(1, 2, tzinfo=timezone(timedelta(hours=1), "CET")),
         b'{"~time":["01:02:00+01:00",0,null,"CET"]}',
         id="time, named offset",
     ),
-    pytest.param(time(1, 2, fold=1), b'{"~time":["01:02:00",1,null,null]}', id="naive time, fold"),
-    pytest.param(timedelta(-1, 2, 3), b'{"~timedelta":[-1,2,3]}', id="timedelta"),
-    pytest.param(UUID(int=1), b'{"~uuid":"00000000-0000-0000-0000-000000000001"}', id="UUID"),
     pytest.param(Decimal("-0.00"), b'{"~decimal":"-0.00"}', id="Decimal, sign and exponent"),
     pytest.param(Decimal("Infinity"), b'{"~decimal":"Infinity"}', id="Decimal, infinite"),
 ]
