@@ -173,14 +173,7 @@ class TestNoLostWrites:
         def handler(session: Session) -> None:
             session["log"].append("x")
             session.persistent = True
-            swap = store.replace
-
-            def lose(*args: Any) -> bool:
-                store.replace = swap  # type: ignore[method-assign]
-                swap(*args)
-                raise StoreError("the reply was lost")
-
-            store.replace = lose  # type: ignore[method-assign]
+            store.lose_reply("replace")
             with pytest.raises(StoreError):
                 session.save()
             session["log"].append("y")
@@ -556,7 +549,7 @@ class TestGoneIsGone:
         """A refresh never revives; the session is found gone."""
         cookie = site.start({"a": 1})
         (key,) = site.live()
-        MemoryStore.touch(store, key, 60)
+        store.store.touch(key, 60)
         store.before("touch", lambda: store.delete(key))
 
         def handler(session: Session) -> bool:
@@ -685,7 +678,7 @@ class TestNothingForNothing:
         cookie = site.start({"a": 1})
         (key,) = site.live()
         for left, touched in ((990, False), (901, False), (899, True), (950, False)):
-            MemoryStore.touch(store, key, left)
+            store.store.touch(key, left)
             store.calls.clear()
             site.request(dict, cookie)
             assert ("touch" in store.calls) is touched
@@ -694,7 +687,7 @@ class TestNothingForNothing:
         """The page is served all the same."""
         site = Site(store, idle_timeout=1000)
         cookie = site.start({"a": 1})
-        MemoryStore.touch(store, site.live()[0], 10)
+        store.store.touch(site.live()[0], 10)
         store.fail("touch")
         assert site.request(dict, cookie).result == {"a": 1}
         assert [record.event for record in caplog.records] == ["store error"]
