@@ -70,6 +70,10 @@ def write(session: Session) -> bool:
     return session.gone
 
 
+def write_again(session: Session) -> None:
+    session["n"] = session.get("n", 0) + 1
+
+
 def seen(session: Session) -> tuple[str | None, Any]:
     return session.owner, session.get("cart")
 
@@ -150,29 +154,21 @@ class TestTheFormIsSentTwice(InEveryStore):
             log_in(session)
             session["form"] = 2
 
-        first = []
-        answer = visitor.send(after(lambda: first.append(visitor.send(first_form)), second_form))
+        first, answer = send_twice(visitor, first_form, True, second_form)
         assert site.read(answer.cookie) == {"cart": ["tea", "milk"], "form": 2}
-        assert site.read(first[0].cookie) == {"cart": ["tea", "milk"]}
+        assert site.read(first.cookie) == {"cart": ["tea", "milk"]}
 
     @pytest.mark.parametrize("overlap", [True, False], ids=["overlapping", "one after the other"])
     def test_somebody_else_gets_nothing_of_the_first_one(
         self, site: Site, visitor: Visitor, overlap: bool
     ) -> None:
         """The second form logs another one in: no data goes along, and the first session keeps its time."""
-        second = as_owner("bob")
-        jar = dict(visitor.jar)
-        first: list[Answer] = []
 
         def private(session: Session) -> None:
             log_in(session)
             session["diagnosis"] = "private"
 
-        if overlap:
-            answer = visitor.send(after(lambda: first.append(visitor.send(private)), second))
-        else:
-            first.append(visitor.send(private))
-            answer = Visitor(site, jar).send(second)
+        _, answer = send_twice(visitor, private, overlap, as_owner("bob"))
         assert "diagnosis" not in site.read(answer.cookie)
         (key,) = keys_of(site, "ada")
         assert left(site, key) > MINUTE
@@ -190,29 +186,26 @@ class TestTheFormIsSentTwice(InEveryStore):
         assert site.request(seen, answer.cookie).result == ("ada", ["tea"])
         assert len([record for record in caplog.records if record.levelname == "ERROR"]) == (call == "touch")
 
-    def test_the_first_ones_session_is_written_at_that_moment(
-        self, site: Site, double: StoreDouble, visitor: Visitor
-    ) -> None:
-        """It is given its minute all the same."""
-        first = visitor.send(log_in)
-        double.before("touch", lambda: site.request(write, first.cookie))
-        second = visitor.send(log_in)
-        mine = site.request(lambda session: session.key, second.cookie).result
-        (other,) = keys_of(site, "ada") - {mine}
-        assert left(site, other) <= MINUTE
-
     @pytest.mark.parametrize(
-        "act", [as_owner("bob"), Session.destroy], ids=["somebody else's by then", "ended by then"]
+        ("act", "times", "ends"),
+        [
+            pytest.param(write, 1, True, id="is written"),
+            pytest.param(write_again, None, False, id="is written without a pause"),
+            pytest.param(as_owner("bob"), 1, False, id="is somebody else's by then"),
+            pytest.param(Session.destroy, 1, False, id="ended by then"),
+        ],
     )
-    def test_the_first_ones_session_is_no_more_at_that_moment(
-        self, site: Site, double: StoreDouble, visitor: Visitor, act: Any
+    def test_the_first_ones_session_changes_at_that_moment(
+        self, site: Site, double: StoreDouble, visitor: Visitor, act: Any, times: int | None, ends: bool
     ) -> None:
-        """What somebody else began there keeps its time."""
+        """It is given its minute unless it is used, or what somebody else began. The login does not wait for it."""
         first = visitor.send(log_in)
-        double.before("touch", lambda: site.request(act, first.cookie))
+        double.before("touch", lambda: site.request(act, first.cookie), times=times)
         answer = visitor.send(log_in)
+        double.rest()
         assert site.request(seen, answer.cookie).result == ("ada", ["tea"])
-        assert all(left(site, key) > MINUTE for key in keys_of(site, "bob"))
+        lasting = [left(site, key) for key in keys_of(site, "ada") | keys_of(site, "bob")]
+        assert (min(lasting) <= MINUTE) is ends
 
     def test_the_first_ones_session_changed_its_id(self, site: Site, visitor: Visitor) -> None:
         """The data is found under its newest id."""
@@ -221,37 +214,32 @@ class TestTheFormIsSentTwice(InEveryStore):
         answer = visitor.send(log_in)
         assert site.read(answer.cookie) == {"cart": ["tea"], "more": 1}
 
-    def test_one_that_stays_busy_is_left_alone(
-        self, site: Site, double: StoreDouble, visitor: Visitor
-    ) -> None:
-        """A session that is written to without a pause is used; the login does not wait for it."""
-        first = visitor.send(log_in)
-        double.before("touch", lambda: site.request(write_again, first.cookie), times=None)
-        answer = visitor.send(log_in)
-        double.rest()
-        assert site.request(seen, answer.cookie).result == ("ada", ["tea"])
 
-
-def write_again(session: Session) -> None:
-    session["n"] = session.get("n", 0) + 1
-
-
-def send_twice(visitor: Visitor, form: Callable[[Session], Any], overlap: bool) -> tuple[Answer, Answer]:
-    """Send a form twice with the same cookies; return both responses, neither of which has arrived."""
+def send_twice(
+    visitor: Visitor,
+    form: Callable[[Session], Any],
+    overlap: bool,
+    then: Callable[[Session], Any] | None = None,
+) -> tuple[Answer, Answer]:
+    """Send a form twice, or a second one, with the same cookies; return both responses, neither of which has arrived."""
     first: list[Answer] = []
+    then = then or form
     if overlap:
-        second = visitor.send(after(lambda: first.append(visitor.send(form)), form))
+        second = visitor.send(after(lambda: first.append(visitor.send(form)), then))
     else:
         first.append(visitor.send(form))
-        second = visitor.send(form)
+        second = visitor.send(then)
     return first[0], second
+
+
+BEGIN = pytest.mark.parametrize(
+    "begin", [log_in, lambda s: (s.destroy(), s.update(a=1))], ids=["login", "destroy"]
+)
 
 
 class TestLateRequests(InEveryStore):
     @BEFORE
-    @pytest.mark.parametrize(
-        "begin", [log_in, lambda s: (s.destroy(), s.update(a=1))], ids=["login", "destroy"]
-    )
+    @BEGIN
     def test_one_that_comes_afterwards(self, site: Site, visitor: Visitor, before: Any, begin: Any) -> None:
         """With a cookie of before: it finds its session gone and sets no cookie over the new one."""
         before(site, visitor)
@@ -260,9 +248,7 @@ class TestLateRequests(InEveryStore):
         assert answer.result is True and answer.set_cookie is None
 
     @BEFORE
-    @pytest.mark.parametrize(
-        "begin", [log_in, lambda s: (s.destroy(), s.update(a=1))], ids=["login", "destroy"]
-    )
+    @BEGIN
     def test_one_that_was_at_work_meanwhile(
         self, site: Site, visitor: Visitor, before: Any, begin: Any
     ) -> None:

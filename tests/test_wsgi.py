@@ -294,12 +294,8 @@ def test_an_application_that_never_starts_its_response(body: Any) -> None:
 def test_two_of_one_manager_are_one() -> None:
     """The outer's session is used as it is."""
     middleware = wrap(plain_list)
-    inner = middleware.app
-    middleware.app = lambda environ, start_response: (
-        middleware(environ, start_response)
-        if environ.setdefault("test.once", []) == [] and not environ["test.once"].append(1)
-        else inner(environ, start_response)
-    )
+    inner = iter([middleware, middleware.app])
+    middleware.app = lambda *request: next(inner)(*request)
     server = Server(middleware).run()
     assert stored(middleware, server.cookie) == {"a": 1} and middleware.manager.count() == 1
 
