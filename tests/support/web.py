@@ -83,6 +83,13 @@ class Site:
         found = store.load(key)
         assert found is not None and store.replace(key, found[0], change(found[0]), None)
 
+    def left(self, key: str | None = None) -> float:
+        """Return the seconds that what is under a key still has, or the one live session; 0 if nothing is there."""
+        if key is None:
+            (key,) = self.live()
+        found = self.manager.store.load(key)
+        return 0 if found is None else found[1]
+
     def live(self) -> list[str]:
         """Return the keys of the live sessions, tombstones left out."""
         return [info.key for info in self.manager.sessions()]
