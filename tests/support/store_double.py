@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial, partialmethod
 from typing import Any
 
 from wsgisession import MemoryStore, StoreError
@@ -95,45 +96,7 @@ class StoreDouble:
 
     # the store
 
-    def load(self, *args: Any, **options: Any) -> Any:
-        return self._call("load", args, options)
-
-    def create(self, *args: Any, **options: Any) -> Any:
-        return self._call("create", args, options)
-
-    def replace(self, *args: Any, **options: Any) -> Any:
-        return self._call("replace", args, options)
-
-    def touch(self, *args: Any, **options: Any) -> Any:
-        return self._call("touch", args, options)
-
-    def delete(self, *args: Any, **options: Any) -> Any:
-        return self._call("delete", args, options)
-
-    def owned_by(self, *args: Any, **options: Any) -> Iterator[str]:
-        return iter(self._call("owned_by", args, options))
-
-    def keys(self, *args: Any, **options: Any) -> Iterator[str]:
-        return iter(self._call("keys", args, options))
-
-    def purge(self, *args: Any, **options: Any) -> Any:
-        return self._call("purge", args, options)
-
-    def close(self, *args: Any, **options: Any) -> Any:
-        return self._call("close", args, options)
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self.store, name)
-        if name not in OPTIONAL:
-            return found
-
-        def call(*args: Any, **options: Any) -> Any:
-            found = self._call(name, args, options)
-            return iter(found) if name in LISTINGS else found
-
-        return call
-
-    def _call(self, name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def _call(self, name: str, *args: Any, **options: Any) -> Any:
         self.calls.append(name)
         self.arguments.append((args, options))
         rules = self._due(name)
@@ -144,7 +107,21 @@ class StoreDouble:
         for rule in rules:
             if rule.when == "after":
                 rule.act()
-        return found
+        return iter(found) if name in LISTINGS else found
+
+    load = partialmethod(_call, "load")
+    create = partialmethod(_call, "create")
+    replace = partialmethod(_call, "replace")
+    touch = partialmethod(_call, "touch")
+    delete = partialmethod(_call, "delete")
+    owned_by = partialmethod(_call, "owned_by")
+    keys = partialmethod(_call, "keys")
+    purge = partialmethod(_call, "purge")
+    close = partialmethod(_call, "close")
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.store, name)
+        return partial(self._call, name) if name in OPTIONAL else found
 
     def _carry_out(self, name: str, args: tuple[Any, ...], options: dict[str, Any], again: bool) -> Any:
         operation = getattr(self.store, name)
