@@ -215,7 +215,7 @@ def send_twice(
     overlap: bool,
     then: Callable[[Session], Any] | None = None,
 ) -> tuple[Answer, Answer]:
-    """Send a form twice, or a second one, with the same cookies; return both responses, neither of which has arrived."""
+    """Send a form, and again, or ``then``, with the same cookies; return both responses, neither of which has arrived."""
     first: list[Answer] = []
     then = then or form
     if overlap:
