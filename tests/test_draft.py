@@ -187,6 +187,15 @@ def test_a_value_handed_out_and_unreadable_by_now(meet: str) -> None:
     assert draft.get("n") == 1
 
 
+def test_both_deleted_it() -> None:
+    """A key that both sides deleted is gone; one that another deleted goes from what was handed out."""
+    draft = Draft(CODEC, record({"a": b"[1]", "b": b"2"}))
+    draft.get("a")
+    draft.delete("b")
+    draft.rebase(record({}))
+    assert list(draft) == []
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "expected"),
     [
