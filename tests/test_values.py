@@ -162,6 +162,12 @@ REFUSED = [
     pytest.param(User, "JSONCodec(types=", id="class"),
     pytest.param(datetime(2024, 1, 1, tzinfo=OwnZone()), "astimezone(timezone.utc)", id="own time zone"),
     pytest.param(time(1, tzinfo=OwnZone()), "x.replace(tzinfo=None)", id="time with its own time zone"),
+    pytest.param(
+        datetime(2024, 1, 1, tzinfo=timezone(timedelta(microseconds=1))), "astimezone", id="1 µs from UTC"
+    ),
+    pytest.param(
+        time(1, tzinfo=timezone(timedelta(microseconds=-999_999))), "replace", id="less than 1 s from UTC"
+    ),
 ]
 
 

@@ -52,12 +52,14 @@ class UnknownTag(ValueError):
 
 # Moments: the ISO text if it is enough, otherwise [text, fold, key of the zone, name of the fixed offset].
 
+_SECOND = timedelta(seconds=1)  # ``fromisoformat`` takes a smaller offset for UTC
+
 
 def _write_moment(value: Any) -> Any:
     zone = value.tzinfo
     if zone is None:
         key = name = None
-    elif type(zone) is timezone:
+    elif type(zone) is timezone and not timedelta(0) < abs(zone.utcoffset(None)) < _SECOND:
         key, name = None, zone.tzname(None)
         if name == timezone(zone.utcoffset(None)).tzname(None):
             name = None
@@ -70,7 +72,7 @@ def _write_moment(value: Any) -> Any:
             if isinstance(value, datetime)
             else "x.replace(tzinfo=None), and beside it the name of the zone"
         )
-        raise Refused(f"its time zone is neither fixed nor a ZoneInfo by name; store {plain}")
+        raise Refused(f"its time zone is neither fixed, in seconds, nor a ZoneInfo by name; store {plain}")
     text = value.isoformat()
     return text if not value.fold and key is name is None else [text, value.fold, key, name]
 
