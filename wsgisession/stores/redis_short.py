@@ -1,8 +1,9 @@
 """A shorter way to send a command to one Redis server: on redis-py's connections, without redis-py's client.
 
-``Redis.execute_command`` measures, and looks for callbacks. A pool counts its connections. The store needs none of this,
-and without it a command costs half the processor time. So a write costs 1.4 times less than in other session layers
-with the same client library. redis-py still connects, packs the command, and decides about repeating after an error.
+``Redis.execute_command`` packs by general rules, measures, and looks for callbacks. A pool counts its connections. The
+store needs none of this, and without it a command costs half the processor time. So a write costs 1.4 times less than
+in other session layers with the same client library. redis-py still connects, and decides about repeating after an
+error.
 
 Knows nothing of what a command is for.
 """
@@ -14,6 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import MethodType
 from typing import Any
+
+from wsgisession.stores.redis_script import Command
 
 # Executes a command for a client, and gives all connections back to the client's pool.
 Way = tuple[Callable[..., Any], Callable[[], None]]
@@ -55,12 +58,12 @@ class ShortWay:
 
     def execute(self, *command: Any) -> Any:
         """Send a command and return the reply; after an error it is repeated as the client would."""
-        process = os.getpid()
+        packed, process = _packed(command), os.getpid()
         kept = self._kept.setdefault(process, [])
         connection = self._take(kept)
 
         def exchange() -> Any:
-            connection.send_command(*command)
+            connection.send_packed_command((packed,))
             return connection.read_response()
 
         try:
@@ -96,6 +99,19 @@ class ShortWay:
         with suppress(IndexError):
             while True:
                 self._pool.release(kept.pop())
+
+
+def _packed(command: Command) -> bytes:
+    """Return a command as Redis' protocol has it: an array of strings."""
+    lines = [b"*%d" % len(command)]
+    for part in command:
+        if type(part) is int:
+            part = b"%d" % part
+        elif type(part) is str:
+            part = part.encode()
+        lines += b"$%d" % len(part), part
+    lines.append(b"")
+    return b"\r\n".join(lines)
 
 
 def way(client: Any, *, owned: bool) -> Way:
