@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from math import inf
@@ -42,27 +43,9 @@ class Answer(Enum):
 KEEP, SET, EXPIRE = Answer.KEEP, Answer.SET, Answer.EXPIRE
 
 
+@dataclass(slots=True, init=False, repr=False, eq=False)
 class Visit:
     """What happens to one request's session, whether the application asks for it or not. ``new_visit`` makes one."""
-
-    __slots__ = (
-        "_answer",
-        "_cookies",
-        "_gone",
-        "_header",
-        "_in_atomic",
-        "_renew",
-        "_reported",
-        "_settled",
-        "draft",
-        "own",
-        "passive",
-        "phase",
-        "scheme",
-        "setup",
-        "stored",
-        "touched",
-    )
 
     # From the beginning
 
