@@ -25,7 +25,7 @@ CLIENTS = {"redis", "psycopg", "psycopg_pool", "pytest"}  # imported only inside
 
 # Each imports only from those before it. The stores are one floor: they may share rooms among themselves.
 ORDER = (
-    "errors log memo depth advice tags values mac tokens cookie identity headers merge fingerprints record stores.base stores.* stores"
+    "errors log memo depth advice tags values mac cookie identity headers merge fingerprints record stores.base stores.* stores"
     " codec jsoncodec info limits draft records turns commit diagnosis shared request_cookies phase visit views hints session manager"
     " watch middleware javascript express"
     " testing.helpers testing.samples testing.steps testing.contract testing.bulk testing __init__ exchange testclient flask pyramid"

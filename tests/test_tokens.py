@@ -1,4 +1,4 @@
-"""Tokens: which of them are remembered. What a token is, ``test_identity`` shows."""
+"""Identity: which tokens it remembers. What a token is, ``test_identity`` shows."""
 
 from __future__ import annotations
 

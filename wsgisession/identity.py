@@ -7,15 +7,18 @@ backup. All are base64url without padding.
 
 from __future__ import annotations
 
+import hmac
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from wsgisession.mac import base64url, mac_under
 from wsgisession.memo import Memo
-from wsgisession.tokens import TAG, Tokens
 
+_TAG = 43  # characters of a signature: 32 bytes in base64url
 _LONGEST = 4096  # characters of a cookie's name
+_RECENT = 64  # so many results of ``unsign`` are remembered
+_SHORT = 256  # characters of a name and a token; the result for longer ones is not remembered
 _PURPOSE = b"wsgisession 1 cookie\0"  # version and purpose of the signature; another purpose derives from another label
 
 
@@ -45,7 +48,10 @@ class Identity:
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self._roots = [mac_under(secret) for secret in check_secrets(secrets, self.min_secret)]
         # There are only one or two names on the wire. Very long names are invented by callers.
-        self._tokens = Memo(self._derive, lambda name: len(name) <= _LONGEST, 16)
+        self._macs = Memo(self._derive, lambda name: len(name) <= _LONGEST, 16)
+        # What was found for the last names and tokens: whether another secret than the first signed it. None: it is no
+        # token. It never gets a local name, because reports of errors show local variables.
+        self._recent: dict[tuple[str, str], bool | None] = {}
 
     def new_id(self) -> str:
         """Return a new id: 256 bits from the operating system. It is an error if the system has none.
@@ -61,7 +67,7 @@ class Identity:
 
     def sign(self, name: str, id: str) -> str:
         """Return the token of this id for the cookie that is called ``name`` on the wire."""
-        return self._tokens[name].sign(id)
+        return f"{id}.{base64url(self._macs[name][0](id.encode())).decode()}"
 
     def unsign(self, name: str, token: str) -> tuple[str, bool] | None:
         """Return a token's id, and whether it was signed with a secret other than the first.
@@ -70,19 +76,35 @@ class Identity:
         """
         # A browser sends its cookie with every request: 0.2 instead of 1.3 µs. What was found for a token never changes. A
         # lookup compares hashes first, so its time says nothing about a token that somebody guesses.
-        tokens = self._tokens[name]
-        stale = tokens.recent.get(token, ...)
+        stale = self._recent.get((name, token), ...)
         if stale is ...:
-            stale = tokens.verify(token)
-        return None if stale is None else (token[: -TAG - 1], stale)
+            stale = self._verify(name, token)
+        return None if stale is None else (token[: -_TAG - 1], stale)
 
-    def _derive(self, name: str) -> Tokens:
-        """Return the tokens of a cookie name. Each secret has a key of its own for this version, purpose and name.
+    def _verify(self, name: str, token: str) -> bool | None:
+        """Tell whether a token was signed with another secret than the first, and remember it. None: it is no token."""
+        found: bool | None = None
+        message, dot, tag = token.rpartition(".")
+        if dot and token.isascii():
+            for place, mac in enumerate(self._macs[name]):
+                # The text is compared, not the decoded bytes: four spellings of the last character decode to the same
+                # bytes. In bytes, because compare_digest raises for text that is not ASCII.
+                if hmac.compare_digest(base64url(mac(message.encode())), tag.encode()):
+                    found = place > 0
+                    break
+        if len(name) + len(token) <= _SHORT:
+            if len(self._recent) >= _RECENT:
+                self._recent.clear()
+            self._recent[name, token] = found
+        return found
+
+    def _derive(self, name: str) -> list[Callable[[bytes], bytes]]:
+        """Return the MACs of a cookie name. Each secret has a key of its own for this version, purpose and name.
 
         The name is the end of the text from which the key is derived, and only the id is signed with the key. So name
         and id cannot be confused.
         """
-        return Tokens([mac_under(root(_PURPOSE + name.encode())) for root in self._roots])
+        return [mac_under(root(_PURPOSE + name.encode())) for root in self._roots]
 
 
 def check_secrets(secret: object, minimum: int) -> list[bytes]:
