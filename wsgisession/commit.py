@@ -64,11 +64,8 @@ class Commit:
             self.withdraw(key)
             raise
         if stored is None:
-            error = StoreError(
-                "the store says that a random 256-bit key is taken; it does not keep the contract"
-            )
-            records.failed(error, "create", since, key)
-            raise error
+            error = "the store says that a random 256-bit key is taken; it does not keep the contract"
+            raise records.failed(StoreError(error), "create", since, key)
         draft.saved(record)
         event(logging.INFO, "created", "session created", key=records.show(key))
         return stored

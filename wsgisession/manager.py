@@ -83,7 +83,7 @@ class SessionManager:
         self.identity = _identity(factory, secret)
         self.store = _open_store(store)
         show = digest if getattr(factory, "key_is_id", False) else str
-        self.records = Records(self.store, self.codec, limits, clock=clock, show=show)
+        self.records = Records(self.store, self.codec, limits, clock, show)
         advice = Advice()
         signer = Identity([b"no secret: nobody signs with this"]) if self.identity is None else self.identity
         commit, bad_signatures = Commit(self.records, size), BadSignatures(advice)

@@ -9,6 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
 from math import inf
@@ -74,31 +75,23 @@ class End(Enum):
     LED_ON = "a login or logout gave the browser a newer cookie"
 
 
+@dataclass(repr=False, eq=False)
 class Records:
     """The sessions of one store, by key.
 
     Args:
         clock: POSIX seconds.
         show: a key as logs may name it.
+        sleep: waits so many seconds.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        codec: Codec,
-        limits: Limits,
-        *,
-        clock: Callable[[], float] = time.time,
-        show: Callable[[str], str] = str,
-    ) -> None:
-        self.store = store
-        self.codec = codec
-        self.limits = limits
-        self.clock = clock
-        self.show = show
-        self.sleep: Callable[[float], None] = time.sleep
-        """Waits so many seconds; tests replace it."""
-        self._failures = Summed("store error", logging.ERROR)
+    store: Store
+    codec: Codec
+    limits: Limits
+    clock: Callable[[], float] = time.time
+    show: Callable[[str], str] = str
+    sleep: Callable[[float], None] = time.sleep
+    _failures: Summed = field(default_factory=lambda: Summed("store error", logging.ERROR))
 
     # One operation of the store each
 
@@ -208,27 +201,35 @@ class Records:
         Raises:
             StoreError: The store failed, or a record cannot be used; in the second case after all others.
         """
-        return self._live(self._named("keys", self.store.keys))
+        unusable: list[StoreError] = []
+        yield from self._live(self._named("keys", self.store.keys), unusable)
+        if unusable:
+            raise unusable[-1]
 
-    def owned_by(self, owner: str) -> list[Stored]:
-        """List an owner's live sessions, newest first. The store's index may name too many, so each record is read."""
-        mine, _, unusable = self._owned(owner)
-        if unusable is not None:
-            raise unusable
-        return mine
+    def owned_by(self, owner: str, keep: Collection[str] = ()) -> list[Stored]:
+        """List an owner's live sessions, newest first.
 
-    def _owned(self, owner: str) -> tuple[list[Stored], set[str], StoreError | None]:
-        """List an owner's live sessions, the keys the index named under which none lives, and why that may not be all."""
+        Args:
+            keep: keys to leave out, and what a change of id made of them meanwhile.
+        """
+        unusable: list[StoreError] = []
+        mine, _ = self._owned(owner, unusable)
+        if unusable:
+            raise unusable[-1]
+        return self._without(mine, keep)
+
+    def _owned(self, owner: str, unusable: list[StoreError]) -> tuple[list[Stored], set[str]]:
+        """List an owner's live sessions, and the keys the index named under which none lives.
+
+        The index may name too many, so each record is read.
+
+        Args:
+            unusable: gets the errors of records that cannot be used.
+        """
         keys = set(self._named("owned_by", lambda: self.store.owned_by(owner)))
-        live: list[Stored] = []
-        unusable: StoreError | None = None
-        try:
-            live.extend(self._live(keys))
-        except StoreError as error:
-            unusable = error
-        live.sort(key=lambda stored: -stored.record.created)
+        live = sorted(self._live(keys, unusable), key=lambda stored: -stored.record.created)
         mine = [stored for stored in live if stored.record.owner == owner]
-        return mine, keys - {stored.key for stored in live}, unusable
+        return mine, keys - {stored.key for stored in live}
 
     def _named(self, operation: str, names: Callable[[], Iterator[str]]) -> Iterator[str]:
         since = monotonic()
@@ -238,8 +239,7 @@ class Records:
             self.failed(error, operation, since)
             raise
 
-    def _live(self, keys: Iterable[str]) -> Iterator[Stored]:
-        unusable: StoreError | None = None
+    def _live(self, keys: Iterable[str], unusable: list[StoreError]) -> Iterator[Stored]:
         failed = 0  # loads in a row
         remaining = iter(keys)
         while batch := list(islice(remaining, _BATCH)):
@@ -251,15 +251,12 @@ class Records:
                     failed = 0
                     found = None if item is None else self._read(key, item, since)
                 except StoreError as error:
-                    self.failed(error, "load", since, key)
+                    unusable.append(self.failed(error, "load", since, key))
                     if failed == _OUTAGE:
                         raise
-                    unusable = error
                 else:
                     if isinstance(found, Stored):
                         yield found
-        if unusable is not None:
-            raise unusable
 
     def _payloads(self, keys: list[str]) -> dict[str, tuple[bytes, float] | None] | None:
         """Return what stands under some keys, in one look. None: the store has to be asked for each key."""
@@ -322,11 +319,12 @@ class Records:
         count = 0
         vanished: set[str] = set()
         for _ in self.attempts():
-            mine, dead, unusable = self._owned(owner)
+            unusable: list[StoreError] = []
+            mine, dead = self._owned(owner, unusable)
             doomed = self._without(mine, keep)
             if not doomed and dead <= vanished:
-                if unusable is not None:
-                    raise unusable
+                if unusable:
+                    raise unusable[-1]
                 return count
             vanished |= dead
             if doomed and claim is not None and not claim():
@@ -336,10 +334,6 @@ class Records:
                     count += 1
                     event(logging.INFO, "revoked", "session revoked", key=self.show(stored.key), owner=owner)
         raise SessionConflict("sessions of this owner kept appearing while they were being ended")
-
-    def others(self, owner: str, keep: Collection[str]) -> list[Stored]:
-        """List an owner's live sessions but those in ``keep``, and what a change of id made of them meanwhile."""
-        return self._without(self.owned_by(owner), keep)
 
     def _without(self, mine: list[Stored], keep: Collection[str]) -> list[Stored]:
         kept = set(keep)
@@ -376,10 +370,11 @@ class Records:
         event(logging.ERROR, "conflict", "compare-and-swap kept failing", key=self.show(key))
         return SessionConflict("other requests kept changing this session; nothing of this change was saved")
 
-    def failed(self, error: StoreError, operation: str, since: float, key: str | None = None) -> None:
-        """Log a failure of the store once, although the error passes here several times."""
+    def failed(self, error: StoreError, operation: str, since: float, key: str | None = None) -> StoreError:
+        """Log a failure of the store once, although the error passes here several times. Returns the error."""
         if not error.logged:
             error.logged = True
             fields = {} if key is None else {"key": self.show(key)}
             took = round(monotonic() - since, 3)
             self._failures.add(str(error), operation=operation, seconds=took, **fields)
+        return error

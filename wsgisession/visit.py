@@ -441,7 +441,7 @@ class Visit:
         owner, records = self._owner(), self.setup.records
         if owner is None:
             return []
-        return [records.info(stored) for stored in records.others(owner, self._kept())]
+        return [records.info(stored) for stored in records.owned_by(owner, self._kept())]
 
     def destroy_siblings(self) -> int:
         """End the owner's other sessions, if this one still lives. Returns how many ended.

@@ -107,7 +107,7 @@ def end_here_only(self: Records, key: str) -> End:
 
 
 def end_listed_once(self: Records, owner: str, keep: Any = (), claim: Any = None) -> int:
-    return sum(self.delete(stored.key, stored.payload) for stored in self.others(owner, keep))
+    return sum(self.delete(stored.key, stored.payload) for stored in self.owned_by(owner, keep))
 
 
 # Draft
