@@ -148,7 +148,7 @@ class Draft:
             UnsupportedType: As for ``record``.
         """
         lines = self.record().data if self.base.lines else self._changed()
-        return self.facts.begun(created, lines)
+        return self.facts.with_values(created, lines)
 
     def _changed(self) -> dict[str, bytes]:
         """Return the lines that differ from the base's, those of new keys in their order."""

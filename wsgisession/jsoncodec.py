@@ -146,10 +146,7 @@ def _written(seconds: float) -> bytes:
 
 def _names_line(keys: tuple[str, ...]) -> bytes:
     """Return a list of keys as JSON."""
-    line = ",".join(map(quote, keys))
-    if "\\ud" in line:  # two surrogates, which ``quote`` would join to one character
-        line = ",".join(_plain.encode(key, "a key").decode() for key in keys)
-    return f"[{line}]".encode()
+    return b"[%b]" % b",".join(_plain.encode(key, "a key") for key in keys)
 
 
 def _places_of(keys: list[Any]) -> Places:

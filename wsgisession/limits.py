@@ -8,7 +8,7 @@ seconds.
 
 from __future__ import annotations
 
-import math
+import sys
 from datetime import timedelta
 
 from wsgisession.record import Record
@@ -102,10 +102,6 @@ def seconds(name: str, value: object) -> float:
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be seconds (a number or a timedelta), not {type(value).__name__}")
-    try:
-        number = float(value)
-    except OverflowError:  # an integer too large
-        number = math.inf
-    if not math.isfinite(number) or number <= 0:
+    if not 0 < value <= sys.float_info.max:  # NaN is not less than anything, and an integer may be too large
         raise ValueError(f"{name} must be a positive, finite number of seconds")
-    return number
+    return float(value)

@@ -124,7 +124,7 @@ class Record:
         for key in removed:
             data.pop(key, None)
         data.update(lines)
-        return self._like({key: place for place, key in enumerate(data)}, list(data.values()))
+        return self.with_values(self.created, data)
 
     def with_facts(
         self, created: float, owner: str | None, persistent: bool, idle_timeout: float | None
@@ -134,20 +134,11 @@ class Record:
             return self
         return record_of(created, owner, persistent, idle_timeout, self._places, self.lines, None, self.extra)
 
-    def begun(self, created: float, lines: Mapping[str, bytes]) -> Record:
-        """Return the record of a session that begins now, with these lines and the other facts of this record."""
+    def with_values(self, created: float, lines: Mapping[str, bytes]) -> Record:
+        """Return a record of these lines alone, with the other facts of this record."""
         places, values = _places_of[tuple(lines)], list(lines.values())
         return record_of(
             created, self.owner, self.persistent, self.idle_timeout, places, values, None, self.extra
-        )
-
-    def without_values(self) -> Record:
-        """Return a record of the same facts without any value."""
-        return self._like({}, [])
-
-    def _like(self, places: Places, lines: Sequence[bytes]) -> Record:
-        return record_of(
-            self.created, self.owner, self.persistent, self.idle_timeout, places, lines, None, self.extra
         )
 
     # Comparing

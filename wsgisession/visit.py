@@ -327,7 +327,7 @@ class Visit:
         if heir is not None:
             draft.rebase(heir.record)
         elif draft.base.lines:
-            draft.rebase(draft.base.without_values())
+            draft.rebase(draft.base.with_values(draft.base.created, {}))
         id, key = self._new_id()
         first = partial(cookies.end_others, self.own) if cookies.found else None
         self._has(id, setup.commit.create(draft, key, first))
