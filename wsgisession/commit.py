@@ -203,7 +203,7 @@ class Commit:
     def _meet(self, draft: Draft, overtaken: Meet | None) -> Meet:
         def meet(theirs: Stored) -> None:
             if draft.wrote(theirs.payload):  # our own write, whose reply was lost
-                draft.assume(theirs.record)
+                draft.rebase(theirs.record, theirs.record)
             elif overtaken is not None:
                 overtaken(theirs)
             else:

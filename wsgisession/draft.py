@@ -195,12 +195,15 @@ class Draft:
         """True if the stored payload is this draft's own, from a write whose reply was lost."""
         return hash(payload) in self._attempts
 
-    def rebase(self, theirs: Record) -> None:
+    def rebase(self, theirs: Record, base: Record | None = None) -> None:
         """Apply this draft's changes to the record that another request stored meanwhile: the three-way merge.
 
         UnsupportedType: the changes of both together make a value that cannot be stored. Then nothing was changed.
+
+        Args:
+            base: the record that both changed. None: the base of this draft. ``theirs`` itself: this draft made it.
         """
-        base, ours, values = self.base, self.record(), self._values
+        base, ours, values = self.base if base is None else base, self.record(), self._values
         merged: dict[str, bytes] = {}
         fresh: dict[str, Any] = {}  # the merged values
         for key in dict.fromkeys([*theirs.keys, *ours.keys]):
@@ -220,12 +223,6 @@ class Draft:
         facts = map(merge, base.facts, ours.facts, theirs.facts)
         self._stand_on(theirs, merged)
         self.facts = theirs.with_facts(*facts)
-
-    def assume(self, record: Record) -> None:
-        """Use ``record``, which this draft made, as the base of later changes."""
-        ours = self.record()
-        self._stand_on(record, ours.data)
-        self.facts = record.with_facts(*ours.facts)
 
     def _stand_on(self, record: Record, lines: dict[str, bytes]) -> None:
         """Take ``record`` as the base of a session whose encoded values are ``lines``."""

@@ -113,22 +113,22 @@ def end_listed_once(self: Records, owner: str, keep: Any = (), claim: Any = None
 # Draft
 
 
-def rebase_on_nothing(self: Draft, theirs: Any) -> None:
+def rebase_on_nothing(self: Draft, theirs: Any, base: Any = None) -> None:
     self._stand_on(theirs, self.record().data)
 
 
 _rebase = Draft.rebase
 
 
-def rebase_and_keep_the_base(self: Draft, theirs: Any) -> None:
-    base = self.base
-    _rebase(self, theirs)
-    self.base = base
+def rebase_and_keep_the_base(self: Draft, theirs: Any, base: Any = None) -> None:
+    before = self.base
+    _rebase(self, theirs, base)
+    self.base = before
 
 
-def rebase_and_keep_our_facts(self: Draft, theirs: Any) -> None:
+def rebase_and_keep_our_facts(self: Draft, theirs: Any, base: Any = None) -> None:
     ours = self.record()
-    _rebase(self, theirs)
+    _rebase(self, theirs, base)
     self.facts = theirs.with_facts(*ours.facts)
 
 
