@@ -64,8 +64,8 @@ class Commit:
             self.withdraw(key)
             raise
         if stored is None:
-            error = "the store says that a random 256-bit key is taken; it does not keep the contract"
-            raise records.failed(StoreError(error), "create", since, key)
+            error = StoreError("the store says that a random 256-bit key is taken: it breaks the contract")
+            raise records.failed(error, "create", since, key)
         draft.saved(record)
         event(logging.INFO, "created", "session created", key=records.show(key))
         return stored

@@ -17,15 +17,15 @@ class Phase(Enum):
     OVER = "its request is over"
 
     def check_cookie(self, what: str) -> None:
-        """Refuse a change that needs a cookie if no cookie can be set."""
+        """Refuse a change that needs a cookie if no cookie can be set, and any change if the request is over."""
         if self is NONE:
             raise SessionError(
                 f"{what} needs the visitor's cookie, and a session opened by its key does not have it"
             )
         if self is OVER:
             raise HeadersSent(
-                f"the request is over: {what} can no longer reach the client. Data can still be changed: open the session"
-                " again with manager.open(key), change that one, and save() it"
+                f"the request is over, so {what} would be lost. Data can still be changed: open the session again with"
+                " manager.open(key), change that one, and save() it"
             )
         if self is SENT:
             raise HeadersSent(f"the response's headers have left: {what} can no longer reach the client")

@@ -240,15 +240,10 @@ class Visit:
     def check_change(self) -> None:
         """Refuse a change that cannot be saved any more."""
         if self.phase is OVER:
-            raise HeadersSent(
-                "the request is over, so this change would be lost: open the session again with manager.open(key), change"
-                " that one, and save() it"
-            )
+            self.phase.check_cookie("this change")
         if self.phase is SENT and self.stored is None and not self.gone:
             self.setup.advice.warn_once("late session")
-            raise HeadersSent(
-                "the response's headers have left: a new session can no longer reach the client"
-            )
+            self.phase.check_cookie("a new session")
 
     def outside_atomic(self, what: str) -> None:
         """Refuse to save or end the session inside ``atomic()``."""
