@@ -104,13 +104,14 @@ class RequestCookies:
 
     def keys(self) -> list[str]:
         """Return the keys of the cookies, under all their names."""
-        identity, keys = self._setup.signer, dict.fromkeys(self.found)
-        for name in self.names:
-            for token in _read(self._header or "", name):
-                verified = identity.unsign(name, token)
-                if verified is not None and len(keys) < SIGNED:
-                    keys[identity.key(verified[0])] = None
-        return list(keys)
+        signed = [id for name in self.names for id in self._ids(name)]
+        return list(dict.fromkeys([*self.found, *map(self._setup.signer.key, signed)]))[:SIGNED]
+
+    def _ids(self, name: str) -> list[str]:
+        """Return the ids of the validly signed cookies of a name."""
+        unsign = self._setup.signer.unsign
+        found = [unsign(name, token) for token in _read(self._header or "", name)]
+        return [verified[0] for verified in found if verified is not None]
 
     def marked(self) -> list[str]:
         """Return the keys under which a marker stands: the id of their session changed."""
@@ -181,21 +182,14 @@ class RequestCookies:
 
     def expire(self) -> list[str]:
         """Return the Set-Cookie values that remove each cookie of the request."""
-        name, secure = self.names[0], self._setup.cookie.is_secure(self._scheme)
-        present = [self._setup.cookie.expire(name, secure=secure)] if self._came(name) else []
+        cookie, name = self._setup.cookie, self.names[0]
+        secure = cookie.is_secure(self._scheme)
+        present = [cookie.expire(name, secure=secure)] if self._ids(name) else []
         return present + self._expire_former(secure)
 
     def _expire_former(self, secure: bool) -> list[str]:
-        values: list[str] = []
-        for name in self.names[1:]:
-            if self._came(name):
-                values += self._setup.cookie.expire_former(name, secure=secure)
-        return values
-
-    def _came(self, name: str) -> bool:
-        """True if the request brought a validly signed cookie of this name."""
-        unsign = self._setup.signer.unsign
-        return any(unsign(name, token) is not None for token in _read(self._header or "", name))
+        expire = self._setup.cookie.expire_former
+        return [value for name in self.names[1:] if self._ids(name) for value in expire(name, secure=secure)]
 
 
 def cookies_of(setup: Setup, header: str | None, scheme: str | None) -> RequestCookies:
