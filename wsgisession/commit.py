@@ -56,16 +56,15 @@ class Commit:
         payload = self._pack(record)
         if first is not None:
             first()
-        ttl, since = self._limits.first(record, now), monotonic()
         try:
-            stored = records.create(key, payload, record, ttl)
+            stored = records.create(key, payload, record, self._limits.first(record, now))
         except BaseException:
             # Its reply may be lost, and then the owner's list would have a session whose cookie nobody has
             self.withdraw(key)
             raise
         if stored is None:
             error = StoreError("the store says that a random 256-bit key is taken: it breaks the contract")
-            raise records.failed(error, "create", since, key)
+            raise records.failed(error, "create", monotonic(), key)
         draft.saved(record)
         event(logging.INFO, "created", "session created", key=records.show(key))
         return stored

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from wsgisession.cookie import Cookie
 from wsgisession.errors import StoreError
@@ -23,25 +24,29 @@ SIGNED = 8  # so many cookies of a name with a valid signature are looked up
 _UNUSUAL = 190  # characters of a header; in a shorter one nothing is ever left out
 
 
+@dataclass(slots=True, repr=False, eq=False)
 class RequestCookies:
-    """The validly signed cookies of one request. ``cookies_of`` makes them."""
+    """The validly signed cookies of one request.
 
-    __slots__ = ("_header", "_scheme", "_setup", "found", "hide", "id", "names", "stale")
+    Args:
+        _header: The Cookie header. None or empty: there is none.
+        _scheme: ``wsgi.url_scheme``.
+        names: The cookie's names on the wire: the present one, then the former ones.
+    """
 
     _setup: Setup
     _header: str | None
     _scheme: str | None
+    names: tuple[str, ...]
     found: dict[str, Stored | Marker | None]
     """The record or marker of each cookie that was looked up. None: there is none."""
-    hide: bool
+    hide: bool = False
     """True: the browser will get a newer cookie, or several sessions live, or not all cookies were seen. No session may
     begin.
     """
-    names: tuple[str, ...]
-    """The cookie's names on the wire: the present one, then the former ones."""
-    id: str | None
+    id: str | None = None
     """The id that the browser has, or is to get. None: there is none."""
-    stale: bool
+    stale: bool = False
     """True: that id came under a former name or an old secret. A response that is no failure sets the cookie again."""
 
     # What came
@@ -51,10 +56,7 @@ class RequestCookies:
 
         None: no session lives, or several do, and nobody can tell which one is meant.
         """
-        header = self._header
-        if not header:
-            return None
-        setup, found, names = self._setup, self.found, self.names
+        header, setup, found, names = self._header or "", self._setup, self.found, self.names
         identity, records, lives, complete = setup.signer, setup.records, 0, True
         for name in names:
             for token in _read(header, name):
@@ -190,21 +192,3 @@ class RequestCookies:
     def _expire_former(self, secure: bool) -> list[str]:
         expire = self._setup.cookie.expire_former
         return [value for name in self.names[1:] if self._ids(name) for value in expire(name, secure=secure)]
-
-
-def cookies_of(setup: Setup, header: str | None, scheme: str | None) -> RequestCookies:
-    """Return the cookies of one request. A function for the same reason as ``new_visit``.
-
-    Args:
-        header: The Cookie header. None or empty: there is none.
-        scheme: ``wsgi.url_scheme``.
-    """
-    cookies = RequestCookies()
-    cookies._setup = setup
-    cookies._header = header
-    cookies._scheme = scheme
-    cookies.names = setup.names[scheme == "https"]
-    cookies.found = {}
-    cookies.hide = cookies.stale = False
-    cookies.id = None
-    return cookies

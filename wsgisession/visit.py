@@ -25,7 +25,7 @@ from wsgisession.log import event
 from wsgisession.phase import FAILED, NONE, OPEN, OVER, SENT, Phase
 from wsgisession.record import Marker
 from wsgisession.records import End, Stored
-from wsgisession.request_cookies import RequestCookies, cookies_of
+from wsgisession.request_cookies import RequestCookies
 from wsgisession.shared import Setup
 
 T = TypeVar("T")
@@ -102,14 +102,15 @@ class Visit:
         if self.draft is not None:
             return self.draft
         # A request that leaves its session alone needs none of this.
-        cookies = self._cookies = cookies_of(self.setup, self._header, self.scheme)
+        names = self.setup.names[self.scheme == "https"]
+        cookies = self._cookies = RequestCookies(self.setup, self._header, self.scheme, names, {})
         self.stored = self._settled = None
         self.own = self._reported = ()
         self.passive = self._renew = self._gone = self._in_atomic = False
         self._answer = KEEP
         # Last, so that everything above is set, even if an exception from outside comes in between.
         self.touched = True
-        stored = cookies.live()
+        stored = cookies.live() if self._header else None
         if stored is not None:
             return self._start(stored)
         self._gone = cookies.hide
@@ -293,7 +294,8 @@ class Visit:
 
     def _move(self, draft: Draft, before: Stored) -> None:
         setup = self.setup
-        id, key = self._new_id()
+        id = setup.signer.new_id()
+        key = setup.signer.key(id)
         # If an owner left, nothing of theirs is below the draft, and the changes of other requests are not merged.
         mixes = draft.base is not setup.blank
         changed = not mixes or draft.facts.owner != before.record.owner
@@ -323,7 +325,8 @@ class Visit:
             draft.rebase(heir.record)
         elif draft.base.lines:
             draft.rebase(draft.base.with_values(draft.base.created, {}))
-        id, key = self._new_id()
+        id = setup.signer.new_id()
+        key = setup.signer.key(id)
         first = partial(cookies.end_others, self.own) if cookies.found else None
         self._has(id, setup.commit.create(draft, key, first))
         if newer:
@@ -331,11 +334,6 @@ class Visit:
         if heir is not None:
             setup.records.end_soon(heir)
         return True
-
-    def _new_id(self) -> tuple[str, str]:
-        identity = self.setup.signer
-        id = identity.new_id()
-        return id, identity.key(id)
 
     def _has(self, id: str, stored: Stored) -> None:
         """Remember the new id of this session."""
