@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 
@@ -181,10 +182,8 @@ class Commit:
 
     def withdraw(self, key: str) -> None:
         """Remove a new record whose id nobody has. If this fails too, the record expires."""
-        try:
+        with suppress(StoreError):  # logged
             self._records.delete(key)
-        except StoreError:  # logged
-            pass
 
     # The one retry loop
 

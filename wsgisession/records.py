@@ -9,6 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
@@ -176,15 +177,13 @@ class Records:
         """Let a session end within a minute unless it is used: the browser may keep its cookie, or a newer one."""
         owner = stored.record.owner
         latest: Stored | None = stored
-        try:
+        with suppress(StoreError):  # logged; the login before it is still done
             for _ in range(_TRIES):
                 if latest is None or latest.record.owner != owner:
                     return
                 if NO_EXPIRY < latest.left() <= MARKER_SECONDS or self.touch(latest, MARKER_SECONDS):
                     return
                 latest = self.follow(self.find(latest.key))  # another request wrote to it
-        except StoreError:  # logged; the login before it is still done
-            pass
 
     # Listing
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from wsgisession.cookie import Cookie
@@ -159,14 +160,12 @@ class RequestCookies:
     def mark_others(self, own: Collection[str], successor: str) -> None:
         """Leave a marker under each other cookie: a late request with it must not overwrite the new one."""
         records = self._setup.records
-        try:
+        with suppress(StoreError):  # logged; the login itself is done
             self.find_others()
             self.end_others(own)
             for key, stands in self.found.items():
                 if stands is None:
                     records.mark(key, successor)
-        except StoreError:  # logged; the login itself is done
-            pass
 
     # What the response says of them
 

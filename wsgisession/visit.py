@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -408,10 +409,8 @@ class Visit:
 
     def destroy(self) -> None:
         """End what every validly signed cookie of this request stands for, and this session."""
-        try:
+        with suppress(StoreError):  # logged. A record of a later version is ended anyway
             self.load()
-        except StoreError:  # logged. A record of a later version is ended anyway
-            pass
         self.outside_atomic("destroy()")
         records, signed, earlier = self.setup.records, self._cookies.keys(), self.own[:-1]
         ends: dict[str, End] = {}
