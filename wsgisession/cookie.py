@@ -31,6 +31,16 @@ _PATH = re.compile(r"/(?:[ -:<-~]*[!-:<-~])?")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _DOMAIN = re.compile(rf"\.?{_LABEL}(?:\.{_LABEL})*")
 
+# Options of a cookie, their types, and what to pass.
+_TYPES = (
+    ("name path", str, "a str"),
+    ("samesite", str, '"Lax", "Strict" or "None"'),
+    ("domain", str | None, "a str or None"),
+    ("httponly partitioned persistent host_prefix", bool, "True or False"),
+    ("secure", bool | str, 'True, False or "auto"'),
+    ("formerly", tuple, "a tuple of names, such as ('sid',)"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Cookie:
@@ -196,18 +206,11 @@ class Cookie:
         return list(dict.fromkeys(cookie.expire(name, secure=secure) for cookie in cookies))
 
     def _check_types(self) -> None:
-        for option in ("name", "path", "samesite"):
-            value = getattr(self, option)
-            if not isinstance(value, str):
-                hint = "" if option != "samesite" else ': pass "Lax", "Strict" or "None"'
-                raise TypeError(f"cookie {option} must be a str, not {type(value).__name__}{hint}")
-        if self.domain is not None and not isinstance(self.domain, str):
-            raise TypeError(f"cookie domain must be a str or None, not {type(self.domain).__name__}")
-        for option in ("httponly", "partitioned", "persistent", "host_prefix"):
-            if not isinstance(getattr(self, option), bool):
-                raise TypeError(f"cookie {option} must be True or False, not {getattr(self, option)!r}")
-        if not isinstance(self.secure, bool | str):
-            raise TypeError(f'cookie secure must be True, False or "auto", not {self.secure!r}')
+        for options, kinds, words in _TYPES:
+            for option in options.split():
+                value = getattr(self, option)
+                if not isinstance(value, kinds):
+                    raise TypeError(f"cookie {option} must be {words}, not {value!r}"[:200])
 
     def _check_characters(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -233,10 +236,6 @@ class Cookie:
             raise ValueError(f'cookie secure must be True, False or "auto", not {self.secure[:80]!r}')
 
     def _check_former_names(self) -> None:
-        if not isinstance(self.formerly, tuple):
-            raise TypeError(
-                f"cookie formerly must be a tuple of names, such as ('sid',), not {self.formerly!r}"[:200]
-            )
         present = self._wire_names if self.secure == "auto" else (self.wire_name(self.secure is True),)
         for name in self.formerly:
             if not isinstance(name, str):
