@@ -88,22 +88,21 @@ class Session(MutableMapping[str, Any]):
 
     def keys(self) -> Keys:
         """Return a view of the keys. It decodes every value, so that ``dict()`` raises first if one cannot be read."""
-        self._decode_all()
-        return Keys(self)
+        return Keys(self._decoded())
 
     def values(self) -> Values:
         """Return a view of the values. Decodes them all."""
-        self._decode_all()
-        return Values(self)
+        return Values(self._decoded())
 
     def items(self) -> Items:
         """Return a view of the pairs. Decodes every value."""
-        self._decode_all()
-        return Items(self)
+        return Items(self._decoded())
 
-    def _decode_all(self) -> None:
+    def _decoded(self) -> Session:
+        """Return this session, with every value decoded."""
         for key in self._visit.load():
             self.get(key)
+        return self
 
     def copy(self) -> dict[str, Any]:
         """Return a plain shallow copy, as ``dict(session)`` does."""
