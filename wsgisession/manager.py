@@ -89,9 +89,7 @@ class SessionManager:
         commit, bad_signatures = Commit(self.records, size), BadSignatures(advice)
         blank = Record(inf, None, self.cookie.persistent, {})
         names = self.cookie.names("http"), self.cookie.names("https")
-        self.setup = Setup(
-            self.records, commit, limits, self.cookie, signer, advice, bad_signatures, blank, names
-        )
+        self.setup = Setup(self.records, commit, self.cookie, signer, advice, bad_signatures, blank, names)
         """What all visits share, for the middleware and for adapters."""
 
     def issue(

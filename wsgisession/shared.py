@@ -8,7 +8,6 @@ from wsgisession.commit import Commit
 from wsgisession.cookie import Cookie
 from wsgisession.diagnosis import Advice, BadSignatures
 from wsgisession.identity import Identity
-from wsgisession.limits import Limits
 from wsgisession.record import Record
 from wsgisession.records import Records
 
@@ -19,7 +18,6 @@ class Setup:
 
     records: Records
     commit: Commit
-    limits: Limits
     cookie: Cookie
     signer: Identity
     """Makes ids and signs them. It is not used if the manager has no secret; then sessions are only opened by their

@@ -171,8 +171,8 @@ class Visit:
             return True
         if self.stored is None or self.passive:
             return False
-        limits, now = self.setup.limits, self.setup.records.clock()
-        return limits.due(self.stored.record, self.stored.left(), now) is not None
+        records = self.setup.records
+        return records.limits.due(self.stored.record, self.stored.left(), records.clock()) is not None
 
     @property
     def began(self) -> bool:
@@ -191,9 +191,9 @@ class Visit:
 
     def expires(self) -> float:
         """Return when the session ends unless it is used again, in POSIX seconds."""
-        draft, now = self.load(), self.setup.records.clock()
-        left = self.setup.limits.allowed(draft.facts, now) if self.stored is None else self.stored.left()
-        return now + left
+        draft, records = self.load(), self.setup.records
+        now = records.clock()
+        return now + (records.limits.allowed(draft.facts, now) if self.stored is None else self.stored.left())
 
     def set_owner(self, owner: str | None) -> None:
         """Log somebody in or out: a new id with the next commit. If an owner leaves, their data leaves too."""
@@ -214,7 +214,7 @@ class Visit:
         draft = self.load()
         facts = {name: value for name, value in facts.items() if value != getattr(draft.facts, name)}
         if facts:
-            dated = draft.facts.persistent or "persistent" in facts or self.setup.limits.dates_cookie
+            dated = draft.facts.persistent or "persistent" in facts or self.setup.records.limits.dates_cookie
             if dated and not self.gone:
                 self.phase.check_cookie(f"a change of {next(iter(facts))}")
             self.check_change()
@@ -286,7 +286,7 @@ class Visit:
 
     def _save(self, draft: Draft, before: Stored, overtaken: Meet | None) -> None:
         setup = self.setup
-        dated = setup.limits.dated
+        dated = setup.records.limits.dated
         moves = not self.passive and (self.phase is OPEN or not dated(draft.facts))
         stored = self.stored = setup.commit.save(draft, before, moves=moves, overtaken=overtaken)
         # The expiry was moved (a change of ``persistent`` moves it too), so the cookie needs a new Max-Age.
@@ -487,7 +487,7 @@ class Visit:
         if draft is not None:
             before = self.stored
             if ok:
-                changes, may_be_due = draft.pending() or self._renew, self.setup.limits.may_be_due
+                changes, may_be_due = draft.pending() or self._renew, self.setup.records.limits.may_be_due
                 if changes or (before is not None and may_be_due(before.record, before.until - monotonic())):
                     self.commit()
                 if self._cookies.stale and self.stored is not None:
@@ -547,7 +547,7 @@ class Visit:
         stored = self.stored
         assert stored is not None
         # The stored values: if the response reports a failure, the draft may have others.
-        max_age = max(round(stored.left()), 1) if self.setup.limits.dated(stored.record) else None
+        max_age = max(round(stored.left()), 1) if self.setup.records.limits.dated(stored.record) else None
         return self._cookies.set(max_age)
 
 
