@@ -253,19 +253,14 @@ class Cookie:
         """ "auto" is not enough for these: over http the browser would drop the cookie."""
         if self.secure is True:
             return
+        rejected = "is rejected by browsers unless Secure: pass secure=True as well"
         if self.samesite == "None":
-            raise ValueError(
-                'cookie samesite="None" is rejected by browsers unless Secure: pass secure=True as well'
-            )
+            raise ValueError(f'cookie samesite="None" {rejected}')
         if self.partitioned:
-            raise ValueError(
-                "cookie partitioned=True is rejected by browsers unless Secure: pass secure=True as well"
-            )
+            raise ValueError(f"cookie partitioned=True {rejected}")
         if _has_prefix(self.name):
-            raise ValueError(
-                f"cookie name {self.name[:80]!r} is rejected by browsers unless Secure: pass secure=True as well, or "
-                "leave the prefix out (__Host- is added if the cookie is secure)"
-            )
+            without = "leave the prefix out (__Host- is added if the cookie is secure)"
+            raise ValueError(f"cookie name {self.name[:80]!r} {rejected}, or {without}")
 
     def _check_prefix(self) -> None:
         wire = self.wire_name(self.secure is not False)
