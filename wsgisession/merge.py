@@ -90,9 +90,7 @@ def same(a: Any, b: Any) -> bool:
     if kind is list or kind is tuple:
         return len(a) == len(b) and all(map(same, a, b))
     if kind is dict:
-        return _same_members(
-            {key: (key, value) for key, value in a.items()}, {key: (key, b[key]) for key in b}
-        )
+        return _same_members({key: (key, a[key]) for key in a}, {key: (key, b[key]) for key in b})
     if kind is set or kind is frozenset:
         return _same_members({member: member for member in a}, {member: member for member in b})
     if kind in _BY_REPR:

@@ -419,9 +419,7 @@ class Visit:
                 ends[key] = records.end(key)
                 if ends[key] is End.ENDED:
                     event(logging.INFO, "destroyed", "session destroyed", key=records.show(key))
-        self._cookies.found.update(
-            {key: None for key in signed if ends.get(key, End.LED_ON) is not End.LED_ON}
-        )
+        self._cookies.found |= {key: None for key in signed if ends.get(key, End.LED_ON) is not End.LED_ON}
         led_on = End.LED_ON in ends.values() and End.ENDED not in ends.values()
         self._gone = led_on or self.phase is NONE
         self._answer = KEEP if led_on else EXPIRE
