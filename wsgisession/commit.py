@@ -28,7 +28,6 @@ class Gone(Exception):
     """The record to be written does not exist any more. ``marker``: the marker in its place, if there is one."""
 
     def __init__(self, marker: Marker | None = None) -> None:
-        super().__init__()
         self.marker = marker
 
 

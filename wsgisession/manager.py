@@ -65,9 +65,7 @@ class SessionManager:
     ) -> None:
         self.cookie = Cookie() if cookie is None else cookie
         if not isinstance(self.cookie, Cookie):
-            raise TypeError(
-                f"cookie must be a Cookie, such as Cookie(name='sid'), not {type(cookie).__name__}"
-            )
+            raise TypeError(f"cookie must be a Cookie like Cookie(name='sid'), not {type(cookie).__name__}")
         self.codec: Codec = JSONCodec() if codec is None else codec
         check_codec(self.codec)
         limits = Limits(
@@ -220,9 +218,7 @@ def _open_store(store: Store | str | None) -> Store:
     if isinstance(store, str):
         return from_url(store)
     if isinstance(store, type) or not isinstance(store, Store):
-        raise TypeError(
-            "store must be a Store such as MemoryStore(), or a URL such as 'sqlite:///sessions.db'"
-        )
+        raise TypeError("store must be a Store such as MemoryStore(), or a URL like 'sqlite:///sessions.db'")
     return store
 
 

@@ -67,12 +67,9 @@ def _write_moment(value: Any) -> Any:
         key, name = zone.key, None
         value = value.replace(tzinfo=None)
     else:
-        plain = (
-            "x.astimezone(timezone.utc)"
-            if isinstance(value, datetime)
-            else "x.replace(tzinfo=None), and beside it the name of the zone"
-        )
-        raise Refused(f"its time zone is neither fixed, in seconds, nor a ZoneInfo by name; store {plain}")
+        parts = "x.replace(tzinfo=None), and beside it the name of the zone"
+        instead = "x.astimezone(timezone.utc)" if isinstance(value, datetime) else parts
+        raise Refused(f"its time zone is neither fixed, in seconds, nor a ZoneInfo by name; store {instead}")
     text = value.isoformat()
     return text if not value.fold and key is name is None else [text, value.fold, key, name]
 
