@@ -149,9 +149,8 @@ class SessionMiddleware:
         if visit.scheme != "https" and cookie.secure is not False:
             proto, forwarded = environ.get("HTTP_X_FORWARDED_PROTO"), environ.get("HTTP_FORWARDED")
             if cookie.secure == "auto":
-                if (proto and proto.lower().startswith("https")) or (
-                    forwarded and "proto=https" in forwarded.lower()
-                ):
+                https = proto and proto.lower().startswith("https")
+                if https or (forwarded and "proto=https" in forwarded.lower()):
                     advice.warn_once("tls proxy")
             elif not (proto or forwarded or any(name.startswith(_PROXIED) for name in environ)):
                 advice.warn_once("secure over http")

@@ -120,9 +120,7 @@ class Values:
             raise TypeError(f"types[{tag!r}] must be a tuple: (class, to plain, from plain)")
         kind, write, read = entry
         if not isinstance(kind, type) or not callable(write) or not callable(read):
-            raise TypeError(
-                f"types[{tag!r}] must be a class and two functions: (class, to plain, from plain)"
-            )
+            raise TypeError(f"types[{tag!r}] must be a class and two functions (class, to plain, from plain)")
         if kind in self.accepts:
             raise ValueError(f"types[{tag!r}]: {kind.__name__} can be stored already")
         self._custom[kind] = ("~" + tag, write)
