@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, MappingView, ValuesView
+from collections.abc import Collection, ItemsView, Iterator, KeysView, ValuesView
 from typing import Any
 
 
-class _View(MappingView):
-    __slots__ = ("_ordered",)
+class _Ordered(Collection[Any]):
+    __slots__ = ()
 
-    def __init__(self, ordered: Any) -> None:
-        super().__init__(ordered)
-        self._ordered = ordered  # works with ``reversed``
+    def __reversed__(self) -> Iterator[Any]:
+        items = list(self)
+        for item in reversed(items):
+            if len(self) != len(items):
+                raise RuntimeError("the session's keys changed during iteration; iterate over list(session)")
+            yield item
 
 
-class Keys(_View, KeysView[str]):
+class Keys(_Ordered, KeysView[str]):
     """The keys."""
 
     __slots__ = ()
 
-    def __reversed__(self) -> Iterator[str]:
-        yield from reversed(self._ordered)
 
-
-class Values(_View, ValuesView[Any]):
+class Values(_Ordered, ValuesView[Any]):
     """The values."""
 
     __slots__ = ()
 
-    def __reversed__(self) -> Iterator[Any]:
-        return (self._ordered[key] for key in reversed(self._ordered))
 
-
-class Items(_View, ItemsView[str, Any]):
+class Items(_Ordered, ItemsView[str, Any]):
     """The pairs."""
 
     __slots__ = ()
 
     def __contains__(self, item: object) -> bool:
         return isinstance(item, tuple) and len(item) == 2 and super().__contains__(item)
-
-    def __reversed__(self) -> Iterator[tuple[str, Any]]:
-        return ((key, self._ordered[key]) for key in reversed(self._ordered))
