@@ -214,7 +214,7 @@ class Commit:
         if isinstance(theirs, Stored):
             event(logging.INFO, "conflict", "overlapping requests, changes merged", key=shown)
             return theirs
-        if theirs is None and ours.expired:
+        if theirs is None and monotonic() >= ours.until:
             event(logging.INFO, "expired", "a session expired while a request used it", key=shown)
         event(logging.INFO, "dropped", "a late write was dropped, its session is gone", key=shown)
         raise Gone(theirs)
@@ -223,7 +223,7 @@ class Commit:
         payload = self._records.codec.pack(record)
         size = len(payload)
         if size > self._max_size:
-            largest = record.largest()
+            largest = max(record.data.items(), key=lambda item: len(item[1]), default=None)
             named = "" if largest is None else f", and {len(largest[1])} of them are session[{largest[0]!r}]"
             raise SessionTooLarge(
                 f"the session takes {size} bytes, max_size allows {self._max_size}{named}; keep large data elsewhere"

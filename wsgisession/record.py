@@ -96,10 +96,6 @@ class Record:
     def __len__(self) -> int:
         return len(self.lines)
 
-    def largest(self) -> tuple[str, bytes] | None:
-        """Return the longest encoded value, with its key. None: there is no value."""
-        return max(self.data.items(), key=lambda item: len(item[1]), default=None)
-
     # Other records
 
     def with_changes(self, lines: Mapping[str, bytes], removed: Collection[str] = ()) -> Record:

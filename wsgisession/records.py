@@ -62,11 +62,6 @@ class Stored:
             return left
         return NO_EXPIRY if left == -inf else _SHORTEST
 
-    @property
-    def expired(self) -> bool:
-        """True if its time is over, by the clock of this process."""
-        return monotonic() >= self.until
-
 
 class End(Enum):
     """The result of ending a session."""

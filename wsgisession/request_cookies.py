@@ -120,10 +120,6 @@ class RequestCookies:
         """Return the keys under which a marker stands: the id of their session changed."""
         return [key for key, stands in self.found.items() if isinstance(stands, Marker)]
 
-    def led_on(self) -> bool:
-        """True if anything stands under one of the cookies that were looked up."""
-        return any(self.found.values())
-
     def heir(self, owner: str) -> Stored | None:
         """Return the session that a login of the same owner made from the session of a cookie."""
         for stands in self.found.values():

@@ -227,7 +227,7 @@ class Visit:
         self.phase.check_cookie("regenerate()")
         if self.phase is FAILED:
             raise HeadersSent("the response's headers have left: the id can no longer change")
-        if not self._gone or self._cookies.led_on():
+        if not self._gone or any(self._cookies.found.values()):  # something stands under a cookie
             self._renew = True
 
     def report(self, key: str, error: ValueError) -> None:
