@@ -264,13 +264,12 @@ class Cookie:
 
     def _check_prefix(self) -> None:
         wire = self.wire_name(self.secure is not False)
+        rejected = f"cookie name {wire[:80]!r} is rejected by browsers unless"
         if wire.lower().startswith("__host-") and (self.path != "/" or self.domain is not None):
-            raise ValueError(
-                f'cookie name {wire[:80]!r} is rejected by browsers unless path="/" and domain=None'
-            )
+            raise ValueError(f'{rejected} path="/" and domain=None')
         # Also "Http-x", which "__Host-" in front turns into the stricter prefix.
         if wire.lower().startswith(("__http-", "__host-http-")) and not self.httponly:
-            raise ValueError(f"cookie name {wire[:80]!r} is rejected by browsers unless httponly=True")
+            raise ValueError(f"{rejected} httponly=True")
 
 
 def _has_prefix(name: str) -> bool:

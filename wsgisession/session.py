@@ -108,8 +108,7 @@ class Session(MutableMapping[str, Any]):
         """Return a plain shallow copy, as ``dict(session)`` does."""
         return dict(self.items())
 
-    def __copy__(self) -> dict[str, Any]:
-        return self.copy()
+    __copy__ = copy
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
         return copy.deepcopy(self.copy(), memo)
