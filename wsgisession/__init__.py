@@ -27,3 +27,5 @@ from wsgisession.stores import MemoryStore as MemoryStore
 from wsgisession.stores import Store as Store
 
 __version__ = "2.0.0"
+# Classes, and what has no class: ``import *`` brings no module, and help() shows what is public.
+__all__ = [name for name in dir() if not name.islower()] + ["get_session", "__version__"]
