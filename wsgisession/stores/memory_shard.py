@@ -268,7 +268,7 @@ class Shard:
         if growth > 0 and totals.size + growth > totals.max_bytes:
             raise Full(totals.stamp + 1)
         here, there = self.owned if before else self.anonymous, self.owned if name else self.anonymous
-        leaves, joins = (b"", b"") if before == name else (before, name)
+        moves = before != name
         more: dict[str, None] = {}
         with lock:
             size, stamp = totals.size + growth, totals.stamp + 1
@@ -276,18 +276,19 @@ class Shard:
                 return False
             try:
                 key = self.buckets[due][key]
-                if joins and joins not in self.first:
-                    self.first[joins] = key
-                elif joins:
-                    if joins not in self.more:
-                        self.more[joins] = more
-                    self.more[joins][key] = None
-                if leaves in self.first and self.first[leaves] == key:
-                    del self.first[leaves]
-                elif leaves:
-                    del self.more[leaves][key]
-                    if not self.more[leaves]:
-                        del self.more[leaves]
+                if moves:
+                    if name and name not in self.first:
+                        self.first[name] = key
+                    elif name:
+                        if name not in self.more:
+                            self.more[name] = more
+                        self.more[name][key] = None
+                    if before in self.first and self.first[before] == key:
+                        del self.first[before]
+                    elif before:
+                        del self.more[before][key]
+                        if not self.more[before]:
+                            del self.more[before]
                 del here[key]
                 there[key] = record
                 totals.size, totals.stamp = size, stamp
