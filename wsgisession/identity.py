@@ -7,10 +7,10 @@ backup. All are base64url without padding.
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from hmac import compare_digest
 
 from wsgisession.mac import base64url, mac_under
 from wsgisession.memo import Memo
@@ -78,25 +78,20 @@ class Identity:
         # lookup compares hashes first, so its time says nothing about a token that somebody guesses.
         stale = self._recent.get((name, token), ...)
         if stale is ...:
-            stale = self._verify(name, token)
+            stale = None
+            if token.isascii() and "." in token:
+                id, tag = token.encode().rsplit(b".", 1)
+                for place, mac in enumerate(self._macs[name]):
+                    # The text is compared, not the decoded bytes: four spellings of the last character decode to the
+                    # same bytes. In bytes, because compare_digest raises for text that is not ASCII.
+                    if compare_digest(base64url(mac(id)), tag):
+                        stale = place > 0
+                        break
+            if len(name) + len(token) <= _SHORT:
+                if len(self._recent) >= _RECENT:
+                    self._recent.clear()
+                self._recent[name, token] = stale
         return None if stale is None else (token[: -_TAG - 1], stale)
-
-    def _verify(self, name: str, token: str) -> bool | None:
-        """Tell whether a token was signed with another secret than the first, and remember it. None: it is no token."""
-        found: bool | None = None
-        message, dot, tag = token.rpartition(".")
-        if dot and token.isascii():
-            for place, mac in enumerate(self._macs[name]):
-                # The text is compared, not the decoded bytes: four spellings of the last character decode to the same
-                # bytes. In bytes, because compare_digest raises for text that is not ASCII.
-                if hmac.compare_digest(base64url(mac(message.encode())), tag.encode()):
-                    found = place > 0
-                    break
-        if len(name) + len(token) <= _SHORT:
-            if len(self._recent) >= _RECENT:
-                self._recent.clear()
-            self._recent[name, token] = found
-        return found
 
     def _derive(self, name: str) -> list[Callable[[bytes], bytes]]:
         """Return the MACs of a cookie name. Each secret has a key of its own for this version, purpose and name.

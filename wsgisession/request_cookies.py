@@ -77,7 +77,7 @@ class RequestCookies:
                     lives += 1
                     one = stored
                     self.id, self.stale = id, old_secret or name != names[0]
-            if found and any(found.values()):  # a marker too: the newer cookie has the present name
+            if lives or any(found.values()):  # a marker too: the newer cookie has the present name
                 break
         if lives == 1:
             return one
