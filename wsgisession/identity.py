@@ -7,10 +7,10 @@ backup. All are base64url without padding.
 
 from __future__ import annotations
 
+import hmac
 import os
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from hmac import compare_digest
 
 from wsgisession.mac import base64url, mac_under
 from wsgisession.memo import Memo
@@ -84,7 +84,7 @@ class Identity:
                 for place, mac in enumerate(self._macs[name]):
                     # The text is compared, not the decoded bytes: four spellings of the last character decode to the
                     # same bytes. In bytes, because compare_digest raises for text that is not ASCII.
-                    if compare_digest(base64url(mac(id)), tag):
+                    if hmac.compare_digest(base64url(mac(id)), tag):
                         stale = place > 0
                         break
             if len(name) + len(token) <= _SHORT:
