@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def test_issue_names_the_cookie_as_the_browser_would(cookie: Cookie, secure: boo
     """secure=None: the http name, unless the cookie says secure=True."""
     manager = SessionManager(secret=SECRET, cookie=cookie)
     assert manager.issue({"a": 1}, secure=secure).startswith(name + "=")
+
+
+def test_a_pause_is_that_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gevent replaces time.sleep: a manager that is made after that must not stop every greenlet."""
+    monkeypatch.setattr(time, "sleep", abs)
+    assert SessionManager(secret=SECRET).setup.records.sleep is abs
 
 
 def test_without_a_secret_nothing_is_signed() -> None:

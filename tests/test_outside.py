@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
@@ -239,6 +240,35 @@ class TestABrokenRecordInAListing:
             for info in site.manager.sessions():
                 found.append(info)
         assert len(found) == 2
+
+    def test_many_of_a_later_version(self, site: Site) -> None:
+        """A listing keeps one of the errors, and not a page of payloads for each."""
+        for key in site.live():
+            site.rewrite(key, lambda _: b'[9,"n0nce",{}]')
+        kept: list[int] = []
+
+        def count() -> None:
+            gc.collect()
+            kept.append(sum(type(thing) is StoreError for thing in gc.get_objects()))
+
+        store: Any = site.manager.store
+        store.fail("load_many", times=None)
+        store.before("load", count, times=None)
+        with pytest.raises(StoreError, match="later version"):
+            list(site.manager.sessions())
+        assert len(kept) == 3 and kept[2] <= kept[1]
+
+    def test_an_outage_ends_those_that_were_read(self, site: Site) -> None:
+        """Whoever logs out everywhere has logged out there, and gets the error."""
+        store: Any = site.manager.store
+        for number in range(17):
+            site.start({"n": number}, "ada")
+        store.fail("load_many", times=None)
+        store.fail("load", call=6, times=None)
+        with pytest.raises(StoreError):
+            site.manager.destroy_owned("ada")
+        store.rest()
+        assert len(site.manager.owned_by("ada")) == 15
 
     def test_an_outage_ends_a_listing(self, site: Site) -> None:
         """Three failures in a row: it is the store, and nobody waits for each of a thousand keys."""

@@ -86,7 +86,9 @@ class Records:
     limits: Limits
     clock: Callable[[], float] = time.time
     show: Callable[[str], str] = str
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = field(
+        default_factory=lambda: time.sleep
+    )  # gevent may have replaced it by now
     _failures: Summed = field(default_factory=lambda: Summed("store error", logging.ERROR))
 
     # One operation of the store each
@@ -198,7 +200,7 @@ class Records:
         unusable: list[StoreError] = []
         yield from self._live(self._named("keys", self.store.keys), unusable)
         if unusable:
-            raise unusable[-1]
+            raise unusable[0]
 
     def owned_by(self, owner: str, keep: Collection[str] = ()) -> list[Stored]:
         """List an owner's live sessions, newest first.
@@ -209,7 +211,7 @@ class Records:
         unusable: list[StoreError] = []
         mine, _ = self._owned(owner, unusable)
         if unusable:
-            raise unusable[-1]
+            raise unusable[0]
         return self._without(mine, keep)
 
     def _owned(self, owner: str, unusable: list[StoreError]) -> tuple[list[Stored], set[str]]:
@@ -218,10 +220,13 @@ class Records:
         The index may name too many, so each record is read.
 
         Args:
-            unusable: gets the errors of records that cannot be used.
+            unusable: gets the last error, if some records cannot be used or the store is out.
         """
         keys = set(self._named("owned_by", lambda: self.store.owned_by(owner)))
-        live = sorted(self._live(keys, unusable), key=lambda stored: -stored.record.created)
+        live: list[Stored] = []
+        with suppress(StoreError):  # an outage: what was read is used, and ``unusable`` has the error
+            live.extend(self._live(keys, unusable))
+        live.sort(key=lambda stored: -stored.record.created)
         mine = [stored for stored in live if stored.record.owner == owner]
         return mine, keys - {stored.key for stored in live}
 
@@ -245,7 +250,9 @@ class Records:
                     failed = 0
                     found = None if item is None else self._read(key, item, since)
                 except StoreError as error:
-                    unusable.append(self.failed(error, "load", since, key))
+                    unusable[:] = [
+                        self.failed(error, "load", since, key)
+                    ]  # one error keeps one record in memory
                     if failed == _OUTAGE:
                         raise
                 else:
@@ -318,7 +325,7 @@ class Records:
             doomed = self._without(mine, keep)
             if not doomed and dead <= vanished:
                 if unusable:
-                    raise unusable[-1]
+                    raise unusable[0]
                 return count
             vanished |= dead
             if doomed and claim is not None and not claim():
