@@ -222,6 +222,34 @@ def test_an_exception_at_any_step_leaves_nobody_inside(
     assert step > (2 if used_before and way is WAYS["with guard"] else 0)
 
 
+def test_a_thread_whose_first_operation_was_interrupted_by_another_is_known() -> None:
+    """A finalizer may use a store at any step: the next fork still waits for this thread."""
+
+    def use() -> None:
+        with guard:
+            pass
+
+    def operation() -> None:
+        steps = Steps(guard, step, use)  # type: ignore[arg-type]
+        with steps, guard:
+            pass
+        counts.append(steps.count)
+        with guard:
+            entered.set()
+            leave.wait(PATIENCE)
+
+    step, counts = 0, [0]
+    while step <= counts[-1]:  # until an operation has no such step
+        step += 1
+        guard, entered, leave = Guard(grace=0), threading.Event(), threading.Event()
+        thread = threading.Thread(target=operation, daemon=True)
+        thread.start()
+        assert entered.wait(PATIENCE) and not all_quiet(guard), step
+        leave.set()
+        thread.join(PATIENCE)
+    assert step > 2
+
+
 def test_what_runs_inside_an_operation_may_begin_another() -> None:
     """A finalizer or a signal handler on the same thread does not wait, not even if a fork waits for that
     thread.

@@ -117,7 +117,10 @@ class Guard:
 
     def _enroll(self, lock: Any) -> None:
         with self._registry:
-            self._locks = [*(ref for ref in self._locks if ref() is not None), weakref.ref(lock)]
+            # First added, then cleared up in place: code that uses a store in between adds its lock to the same list.
+            self._locks.append(weakref.ref(lock))
+            for ended in [ref for ref in self._locks if ref() is None]:
+                self._locks.remove(ended)
 
     def _others(self) -> Iterator[Any]:
         """Yield the locks of the other threads."""
