@@ -84,6 +84,8 @@ class TestMapping:
             lambda m: m["b"].append(3),
             lambda m: [m.__delitem__(key) for key in m],
             lambda m: [m.update({"z": 1}) for key in m],
+            lambda m: [(value, m.__setitem__("a", 99)) for value in reversed(m.values())],
+            lambda m: [(item, m.__setitem__("a", 99)) for item in reversed(m.items())],
             lambda m: [m.__delitem__(key) for key in reversed(m.keys())],
             lambda m: [m.popitem() for _ in reversed(m.items())],
             lambda m: m.__setitem__("z", m.pop("a")),
