@@ -51,6 +51,13 @@ def test_a_domain_that_the_host_is_not_in() -> None:
     assert client.get("/").text == "None None"
 
 
+def test_the_cookie_of_a_domain() -> None:
+    """A request to a host of that domain sends it, although the client itself has another host."""
+    client = TestApp(make(domain="shop.test"))
+    log_in(client, "ada")
+    assert client.get("/", extra_environ={"HTTP_HOST": "www.shop.test"}).text.startswith("ada")
+
+
 def test_over_https() -> None:
     """secure=True is for a client that sends its requests there."""
     client = TestApp(make(), extra_environ={"wsgi.url_scheme": "https"})

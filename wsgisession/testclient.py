@@ -14,12 +14,11 @@ not know what a password is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from email.message import Message
+from http.cookiejar import Cookie as JarCookie
 from http.cookiejar import CookieJar
-from types import SimpleNamespace
 from typing import Any
-from urllib.request import Request
 
+from wsgisession.cookie import Cookie
 from wsgisession.manager import SessionManager
 
 
@@ -49,16 +48,11 @@ def log_in(
     cookie = manager.cookie
     if isinstance(getattr(client, "cookiejar", None), CookieJar):
         # WebTest. Its own set_cookie() would put quotes around the token.
-        host = client.extra_environ.get("HTTP_HOST", "localhost")
-        domain = f"; Domain={cookie.domain}" if cookie.domain else ""
-        # As if a response had set it, so that a later one replaces it
-        response = Message()
-        response["Set-Cookie"] = f"{name}={token}; Path={cookie.path}{domain}"
-        answer: Any = SimpleNamespace(info=lambda: response)
-        client.cookiejar.extract_cookies(answer, Request(f"http://{host}/"))
+        host = client.extra_environ.get("HTTP_HOST", "localhost").partition(":")[0]
+        client.cookiejar.set_cookie(_for_jar(name, token, cookie, host))
     elif callable(getattr(client, "set_cookie", None)):
-        place = {"domain": cookie.domain, "origin_only": False} if cookie.domain else {}
-        client.set_cookie(name, token, path=cookie.path, **place)
+        domain = {"domain": cookie.domain, "origin_only": False} if cookie.domain else {}
+        client.set_cookie(name, token, path=cookie.path, **domain)
     else:
         raise TypeError(f"log_in() takes a client of Flask, Werkzeug or WebTest, not {type(client).__name__}")
 
@@ -77,4 +71,27 @@ def _manager(client: Any) -> SessionManager:
             return manager
     raise TypeError(
         "log_in() cannot find this application's sessions; pass manager=…, the one of its middleware"
+    )
+
+
+def _for_jar(name: str, token: str, cookie: Cookie, host: str) -> JarCookie:
+    """Return the cookie as if a response had set it, so that a later one replaces it."""
+    domain = f".{cookie.domain.lstrip('.')}" if cookie.domain else host if "." in host else f"{host}.local"
+    return JarCookie(
+        version=0,
+        name=name,
+        value=token,
+        port=None,
+        port_specified=False,
+        domain=domain,
+        domain_specified=cookie.domain is not None,
+        domain_initial_dot=domain.startswith("."),
+        path=cookie.path,
+        path_specified=True,
+        secure=False,
+        expires=None,
+        discard=True,
+        comment=None,
+        comment_url=None,
+        rest={},
     )
