@@ -67,6 +67,24 @@ class LoadsWholeSeconds(PlainStore):
         return found and (found[0], int(found[1]))
 
 
+class LoadsWholeSecondsAfterATouch(PlainStore):
+    def touch(self, key: str, ttl: Any, *more: Any) -> Any:
+        self.whole = type(ttl) is int
+        return super().touch(key, ttl, *more)
+
+    def load(self, key: str) -> Any:
+        found = super().load(key)
+        return found and (found[0], int(found[1]) if vars(self).get("whole") else found[1])
+
+
+class LoadsWholeSecondsAfterAReplace(LoadsWholeSecondsAfterATouch):
+    touch = PlainStore.touch
+
+    def replace(self, key: str, expected: bytes, payload: bytes, ttl: Any, owner: str | None = None) -> Any:
+        self.whole = type(ttl) is int
+        return super().replace(key, expected, payload, ttl, owner)
+
+
 class LoadRenews(PlainStore):
     def load(self, key: str) -> Any:
         self.touch(key, LONG)
@@ -410,6 +428,17 @@ class PurgesWhatWasShort(IndexExpiresOnItsOwn):
         return sum(self.records.pop(key, None) is not None for key in dead)
 
 
+class PurgesTheIndexOfTheDead(PlainStore):
+    """With an owner's dead record, their whole listing goes."""
+
+    def purge(self) -> Any:
+        dead = {record[2] for key, record in self.records.items() if not self.live(key)}
+        for key, record in self.records.items():
+            if record[2] in dead and self.live(key):
+                self.records[key] = *record[:2], None
+        return super().purge()
+
+
 class PurgesWithoutAnAnswer(PlainStore):
     def purge(self) -> Any:
         super().purge()
@@ -525,6 +554,26 @@ class ReplaceDrifts(PlainStore):
 class ReplaceLosesTheExpiry(PlainStore):
     def replace(self, key: str, expected: bytes, payload: bytes, ttl: Any, owner: str | None = None) -> Any:
         return super().replace(key, expected, payload, ttl or LONG, owner)
+
+
+class ReplaceEndsNothing(PlainStore):
+    """A record that was replaced without a ttl counts down, and stays at its last millisecond."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.kept: set[str] = set()
+
+    def replace(self, key: str, expected: bytes, payload: bytes, ttl: Any, owner: str | None = None) -> Any:
+        done = super().replace(key, expected, payload, ttl, owner)
+        if done and ttl is None:
+            self.kept.add(key)
+        return done
+
+    def live(self, key: str) -> Any:
+        found = super().live(key)
+        return (
+            (self.records[key][0], 0.001) if found is None and key in self.kept & {*self.records} else found
+        )
 
 
 class ReplaceAlwaysSetsTheOwner(PlainStore):
@@ -802,6 +851,8 @@ BROKEN: list[tuple[type[PlainStore], str]] = [
     (RaisesForUnknownKeys, "test_load_of_an_unknown_key_is_none"),
     (LoadCreates, "test_load_of_an_unknown_key_is_none"),
     (LoadsWholeSeconds, "test_load_returns_bytes_and_seconds"),
+    (LoadsWholeSecondsAfterATouch, "test_whole_seconds_may_be_ints"),
+    (LoadsWholeSecondsAfterAReplace, "test_whole_seconds_may_be_ints"),
     (LoadRenews, "test_load_does_not_renew"),
     (OpensItsOwnRecords, "test_one_of_many_creates_wins"),
     (FoldsKeys, "test_keys_are_compared_exactly"),
@@ -859,6 +910,7 @@ BROKEN: list[tuple[type[PlainStore], str]] = [
     (PurgesWithoutEnd, "test_purge_removes_the_dead_and_says_how_many"),
     (PurgesTheLiving, "test_purge_removes_the_dead_and_says_how_many"),
     (PurgesWhatWasShort, "test_purge_removes_the_dead_and_says_how_many"),
+    (PurgesTheIndexOfTheDead, "test_owned_by_survives_the_end_of_a_short_record"),
     (PurgesWithoutAnAnswer, "test_purge_removes_the_dead_and_says_how_many"),
     (ClosesOnce, "test_close_leaves_the_records_to_others"),
     (ClosesForAll, "test_close_leaves_the_records_to_others"),
@@ -890,6 +942,7 @@ BROKEN: list[tuple[type[PlainStore], str]] = [
     ),
     (ReplaceDrifts, "test_replace_without_a_ttl_keeps_the_expiry"),
     (ReplaceLosesTheExpiry, "test_replace_without_a_ttl_keeps_the_expiry"),
+    (ReplaceEndsNothing, "test_replace_without_a_ttl_ends_nothing_later"),
     (ReplaceAlwaysSetsTheOwner, "test_replace_without_a_ttl_keeps_the_owner"),
     (TouchTakesEmptyForNone, "test_touch_with_expected_compares_first"),
     (TouchComparesTheDead, "test_touch_of_no_record_is_false"),

@@ -343,6 +343,14 @@ class StoreContract:
         assert found is not None and found[0] == payload
         assert least - SLACK <= found[1] <= most + SLACK
 
+    def test_replace_without_a_ttl_ends_nothing_later(self, store: Store) -> None:
+        """replace without a ttl: the record ends when it would have ended."""
+        key, payload = self.live(store, self.tick, "ada")
+        store.replace(key, payload, new_payload(), None, "ada")
+        self.advance(2 * self.tick)
+        assert store.load(key) is None
+        assert list(store.keys()) == []
+
     def test_replace_without_a_ttl_keeps_the_owner(self, store: Store) -> None:
         """replace without a ttl: the owner stays, whatever owner is passed."""
         key, payload = self.live(store, LONG, "ada")
@@ -457,6 +465,15 @@ class StoreContract:
         start = time.monotonic()
         assert store.touch(key, ttl) is True
         self.assert_left(store, key, ttl, start)
+
+    def test_whole_seconds_may_be_ints(self, store: Store) -> None:
+        """A ``ttl`` may be an int; ``load`` returns a float anyway."""
+        key, payload = self.live(store, 100)
+        assert store.touch(key, 200) is True
+        assert type(self.left(store, key)) is float
+        assert store.replace(key, payload, new_payload(), 300) is True
+        assert type(self.left(store, key)) is float
+        assert 200 < self.left(store, key) <= 300 + SLACK
 
     def test_what_is_left_shrinks(self, store: Store) -> None:
         """The seconds left decrease as time passes."""
@@ -586,6 +603,13 @@ class StoreContract:
         expected = {key for key, _ in made[1::3] + made[2::3]}
         assert expected <= set(store.owned_by("ada"))
         assert expected <= set(second.owned_by("ada"))
+
+    def test_owned_by_survives_the_end_of_a_short_record(self, store: Store) -> None:
+        """owned_by: when a record ends, the owner's other records stay in the listing."""
+        lasting, _ = self.live(store, LONG, "ada")
+        self.dead(store, "ada")
+        store.purge()
+        assert lasting in store.owned_by("ada")
 
     # keys
 
