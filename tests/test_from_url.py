@@ -336,6 +336,12 @@ def test_postgres(scheme: str) -> None:
     store.close()
 
 
+@needs_postgres
+def test_postgres_from_the_environment() -> None:
+    """``postgresql:`` alone leaves everything to libpq's variables."""
+    assert isinstance(from_url("postgresql:"), PostgresStore)
+
+
 # What is missing or wrong
 
 

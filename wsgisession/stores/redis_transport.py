@@ -77,7 +77,7 @@ class ToServer:
         return self._met.setdefault(None, way(self._client, owned=self._owned))
 
     def _give_back(self) -> None:
-        for _, give_back in self._met.values():
+        for _, give_back in tuple(self._met.values()):
             give_back()
 
     def _pools(self) -> list[Any]:

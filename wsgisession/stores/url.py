@@ -142,7 +142,7 @@ def _sqlite(parts: Parts, create: bool) -> Store:
 def _postgres(parts: Parts, create: bool) -> Store:
     if "prefix" in parts.parameters:
         raise _Bad("PostgreSQL has no prefix")
-    return PostgresStore(connector(f"postgresql:{parts.place}"), create=create)
+    return PostgresStore(connector(f"postgresql://{parts.place.removeprefix('//')}"), create=create)
 
 
 def _redis(parts: Parts, create: bool) -> Store:
