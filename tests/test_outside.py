@@ -259,7 +259,7 @@ class TestABrokenRecordInAListing:
         assert len(kept) == 3 and kept[2] <= kept[1]
 
     def test_an_outage_ends_those_that_were_read(self, site: Site) -> None:
-        """Whoever logs out everywhere has logged out there, and gets the error."""
+        """A user who logs out everywhere is logged out there, and gets the error."""
         store: Any = site.manager.store
         for number in range(17):
             site.start({"n": number}, "ada")

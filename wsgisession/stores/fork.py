@@ -21,6 +21,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 # Seconds that a fork waits. A client without timeouts must not keep a process from forking for ever.
@@ -120,7 +121,8 @@ class Guard:
             # First added, then cleared up in place: code that uses a store in between adds its lock to the same list.
             self._locks.append(weakref.ref(lock))
             for ended in [ref for ref in self._locks if ref() is None]:
-                self._locks.remove(ended)
+                with suppress(ValueError):  # that code has removed it already
+                    self._locks.remove(ended)
 
     def _others(self) -> Iterator[Any]:
         """Yield the locks of the other threads."""
