@@ -200,13 +200,8 @@ class Values:
             return self._tree_of_dict(value, room - 1)
         if kind in self._custom:
             return self._tree_of_custom(value, room - 1)
-        trees = []
-        for index, item in enumerate(value):
-            try:
-                trees.append(self._tree(item, room - 1))
-            except Refused as refused:
-                refused.steps.append(" (inside the set)" if kind in (set, frozenset) else f"[{index}]")
-                raise
+        step = " (inside the set)" if kind in (set, frozenset) else "[{!r}]"
+        trees = [self._part(item, room - 1, step, index) for index, item in enumerate(value)]
         if kind is list:
             return trees
         return {_LISTED[kind]: trees if kind is tuple else sorted(trees, key=dumps)}
@@ -222,19 +217,19 @@ class Values:
                     raise Refused(f"{type(value).__name__} has an == or a hash of its own; store x.value")
         raise Refused(advice(value))
 
+    def _part(self, value: Any, room: int, step: str, at: Any = None) -> Any:
+        """Return the tree of what a container has. If it is refused, ``step``, with ``at`` in it, leads to it."""
+        try:
+            return self._tree(value, room)
+        except Refused as refused:
+            refused.steps.append(step.format(at))
+            raise
+
     def _tree_of_dict(self, value: dict[Any, Any], room: int) -> Any:
         pairs = []
         for key, item in value.items():
-            try:
-                name = self._tree(key, room)
-            except Refused as refused:
-                refused.steps.append(" (a key)")
-                raise
-            try:
-                pairs.append([name, self._tree(item, room)])
-            except Refused as refused:
-                refused.steps.append(f"[{key!r}]")
-                raise
+            name = self._part(key, room, " (a key)")
+            pairs.append([name, self._part(item, room, "[{!r}]", key)])
         if {type(name) for name, _ in pairs} <= {str} and not (len(pairs) == 1 and pairs[0][0][:1] == "~"):
             return dict(pairs)
         return {"~dict": pairs}
