@@ -69,15 +69,7 @@ def _unshared(headers: Headers) -> Headers:
     kept = [item for item in directives if item and item.lower().partition("=")[0].rstrip() not in _SHARED]
     # It comes first: after a quote that the application forgot to close, it would be part of that string.
     mine = ("Cache-Control", ", ".join(["private", *kept]))
-    if not given:
-        return [*headers, mine]
-    result: Headers = []
-    for name, value in headers:
-        if name.lower() != "cache-control":
-            result.append((name, value))
-        elif mine not in result:
-            result.append(mine)
-    return result
+    return [*(pair for pair in headers if pair[0].lower() != "cache-control"), mine]
 
 
 _OURS = frozenset(("vary", "cache-control"))
