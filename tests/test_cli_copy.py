@@ -102,16 +102,23 @@ def test_to_memory_is_refused(tmp_path: Path) -> None:
         assert run("copy", url, target, cwd=tmp_path).code == 2
 
 
-def test_a_target_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "failing", [("source", "load_many", "load"), ("target", "create")], ids=lambda one: one[0]
+)
+def test_a_store_that_fails(monkeypatch: pytest.MonkeyPatch, failing: tuple[str, ...]) -> None:
     """Is the store's error; what was copied before is there, and the next run goes on."""
     monkeypatch.setattr(reader, "PAGE", 1)
-    target = StoreDouble()
-    move = Move(MemoryStore(), target)
+    stores = {"source": StoreDouble(), "target": StoreDouble()}
+    move = Move(stores["source"], stores["target"])
     for _ in range(3):
         move.old.start({"a": 1})
-    target.fail("create", call=2)
+    name, first, *others = failing
+    stores[name].fail(first, call=2, times=None)
+    for operation in others:
+        stores[name].fail(operation, times=None)
     with pytest.raises(StoreError):
         move.copy()
+    stores[name].rest()
     assert move.new.manager.count() == 1
     assert move.copy() == (2, 1, 0)
 

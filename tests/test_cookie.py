@@ -57,6 +57,7 @@ def test_reading_has_no_shortcut_that_shows(header: str) -> None:
     ("header", "expected"),
     [
         ("sid=a=b", ["a=b"]),
+        ("sid=%61", ["%61"]),
         ("sid= a", [" a"]),
         ('sid="a"', ['"a"']),
         ("sid=a,sid=b", ["a,sid=b"]),
@@ -248,6 +249,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"path": "/" + "x" * 1024}, ValueError, "path"),
     ({"domain": ""}, ValueError, "host name"),
     ({"domain": "https://example.org"}, ValueError, "host name"),
+    ({"domain": "example.org:8080"}, ValueError, "host name"),
     ({"domain": "a;b"}, ValueError, "host name"),
     ({"domain": "example.org\n"}, ValueError, "host name"),
     ({"domain": "example..org"}, ValueError, "host name"),

@@ -183,6 +183,16 @@ class TestWriting:
         record = theirs.load()
         assert record["views"] == 4 and record["mine"] == 1 and record["cookie"]["originalMaxAge"] == 60_000
 
+    def test_what_express_ended_meanwhile_stays_ended(self, site: Site, theirs: Express) -> None:
+        """The late write is dropped, and sets no cookie."""
+        theirs.save(views=3)
+
+        def handler(session: Session) -> None:
+            session["mine"] = 1
+            theirs.client.delete(f"sess:{ID}")
+
+        assert site.request(handler, COOKIE).set_cookie is None and theirs.load() is None
+
 
 class TestExpiry:
     """The key's TTL is the truth; originalMaxAge is the session's idle timeout."""

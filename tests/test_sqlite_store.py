@@ -192,6 +192,7 @@ class TestFile:
         assert len(os.listdir(path.parent)) == 3
         store.close()
         assert os.listdir(path.parent) == ["sessions.db"]
+        assert store.count() == 1  # a later operation opens it again
 
     @pytest.mark.filterwarnings("error")
     def test_a_forgotten_store_closes_its_connections(self, path: Path) -> None:

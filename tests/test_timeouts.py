@@ -151,13 +151,12 @@ def test_it_alone_makes_no_session(switch: Any) -> None:
 
 
 def test_on_a_session_that_is_gone_it_only_shows() -> None:
-    """Nothing is stored."""
+    """Nothing is stored, and no cookie is set."""
     site = Site()
     both = f"{site.start({'a': 1})}; {site.start({'a': 2})}"
-    assert site.request(lambda s: (put(idle_timeout=900)(s), s.idle_timeout, s.gone), both).result[1:] == (
-        900,
-        True,
-    )
+    change = put(idle_timeout=900, persistent=True)
+    answer = site.request(lambda s: (change(s), s.idle_timeout, s.persistent, s.gone), both)
+    assert answer.result[1:] == (900, True, True) and answer.set_cookie is None
 
 
 @pytest.mark.parametrize(

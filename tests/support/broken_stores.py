@@ -85,6 +85,31 @@ class LoadsWholeSecondsAfterAReplace(LoadsWholeSecondsAfterATouch):
         return super().replace(key, expected, payload, ttl, owner)
 
 
+class LoadsWhatItMade(PlainStore):
+    """It does not ask again for what it has made itself."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.made: dict[str, bytes] = {}
+
+    def create(self, key: str, payload: bytes, ttl: float, owner: str | None = None) -> Any:
+        done = super().create(key, payload, ttl, owner)
+        if done:
+            self.made[key] = payload
+        return done
+
+    def load(self, key: str) -> Any:
+        found = super().load(key)
+        gone = found is None and key not in self.records and key in self.made
+        return (self.made[key], LONG) if gone else found
+
+    def delete(self, key: str, expected: bytes | None = None) -> bool:
+        done = super().delete(key, expected)
+        if done:
+            self.made.pop(key, None)
+        return done
+
+
 class LoadRenews(PlainStore):
     def load(self, key: str) -> Any:
         self.touch(key, LONG)
@@ -274,6 +299,27 @@ class TouchRevivesTheDead(PlainStore):
 class TouchDoesNothing(PlainStore):
     def touch(self, key: str, ttl: float, owner: str | None = None, expected: bytes | None = None) -> Any:
         return self.load(key) is not None
+
+
+class RenewalEndsListingsOnly(PlainStore):
+    """A renewed record is no longer listed after its end, and still loads."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.renewed: set[str] = set()
+
+    def touch(self, key: str, *more: Any) -> Any:
+        self.renewed.add(key)
+        return super().touch(key, *more)
+
+    def replace(self, key: str, *more: Any) -> Any:
+        self.renewed.add(key)
+        return super().replace(key, *more)
+
+    def load(self, key: str) -> Any:
+        found = super().load(key)
+        late = found is None and key in self.renewed and key in self.records
+        return (self.records[key][0], 0.001) if late else found
 
 
 class TouchFails(PlainStore):
@@ -851,6 +897,8 @@ BROKEN: list[tuple[type[PlainStore], str]] = [
     (RaisesForUnknownKeys, "test_load_of_an_unknown_key_is_none"),
     (LoadCreates, "test_load_of_an_unknown_key_is_none"),
     (LoadsWholeSeconds, "test_load_returns_bytes_and_seconds"),
+    (LoadsWhatItMade, "test_a_second_store_sees_the_same_records"),
+    (RenewalEndsListingsOnly, "test_a_renewal_can_end_a_record_sooner"),
     (LoadsWholeSecondsAfterATouch, "test_whole_seconds_may_be_ints"),
     (LoadsWholeSecondsAfterAReplace, "test_whole_seconds_may_be_ints"),
     (LoadRenews, "test_load_does_not_renew"),

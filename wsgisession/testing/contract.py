@@ -175,6 +175,13 @@ class StoreContract:
             self.advance(self.tick)
         assert store.load(key) is None
 
+    def test_a_second_store_sees_the_same_records(self, store: Store, second: Store) -> None:
+        """What one store acknowledged, a second store over the same records sees."""
+        key, payload = self.live(store)
+        assert self.payload_of(second, key) == payload
+        assert second.delete(key) is True
+        assert store.load(key) is None
+
     def test_keys_are_compared_exactly(self, store: Store) -> None:
         """Keys differ by letter case, and ``_`` and ``-`` are ordinary characters."""
         keys = ["a" * 43, "A" * 43, "_" * 43, "-" * 43, "a" * 42 + "_", "a" * 42 + "-", "a" * 42 + "A"]
@@ -402,8 +409,10 @@ class StoreContract:
     @each_renewal
     def test_a_renewal_can_end_a_record_sooner(self, store: Store, renew: Renewal) -> None:
         """replace and touch with a shorter time: the record is dead when that is over."""
-        assert renew(store, *self.live(store), self.tick, None) is True
+        key, payload = self.live(store)
+        assert renew(store, key, payload, self.tick, None) is True
         self.advance(2 * self.tick)
+        assert store.load(key) is None
         assert list(store.keys()) == []
 
     # touch with expected
