@@ -321,6 +321,27 @@ def test_writes_reclaim_what_expired_everywhere(clock: Clock) -> None:
     check(store)
 
 
+def test_owners_of_several_records_in_one_shard() -> None:
+    """Each record that comes to an owner, leaves one or ends is listed or not, and no other is lost."""
+    a, b, c = (key_in(0, number) for number in range(3))
+    store = MemoryStore()
+    for key, owner in ((a, "ada"), (b, "bob"), (c, "bob")):
+        store.create(key, b"0", 60, owner)
+    for key, owner, adas, bobs in (
+        (b, "ada", {a, b}, {c}),
+        (c, "ada", {a, b, c}, set()),
+        (c, None, {a, b}, set()),
+        (c, "ada", {a, b, c}, set()),
+        (a, "bob", {b, c}, {a}),
+    ):
+        assert store.replace(key, b"0", b"1", 60, owner) is True
+        assert store.replace(key, b"1", b"0", 60, owner) is True
+        assert (set(store.owned_by("ada")), set(store.owned_by("bob"))) == (adas, bobs)
+    for key, adas, bobs in ((b, {c}, {a}), (a, {c}, set()), (c, set(), set())):
+        store.delete(key)
+        assert (set(store.owned_by("ada")), set(store.owned_by("bob"))) == (adas, bobs)
+
+
 def test_reads_reclaim_nothing(clock: Clock) -> None:
     """A read writes nothing, not even the removal of what expired."""
     store = full(clock, *ANONYMOUS)
