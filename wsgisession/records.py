@@ -86,9 +86,8 @@ class Records:
     limits: Limits
     clock: Callable[[], float] = time.time
     show: Callable[[str], str] = str
-    sleep: Callable[[float], None] = field(
-        default_factory=lambda: time.sleep
-    )  # gevent may have replaced it by now
+    # Looked up when the object is made: gevent may have replaced it by then.
+    sleep: Callable[[float], None] = field(default_factory=lambda: time.sleep)
     _failures: Summed = field(default_factory=lambda: Summed("store error", logging.ERROR))
 
     # One operation of the store each
@@ -250,9 +249,8 @@ class Records:
                     failed = 0
                     found = None if item is None else self._read(key, item, since)
                 except StoreError as error:
-                    unusable[:] = [
-                        self.failed(error, "load", since, key)
-                    ]  # one error keeps one record in memory
+                    # Only the last one, because each keeps its record in memory
+                    unusable[:] = [self.failed(error, "load", since, key)]
                     if failed == _OUTAGE:
                         raise
                 else:

@@ -30,14 +30,14 @@ class RequestCookies:
     """The validly signed cookies of one request.
 
     Args:
-        _header: The Cookie header. None or empty: there is none.
-        _scheme: ``wsgi.url_scheme``.
+        header: The Cookie header. None or empty: there is none.
+        scheme: ``wsgi.url_scheme``.
         names: The cookie's names on the wire: the present one, then the former ones.
     """
 
     _setup: Setup
-    _header: str | None
-    _scheme: str | None
+    header: str | None
+    scheme: str | None
     names: tuple[str, ...]
     found: dict[str, Stored | Marker | None]
     """The record or marker of each cookie that was looked up. None: there is none."""
@@ -57,7 +57,7 @@ class RequestCookies:
 
         None: no session lives, or several do, and nobody can tell which one is meant.
         """
-        header, setup, found, names = self._header or "", self._setup, self.found, self.names
+        header, setup, found, names = self.header or "", self._setup, self.found, self.names
         identity, records, lives, complete = setup.signer, setup.records, 0, True
         for name in names:
             for token in _read(header, name):
@@ -113,7 +113,7 @@ class RequestCookies:
     def _ids(self, name: str) -> list[str]:
         """Return the ids of the validly signed cookies of a name."""
         unsign = self._setup.signer.unsign
-        found = [unsign(name, token) for token in _read(self._header or "", name)]
+        found = [unsign(name, token) for token in _read(self.header or "", name)]
         return [verified[0] for verified in found if verified is not None]
 
     def marked(self) -> list[str]:
@@ -173,14 +173,14 @@ class RequestCookies:
         """Return the Set-Cookie values that give the browser the id, and take away the cookies of former names."""
         cookie, name, id = self._setup.cookie, self.names[0], self.id
         assert id is not None
-        secure, token = cookie.is_secure(self._scheme), self._setup.signer.sign(name, id)
+        secure, token = cookie.is_secure(self.scheme), self._setup.signer.sign(name, id)
         set_cookie = cookie.render(name, token, secure=secure, max_age=max_age)
         return [set_cookie] if len(self.names) == 1 else [set_cookie, *self._expire_former(secure)]
 
     def expire(self) -> list[str]:
         """Return the Set-Cookie values that remove each cookie of the request."""
         cookie, name = self._setup.cookie, self.names[0]
-        secure = cookie.is_secure(self._scheme)
+        secure = cookie.is_secure(self.scheme)
         present = [cookie.expire(name, secure=secure)] if self._ids(name) else []
         return present + self._expire_former(secure)
 

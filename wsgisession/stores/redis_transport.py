@@ -65,7 +65,8 @@ class ToServer:
 
     def _prepare(self) -> None:
         """Let the client itself use its pool: it finds all connections there."""
-        self._met.get(None) or self._meet()
+        if not self._met:
+            self._meet()
         self._give_back()
 
     def _meet(self) -> Way:
