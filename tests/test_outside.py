@@ -214,9 +214,8 @@ class TestABrokenRecordInAListing:
         site.rewrite(site.live()[1], lambda _: b"nonsense")
         caplog.clear()
         assert len(list(site.manager.sessions())) == len(site.manager.owned_by("ada")) == 2
-        assert {record.event for record in caplog.records if record.levelno >= logging.ERROR} == {
-            "unreadable"
-        }  # type: ignore[attr-defined]
+        errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+        assert {record.event for record in errors} == {"unreadable"}
 
     def test_one_of_a_later_version(self, site: Site) -> None:
         """A listing raises after what it could read; the record can be ended all the same."""

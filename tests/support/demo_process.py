@@ -33,10 +33,8 @@ class Process:
     def __init__(self, command: list[str], *, cwd: Path | None, end: signal.Signals, **env: str) -> None:
         self.end = end
         self.out = self.err = ""  # what it has written, as of the last look
-        self._files = (
-            tempfile.TemporaryFile(),
-            tempfile.TemporaryFile(),
-        )  # not pipes, which nobody would empty
+        # Not pipes, which nobody would empty
+        self._files = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         out, err = self._files
         self.process = subprocess.Popen(
             [sys.executable, *command], stdout=out, stderr=err, cwd=cwd, env=clean_environment(**env)

@@ -357,10 +357,9 @@ def test_flask_talisman(said: bool) -> None:
     app.add_url_rule("/", view_func=lambda: str(flask.session.get("n")))
     browser = {"base_url": "https://localhost", "headers": {"Cookie": sessions.manager.issue({"n": 1})}}
     app.config["SESSION_COOKIE_SECURE"] = said
-    assert [app.test_client(use_cookies=False).get("/", **browser).text for _ in range(2)] == [
-        "1" if said else "None",
-        "1",
-    ]  # the second one finds it in any case
+    first, second = [app.test_client(use_cookies=False).get("/", **browser).text for _ in range(2)]
+    # The second one finds it in any case.
+    assert (first, second) == ("1" if said else "None", "1")
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["as the page says", "in the template alone"])
