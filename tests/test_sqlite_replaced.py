@@ -400,6 +400,37 @@ def test_without_a_connection_nothing_is_removed(
     assert removed == [] and len(told(caplog)) == 1
 
 
+def test_a_new_file_that_is_removed_while_it_is_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that somebody else makes in its place keeps its log, and is intact."""
+    connect, others = sqlite3.connect, []
+
+    def opened(place: str, **options: Any) -> sqlite3.Connection:
+        connection = connect(place, **options)
+        if "uri" in options:
+            path.unlink()
+            others.append(connect(path, isolation_level=None))
+            others[0].execute("PRAGMA journal_mode = WAL")
+            others[0].execute("CREATE TABLE others (number)")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", opened)
+    with pytest.raises(StoreError, match="another program's database"):
+        SQLiteStore(path)
+    assert os.path.exists(f"{path}-wal")
+    others[0].execute("INSERT INTO others VALUES (1)")
+    others[0].close()
+    assert intact(path)
+
+
+def test_a_new_file_for_which_there_was_no_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no damaged one: as soon as there is room, it becomes a store."""
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda descriptor, data: len(data) // 2)
+        store = SQLiteStore(path)
+    assert store.create(NEW, b"new", LONG) and intact(path)
+    store.close()
+
+
 def test_diagnose_tells(store: SQLiteStore, path: Path, copy: Path) -> None:
     """What the running process has open is not what the path leads to."""
     assert list(store.diagnose()) == []

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import time
 import weakref
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -190,12 +190,31 @@ def _lock(descriptor: int) -> None:
 
 
 def _make(path: str) -> None:
-    """Create the file with mode 0600, whatever the umask; SQLite gives the same to the files beside it."""
+    """Create the file with mode 0600, whatever the umask; SQLite gives the same to the files beside it.
+
+    It is complete from the beginning: SQLite deletes the log that it finds beside a database without pages. If a new file
+    is removed while it is opened, that is the log of another file, which another process has made meanwhile.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        descriptor = os.open(path, flags, 0o600)
     except FileExistsError:
         return
+    try:
+        image = _image()
+        if os.write(descriptor, image) < len(image):  # the disk is full; SQLite will say so
+            os.truncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
     os.chmod(path, 0o600)  # a umask may have taken bits away
+
+
+def _image() -> bytes:
+    """Return a database that has the table, and no session."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for statement in _SCHEMA:
+            connection.execute(statement)
+        return connection.serialize()
 
 
 def _prepare(connection: sqlite3.Connection, synchronous: str) -> None:
